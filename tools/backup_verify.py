@@ -57,9 +57,11 @@ MAX_CERTIFICATE = 64 * 1024
 MAX_ADDED = 2  # rows that a restore adds to those of the backup: in `nodes` and `system`
 TABLES = (
     "mounts", "secrets", "secret_versions", "secret_access", "users", "roles", "api_keys", "tokens",
-    "policies", "credential_usage", "nodes", "audit_blocks", "leases", "system",
+    "policies", "credential_usage", "nodes", "audit_blocks", "leases", "rotations",
+    "rotation_policies", "secret_consumers", "consumer_recorders", "system",
 )  # fmt: skip
-SECRET_TABLES = ["secrets", "secret_versions", "secret_access"]
+SECRET_TABLES = ["secrets", "secret_versions", "secret_access", "rotations", "secret_consumers"]
+EXCLUDED = (None, SECRET_TABLES, SECRET_TABLES[:3])
 FIELDS = (
     "format", "org", "vault", "id", "base", "depth", "created", "commits", "feed", "epoch",
     "schema", "header", "size", "chunks", "chunk_root", "content", "records", "row_root", "tables",
@@ -125,7 +127,8 @@ def parse_manifest(note: bytes, name: str) -> dict[str, Any]:
     """The manifest of a signed note, its signature unverified."""
     manifest = parse_note(note, "freehold.backup/", "manifest")
     require(set(manifest) - {"excluded"} == set(FIELDS), "the manifest has other fields")
-    require(manifest.get("excluded", SECRET_TABLES) == SECRET_TABLES, "unknown tables are left out")
+    require(manifest.get("excluded") in EXCLUDED, "unknown tables are left out")
+    require("excluded" not in manifest or manifest["excluded"], "unknown tables are left out")
     require(manifest["id"] == name, "the manifest is of another backup than its name says")
     return manifest
 

@@ -36,6 +36,7 @@ from vault.audit.verification import (
     open_verification,
 )
 from vault.audit.writer import AuditConfig
+from vault.authn.roles import load_service_identity
 from vault.authn.tokens import Tokens
 from vault.authz.policy_store import PolicyStore
 from vault.backup.destinations.abandonable import AbandonableDestination
@@ -54,6 +55,7 @@ from vault.backup.watched import UnusableDestination
 from vault.barrier import Barrier, HmacRowGuard
 from vault.cluster.leases import (
     BACKUP_SCHEDULE,
+    DYNAMIC,
     EXPIRY,
     KEYS,
     REPORT,
@@ -77,11 +79,14 @@ from vault.data_path import (
     cache_config,
     make_shared_limits,
     run_change_hub,
+    run_consumer_recorder,
     wire_data_path,
 )
 from vault.errors import TamperedError, VaultError
+from vault.handlers.adoption import Adoption, StoredAdoption
 from vault.handlers.audit import AuditHandlers
 from vault.handlers.backups import BackupHandlers
+from vault.handlers.consumer_recorder import forget_old_consumers
 from vault.handlers.control_plane import ControlPlaneHandlers
 from vault.handlers.handler import Handlers
 from vault.handlers.health import HealthHandlers
@@ -97,11 +102,19 @@ from vault.handlers.policy_replay import PolicyReplayHandlers
 from vault.handlers.restored_secrets import SecretRestorer
 from vault.handlers.rewrap import KeyRewrapper
 from vault.handlers.root_key import RootKeyHandlers
-from vault.handlers.rotation_steps import SETTLE, Adoption, RotationSteps, UnknownAdoption
+from vault.handlers.rotation_steps import SETTLE, RotationSteps
 from vault.handlers.stores import KeyStore
 from vault.handlers.system import SystemHandlers
 from vault.handlers.usage import UsageHandlers
 from vault.jobs.clock_ahead import ClockAheadAlert
+from vault.jobs.dynamic import COUNT_INTERVAL as LEASE_COUNT_INTERVAL
+from vault.jobs.dynamic import INTERVAL as LEASE_INTERVAL
+from vault.jobs.dynamic import (
+    DynamicParts,
+    LeaseExpiry,
+    count_lease_states,
+    open_lease_expiry,
+)
 from vault.jobs.kek_rotation import KekRewrap, KekRotation
 from vault.jobs.refused_report import (
     REPORT_INTERVAL,
@@ -133,7 +146,13 @@ from vault.rotation.rotator import Rotators
 from vault.seal.anchor.anchor_writer import AnchorWriter, run_anchor_writer
 from vault.seal.anchor.audit_events import foreign_write_event
 from vault.seal.anchor.feed_reader import SecretFeedReader
-from vault.seal.bound_keys import LimitKeys, PepperedScheme, bind_audit_keys, bind_opaque_id
+from vault.seal.bound_keys import (
+    LimitKeys,
+    PepperedScheme,
+    bind_audit_keys,
+    bind_opaque_id,
+    vault_digest,
+)
 from vault.seal.manager import Core
 from vault.seal.nodes import KnownNodes, NodeHeartbeat, run_heartbeat
 from vault.seal.root_key_operations import RootKeyOperations
@@ -162,6 +181,7 @@ log: Final = logging.getLogger("freehold.seal")
 SWEEP_INTERVAL: Final = (
     60.0  # seconds; expired tokens are refused at once, and cleared away by this
 )
+CONSUMER_SWEEP_INTERVAL: Final = 600.0  # seconds; they are kept for months
 CLOCK_CHECK_INTERVAL: Final = 60.0  # seconds; how far a clock that was set back can reach at most
 ROTATION_CHECK_INTERVAL: Final = 3600.0  # seconds between looks at whether the KEK is due
 REWRAP_CHECK_INTERVAL: Final = (
@@ -286,7 +306,10 @@ async def open_core(
                 peers=dependencies.peers,
                 rotators=dependencies.rotators,
                 feed=SecretFeedReader(store, DerivedAnchorKeys(keyring)),
+                node=startup.node.id,
                 shared_limits=shared_limits,
+                vault=vault_digest(keyring),
+                random=random_bytes,
                 make_pipeline=dependencies.make_pipeline,
             )
         )
@@ -408,6 +431,7 @@ class WiredCore:
     restore_tests: RestoreTests
     rotation: RotationParts
     rotation_report: RotationReporter
+    dynamic: DynamicParts
 
 
 def _wire_pipeline(
@@ -427,7 +451,7 @@ def _wire_pipeline(
         request_seal=base.seal.request_seal,
     )
     opaque_id = bind_opaque_id(base.keyring)
-    adoption = UnknownAdoption()
+    adoption = StoredAdoption(path.consumers)
     handlers: Handlers = {
         **path.handlers(),
         **ControlPlaneHandlers(path.policies, link, world).handlers(),
@@ -453,7 +477,14 @@ def _wire_pipeline(
     restorer = SecretRestorer(path.authorizer, path.secrets, path.mounts, run_as_caller, world)
     handlers |= BackupHandlers(backups, restorer).handlers()
     replay = PolicyReplayHandlers(
-        path.policies, audits.index, path.owners, path.secrets, opaque_id, handlers, world
+        path.policies,
+        audits.index,
+        path.owners,
+        partial(load_service_identity, path.parts.store),
+        path.secrets,
+        opaque_id,
+        handlers,
+        world,
     )
     pipeline = path.make_pipeline(handlers | replay.handlers())
     rotation = KekRotation(
@@ -462,7 +493,12 @@ def _wire_pipeline(
     leased = leases.run_leased
     rotation_report = RotationReporter(
         RotationReportParts(
-            path.rotations, adoption.laggards, opaque_id, leases.watch(REPORT), world
+            path.rotations,
+            adoption.status,
+            opaque_id,
+            leases.watch(REPORT),
+            world,
+            partial(count_lease_states, path.leases),
         )
     )
     at_once, look, count = Trigger(), Trigger(), Trigger()
@@ -474,6 +510,11 @@ def _wire_pipeline(
             "expired-tokens",
             SWEEP_INTERVAL,
             leased(EXPIRY, partial(path.revoker.revoke_expired, world.clock)),
+        ),
+        Job(
+            "old-consumers",
+            CONSUMER_SWEEP_INTERVAL,
+            leased(EXPIRY, partial(forget_old_consumers, path.consumers, world)),
         ),
         Job(
             "clock", CLOCK_CHECK_INTERVAL, partial(_keep_clock, base, path.parts.store), at_end=True
@@ -521,7 +562,17 @@ def _wire_pipeline(
         lease=partial(leases.held, ROTATION) if is_shared else None,
         on_settled=count.fire,
     )
-    return WiredCore(pipeline, path, jobs, leases, backups, tests, scheduling, rotation_report)
+    leases.want(DYNAMIC)
+    dynamic = DynamicParts(
+        leases=path.leases,
+        run=pipeline.run_operation,
+        world=world,
+        lease=partial(leases.held, DYNAMIC) if is_shared else None,
+        on_irrevocable=partial(link.raise_alert, AlertCode.ROTATION_FAILED, 1),
+    )
+    return WiredCore(
+        pipeline, path, jobs, leases, backups, tests, scheduling, rotation_report, dynamic
+    )
 
 
 def _rotation_gauges(reporter: RotationReporter) -> dict[str, Callable[[], float]]:
@@ -625,20 +676,43 @@ async def _run_work(wired: WiredCore, parts: CoreDependencies) -> AsyncIterator[
     path, world = wired.path, parts.world
     async with (
         hold_leases(wired.leases),
+        run_consumer_recorder(path.consumer_recorder),
         open_rotation_scheduler(wired.rotation) as rotations,
+        open_lease_expiry(wired.dynamic) as expiry,
         run_periodic_jobs(
-            [*wired.jobs, _rotation_job(wired, rotations), *wired.leases.jobs], world
+            [
+                *wired.jobs,
+                _rotation_job(wired, rotations),
+                *_lease_jobs(wired, expiry),
+                *wired.leases.jobs,
+            ],
+            world,
         ) as work,
         run_cache_warmup(path.parts.store, world, parts.settings.leader_warmup_workers),
         wired.backups.serve(),
         run_change_hub(path.changes),
     ):
-        yield work
+        with parts.metrics.track_gauges(
+            dynamic_leases=lambda: float(expiry.counts.leases),
+            dynamic_leases_failing=lambda: float(expiry.counts.failing),
+            dynamic_leases_irrevocable=lambda: float(expiry.counts.irrevocable),
+            dynamic_clients_unrenewed=lambda: float(expiry.counts.unrenewed),
+            dynamic_orphans=lambda: float(expiry.counts.orphans),
+        ):
+            yield work
 
 
 def _rotation_job(wired: WiredCore, scheduler: RotationScheduler) -> Job:
     turn = wired.leases.run_leased(ROTATION, scheduler.run_turn)
     return Job("rotations", ROTATION_INTERVAL, turn)
+
+
+def _lease_jobs(wired: WiredCore, expiry: LeaseExpiry) -> list[Job]:
+    turn = wired.leases.run_leased(DYNAMIC, expiry.run_turn)
+    return [
+        Job("dynamic-leases", LEASE_INTERVAL, turn),
+        Job("lease-counts", LEASE_COUNT_INTERVAL, expiry.count),
+    ]
 
 
 def _make_rotation_steps(path: DataPath, adoption: Adoption, world: World) -> RotationSteps:
@@ -647,6 +721,7 @@ def _make_rotation_steps(path: DataPath, adoption: Adoption, world: World) -> Ro
         path.mounts,
         path.parts.rotators,
         adoption,
+        path.authorizer,
         world,
         trio.CapacityLimiter(MAX_ACTIVE),
         random_bytes,

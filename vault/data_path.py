@@ -6,6 +6,7 @@ Every process of an agent has one of its own. What an agent has once (the audit 
 seal, the link, work in the background) is in `vault.core`.
 """
 
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ import trio
 
 from actors import World
 from actors.pacer import Pacer
-from actors.periodic import Job
+from actors.periodic import LAST_SECONDS, Job
 from vault.authn.api_keys import ApiKeys
 from vault.authn.authenticator import Authenticator, CredentialMethod
 from vault.authn.bearer import api_key_method, token_method
@@ -25,7 +26,7 @@ from vault.authn.credential_owners import CredentialOwners
 from vault.authn.credential_scheme import API_KEY, TOKEN
 from vault.authn.credential_usage import CredentialUsage
 from vault.authn.revocation import Revoker
-from vault.authn.roles import Roles
+from vault.authn.roles import Roles, load_service_identity
 from vault.authn.sessions import SessionLimits
 from vault.authn.stream_registry import StreamRegistry
 from vault.authn.tokens import Tokens
@@ -41,24 +42,39 @@ from vault.cluster.shared_limits import LimitKeys, SharedLimits
 from vault.config import Settings
 from vault.config.password_file import bind_password
 from vault.control_link.ports import LinkPorts
-from vault.errors import UnavailableError
+from vault.errors import UnavailableError, VaultError
 from vault.handlers.access_counters import AccessCounters
+from vault.handlers.adoption import StoredAdoption
 from vault.handlers.api_keys import ApiKeyHandlers
 from vault.handlers.capabilities import CapabilityHandlers
 from vault.handlers.change_hub import ChangeHub
 from vault.handlers.changes import ChangeHandlers, WatchParts
+from vault.handlers.compromise import CompromiseHandlers, Credentials
+from vault.handlers.consumer_recorder import LEADER, ConsumerRecorder
+from vault.handlers.consumers import ConsumerHandlers, Dependents, find_leased, find_rotated
+from vault.handlers.database_roles import DatabaseRoleHandlers
 from vault.handlers.handler import Handlers
+from vault.handlers.lease_targets import LeaseTargets, vault_prefix
+from vault.handlers.leases import LeaseHandlers
 from vault.handlers.listing import ListingHandlers
 from vault.handlers.malformed_requests import MalformedRequestHandlers
 from vault.handlers.metadata import MetadataHandlers
 from vault.handlers.mounts import MountHandlers
 from vault.handlers.policies import PolicyHandlers
+from vault.handlers.read_limits import ReadLimits
 from vault.handlers.roles import RoleHandlers
 from vault.handlers.rotation_selection import RotationSelectionHandlers
 from vault.handlers.rotations import RotationHandlers
 from vault.handlers.secrets import SecretHandlers
 from vault.handlers.sessions import SessionHandlers
-from vault.handlers.stores import AccessStore, MountStore, RotationStore, SecretStore
+from vault.handlers.stores import (
+    AccessStore,
+    ConsumerStore,
+    LeaseStore,
+    MountStore,
+    RotationStore,
+    SecretStore,
+)
 from vault.handlers.tokens import TokenHandlers
 from vault.handlers.users import UserHandlers
 from vault.handlers.versions import VersionHandlers
@@ -76,6 +92,7 @@ from vault.model.mounts import MountTable
 from vault.model.server_address import ServerTls
 from vault.peers import Peers
 from vault.pipeline import AuditRecorder, Pipeline, PipelineParts, SnapshotRefresher, StaleReads
+from vault.rotation.lease_kinds import LEASE_KINDS
 from vault.rotation.rotator import Rotators
 from vault.seal.bound_keys import PepperedScheme
 from vault.store.bounded_cache import EvictionPolicy
@@ -83,6 +100,8 @@ from vault.store.memory_only import use_memory_only
 from vault.store.row_cache import CacheConfig
 from vault.store.store import Store
 from vault.store.tables import API_KEYS, TOKENS, USERS
+
+log: Final = logging.getLogger("freehold.store")
 
 FLUSH_INTERVAL: Final = 10.0
 """Seconds; what a crash may lose of counters that the audit log has too, and how late the other
@@ -111,6 +130,12 @@ class DataPathParts:
     peers: Peers
     rotators: Rotators
     feed: SecretFeed
+    vault: bytes
+    """A digest of which vault this is: its leased users are named by it."""
+    random: Callable[[int], bytes]
+    """For passwords."""
+    node: str
+    process: int = LEADER
     shared_limits: SharedLimits | None = None
     make_pipeline: Callable[[PipelineParts], Pipeline] = Pipeline
 
@@ -127,13 +152,22 @@ class DataPath:
         self.policies = PolicyStore(store, world, parts.ceiling, self.mounts)
         self.authorizer = Authorizer(self.policies)
         self.secrets, self.reads = SecretStore(barrier), AccessStore(barrier)
-        self.rotations = RotationStore(barrier)
+        self.rotations, self.leases = RotationStore(barrier), LeaseStore(barrier)
+        self._lease_targets = LeaseTargets(
+            self.leases, LEASE_KINDS, vault_prefix(parts.vault), world
+        )
         self.access_counters = AccessCounters(self.reads, world, link.tally.add_reads)
+        self.consumers = ConsumerStore(barrier)
+        self.consumer_recorder = ConsumerRecorder(self.consumers, world, parts.node, parts.process)
+        self.dependents = Dependents(
+            [partial(find_rotated, self.rotations), partial(find_leased, self.leases)], world
+        )
+        self.read_limits = ReadLimits(self.rotations, self.reads, world)
         self.credential_usage = CredentialUsage(store, world, link.tally.add_uses)
         self.streams = StreamRegistry()
         self._streams_checked_at = 0  # transactions that were over
         self.changes = ChangeHub(parts.feed, world)
-        self.revoker = Revoker(store, self.streams)
+        self.revoker = Revoker(store, self.streams, world.now)
         limits = SessionLimits(
             timeout=authentication.session_timeout,
             max_per_user=authentication.max_sessions_per_user,
@@ -165,9 +199,12 @@ class DataPath:
     def handlers(self) -> Handlers:
         """Of all operations that any process runs by itself."""
         secrets, access, world = self.secrets, self.access_counters, self.parts.world
+        recorder = self.consumer_recorder
         authentication = self.parts.settings.authentication
         return {
-            **SecretHandlers(secrets, self.mounts, access, world).handlers(),
+            **SecretHandlers(
+                secrets, self.mounts, access, recorder, self.read_limits, world
+            ).handlers(),
             **VersionHandlers(secrets, world).handlers(),
             **MetadataHandlers(secrets, self.mounts, access, world).handlers(),
             **ListingHandlers(secrets, self.authorizer, world).handlers(),
@@ -175,6 +212,7 @@ class DataPath:
                 secrets,
                 self.parts.feed,
                 self.authorizer,
+                recorder,
                 WatchParts(self.changes, self.streams, self._stands),
                 world,
             ).handlers(),
@@ -188,7 +226,45 @@ class DataPath:
             **RoleHandlers(Roles(self.parts.store, world), self.authorizer).handlers(),
             **ApiKeyHandlers(self.keys, self.users, self.authorizer, world).handlers(),
             **RotationHandlers(
-                self.rotations, self.parts.rotators, self.authorizer, world
+                self.rotations,
+                self.parts.rotators,
+                StoredAdoption(self.consumers),
+                self.authorizer,
+                world,
+            ).handlers(),
+            **DatabaseRoleHandlers(
+                self.leases, self.mounts, self._lease_targets, self.authorizer, world
+            ).handlers(),
+            **LeaseHandlers(
+                self.leases,
+                self.mounts,
+                self._lease_targets,
+                self.authorizer,
+                world,
+                self.parts.settings.dynamic,
+                self.parts.random,
+                on_unrenewed=partial(
+                    log.warning, "a client asks for new credentials and renews none"
+                ),
+            ).handlers(),
+            **ConsumerHandlers(
+                self.consumers,
+                secrets,
+                self.rotations,
+                self.dependents,
+                self.users,
+                self.tokens,
+                self.authorizer,
+                world,
+            ).handlers(),
+            **CompromiseHandlers(
+                self.consumers,
+                secrets,
+                self.rotations,
+                self.dependents,
+                Credentials(self.users, self.tokens, self.keys),
+                self.authorizer,
+                world,
             ).handlers(),
             **CapabilityHandlers(self.authorizer, self.tokens, self.mounts, world).handlers(),
             **RotationSelectionHandlers(self.rotations, self.authorizer, world).handlers(),
@@ -209,6 +285,7 @@ class DataPath:
                 ),
                 audit=parts.audit,
                 load_facts=partial(load_stored_facts, self.secrets),
+                load_service_identity=partial(load_service_identity, parts.store),
                 handlers=handlers,
                 metrics=parts.metrics,
                 world=world,
@@ -236,7 +313,8 @@ class DataPath:
         """What each process does in the background."""
         record, world = self.parts.audit.record, self.parts.world
         return [
-            Job("access-counts", FLUSH_INTERVAL, self.access_counters.flush, at_end=True),
+            Job("access-counts", FLUSH_INTERVAL, self._flush_access_counts, at_end=True),
+            Job("consumers", FLUSH_INTERVAL, self.consumer_recorder.flush),
             Job("credential-usage", FLUSH_INTERVAL, self.credential_usage.flush, at_end=True),
             Job("late-changes", FOLLOW_INTERVAL, self._follow),
             Job(
@@ -259,6 +337,10 @@ class DataPath:
             return buckets
         is_local = is_loopback if limit is Limit.FAILURES else None
         return shared.track(limit, buckets, burst, is_local)
+
+    async def _flush_access_counts(self) -> None:
+        await self.access_counters.flush()
+        await self.read_limits.apply()
 
     async def _follow(self) -> None:
         """See what other processes have committed, also while nobody asks."""
@@ -320,6 +402,20 @@ async def run_change_hub(hub: ChangeHub) -> AsyncIterator[None]:
         await nursery.start(hub.run)
         yield
         nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def run_consumer_recorder(recorder: ConsumerRecorder) -> AsyncIterator[None]:
+    """Fetches are recorded within the block; what cannot be written at its end counts as lost."""
+    await recorder.open()
+    try:
+        yield
+    finally:
+        with trio.move_on_after(LAST_SECONDS, shield=True):
+            try:
+                await recorder.close()
+            except VaultError as error:
+                log.warning("who fetched secrets last is not stored: %s", error.code)
 
 
 async def wire_data_path(parts: DataPathParts) -> DataPath:

@@ -42,12 +42,16 @@ from vault.model.payloads import (
     CheckCapabilities,
     CompareVersions,
     CreateApiKey,
+    CreateCredentials,
     CreateUser,
     DryRunAccess,
     HashAuditValue,
+    LeaseSelector,
     ListApiKeys,
     ListEgress,
     ListKeys,
+    ListLeases,
+    ListReaders,
     ListRotations,
     ListSecrets,
     ListUsers,
@@ -60,15 +64,23 @@ from vault.model.payloads import (
     ReadMetadata,
     ReadSecret,
     RefusedRequest,
+    RefuseRotation,
+    RenewLease,
     RenewToken,
+    RevokeLease,
+    RevokeLeases,
     RewrapDataKeys,
     RollbackSecret,
+    ScheduleSecrets,
     SecretVersions,
     SelectRotations,
+    StepLease,
     StepRotation,
     TokenSelector,
     TuneMount,
     UpdateUser,
+    WriteConnection,
+    WriteDatabaseRole,
     WriteMetadata,
     WriteMount,
     WritePolicy,
@@ -78,6 +90,9 @@ from vault.model.payloads import (
 )
 from vault.model.policy_replay import PolicyReplayReport, ReplayPolicies
 from vault.model.records import (
+    ConnectionRow,
+    DatabaseRoleRow,
+    DynamicLeaseRow,
     MountRow,
     NodeRow,
     PolicyRow,
@@ -89,14 +104,23 @@ from vault.model.records import (
 )
 from vault.model.results import (
     BrowserSession,
+    Exposure,
+    IssuedCredentials,
     KeyList,
     KnownNode,
+    LeasePage,
+    OrphanedUsers,
+    ReaderPage,
+    RenewedLease,
+    RevokedIdentity,
+    RevokedLeases,
     RewrapStep,
     RoleWritten,
     RotationOverview,
     RotationPage,
     RotationPlan,
     RotationSelection,
+    SecretConsumers,
     SecretInfo,
     SecretPage,
     SecretRotation,
@@ -140,6 +164,10 @@ LIST_SECRETS: Final = OperationType[ListSecrets, SecretPage]("secret.list")
 LIST_SECRET_KEYS: Final = OperationType[ListKeys, KeyList]("secret.keys")
 READ_CHANGES: Final = OperationType[ReadChanges, ChangesRead]("secret.changes")
 ACKNOWLEDGE_VERSION: Final = OperationType[AcknowledgeVersion, SecretRow]("secret.acknowledge")
+LIST_CONSUMERS: Final = OperationType[Nothing, SecretConsumers]("secret.consumers")
+LIST_READERS: Final = OperationType[ListReaders, ReaderPage]("secret.readers")
+READ_EXPOSURE: Final = OperationType[Nothing, Exposure]("identity.exposure")
+REVOKE_IDENTITY: Final = OperationType[Nothing, RevokedIdentity]("identity.revoke")
 READ_METADATA: Final = OperationType[ReadMetadata, SecretInfo]("secret.metadata.read")
 COMPARE_METADATA: Final = OperationType[CompareVersions, VersionComparison]("secret.metadata.diff")
 WRITE_METADATA: Final = OperationType[WriteMetadata, SecretRow]("secret.metadata.write")
@@ -152,6 +180,31 @@ READ_MOUNT: Final = OperationType[Nothing, MountRow]("mount.read")
 WRITE_MOUNT: Final = OperationType[WriteMount, MountRow]("mount.write")
 TUNE_MOUNT: Final = OperationType[TuneMount, MountRow]("mount.tune")
 DELETE_MOUNT: Final = OperationType[Nothing, None]("mount.delete")
+
+# Dynamic credentials, in mounts of the type `database`
+WRITE_CONNECTION: Final = OperationType[WriteConnection, ConnectionRow]("database.connection.write")
+READ_CONNECTION: Final = OperationType[Nothing, ConnectionRow]("database.connection.read")
+LIST_CONNECTIONS: Final = OperationType[Nothing, list[ConnectionRow]]("database.connection.list")
+DELETE_CONNECTION: Final = OperationType[Nothing, None]("database.connection.delete")
+WRITE_DATABASE_ROLE: Final = OperationType[WriteDatabaseRole, DatabaseRoleRow](
+    "database.role.write"
+)
+READ_DATABASE_ROLE: Final = OperationType[Nothing, DatabaseRoleRow]("database.role.read")
+LIST_DATABASE_ROLES: Final = OperationType[Nothing, list[DatabaseRoleRow]]("database.role.list")
+DELETE_DATABASE_ROLE: Final = OperationType[Nothing, None]("database.role.delete")
+LIST_ORPHANS: Final = OperationType[Nothing, OrphanedUsers]("database.orphans.list")
+DROP_ORPHANS: Final = OperationType[Nothing, OrphanedUsers]("database.orphans.drop")
+SWEEP_USERS: Final = OperationType[Nothing, OrphanedUsers]("database.sweep")
+CREATE_CREDENTIALS: Final = OperationType[CreateCredentials, IssuedCredentials](
+    "credentials.create"
+)
+READ_LEASE: Final = OperationType[LeaseSelector, DynamicLeaseRow]("lease.read")
+LIST_LEASES: Final = OperationType[ListLeases, LeasePage]("lease.list")
+LIST_LEASE_KEYS: Final = OperationType[Nothing, KeyList]("lease.keys")
+RENEW_LEASE: Final = OperationType[RenewLease, RenewedLease]("lease.renew")
+REVOKE_LEASE: Final = OperationType[RevokeLease, DynamicLeaseRow | None]("lease.revoke")
+REVOKE_LEASES: Final = OperationType[RevokeLeases, RevokedLeases]("lease.revoke_prefix")
+STEP_LEASE: Final = OperationType[StepLease, DynamicLeaseRow]("lease.step")
 
 # Policies
 LIST_POLICIES: Final = OperationType[Nothing, PolicyNames]("policy.list")
@@ -229,6 +282,7 @@ RETIRE_KEYS: Final = OperationType[Nothing, list[int]]("sys.retire_keys")
 READ_KEY_STATUS: Final = OperationType[Nothing, KeyStatus]("sys.key_status")
 READ_ACTORS: Final = OperationType[Nothing, Node]("sys.tree")
 WRITE_ROTATION_POLICY: Final = OperationType[WriteRotationPolicy, Nothing]("rotation.policy.write")
+SCHEDULE_SECRETS: Final = OperationType[ScheduleSecrets, int]("rotation.schedule")
 READ_ROTATION: Final = OperationType[Nothing, SecretRotation]("rotation.read")
 BEGIN_ROTATION: Final = OperationType[BeginRotation, RotationRow | None]("rotation.begin")
 SELECT_ROTATIONS: Final = OperationType[SelectRotations, RotationSelection]("rotation.select")
@@ -237,6 +291,7 @@ PLAN_ROTATIONS: Final = OperationType[PlanRotations, RotationPlan]("rotation.pla
 READ_ROTATIONS: Final = OperationType[Nothing, RotationOverview]("rotation.overview")
 PAUSE_ROTATIONS: Final = OperationType[PauseRotations, Nothing]("rotation.pause")
 STEP_ROTATION: Final = OperationType[StepRotation, RotationRow]("rotation.step")
+REFUSE_ROTATION: Final = OperationType[RefuseRotation, RotationRow | None]("rotation.refuse")
 RESUME_ROTATION: Final = OperationType[Nothing, RotationRow]("rotation.resume")
 UNDO_ROTATION: Final = OperationType[Nothing, RotationRow]("rotation.undo")
 LIST_NODES: Final = OperationType[Nothing, list[KnownNode]]("sys.nodes.list")

@@ -40,7 +40,7 @@ from vault.errors import (
 from vault.handlers.handler import CHANGED_MEANWHILE, Call, Handler, Handlers
 from vault.metrics import Metrics
 from vault.model.acl.access import AclCapability, ApiAccess
-from vault.model.identity import ANONYMOUS, OPERATOR, Identity, service_identity
+from vault.model.identity import ANONYMOUS, OPERATOR, Identity
 from vault.model.operation import NO_FACTS, Capability, Operation, Origin, P, R, SecretFacts
 from vault.model.path import ResourcePath
 
@@ -77,6 +77,7 @@ class Pipeline:
         self._failures = parts.failures
         self._audit = parts.audit
         self._lookup_facts = parts.load_facts
+        self._load_service_identity = parts.load_service_identity
         self._handlers = parts.handlers
         self._metrics = parts.metrics
         self._world = parts.world
@@ -205,7 +206,7 @@ class Pipeline:
         Whoever shows no credential is held to the pace of those who fail.
         """
         if op.service:
-            return service_identity(op.service)
+            return await self._load_service_identity(op.service)
         if handler.authorized_by_shares or handler.anonymous:
             if self._failures is not None:
                 self._failures.count_failure(op.origin.ip)
@@ -462,6 +463,7 @@ class PipelineParts:
     limits: RateLimiter
     audit: AuditRecorder
     load_facts: FactsLookup
+    load_service_identity: Callable[[str], Awaitable[Identity]]
     handlers: Handlers
     metrics: Metrics
     world: World

@@ -1,18 +1,11 @@
-"""Report schedules: cron expressions in a time zone, run by the leader.
+"""Report schedules: cron expressions in a time zone, run by the leader."""
 
-Changes of the clock are handled as Debian's cron does (cronsim): a time in a skipped hour is due
-once right after it, a time in a repeated hour is due once; but what is due at every hour is due in
-each.
-"""
-
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterator, Sequence
 from functools import cache
 from itertools import islice, pairwise
 from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from cronsim import CronSim, CronSimError
 from msgspec.structs import replace
 
 from actors import World
@@ -26,12 +19,12 @@ from control.services.delegated_authority import review_suspensions
 from control.store import compliance
 from control.store.rows import Tx
 from control.store.store import Store
-from protocols.instant import DAY, HOUR, SECOND
+from protocols import cron as cron_times
+from protocols.instant import DAY, HOUR
 
 MOST: Final = 20  # of an organization
 MAX_PER_TURN: Final = 50
 MIN_INTERVAL: Final = HOUR  # the shortest time between two reports of a schedule
-FIELD_COUNT: Final = 5
 CHECKED_RUNS: Final = 50  # times of a schedule that are looked at for that
 
 
@@ -55,19 +48,11 @@ def next_run(cron: str, zone: str, now: int) -> int:
     return next(iter(_run_times(cron, zone, now)))
 
 
-def _run_times(cron: str, zone: str, now: int) -> "map[int]":
-    begin = datetime.fromtimestamp(now // SECOND, tz=UTC).astimezone(_load_zone(zone))
-    if len(cron.split()) != FIELD_COUNT:  # cronsim would take seconds, too
-        raise _malformed()
+def _run_times(cron: str, zone: str, now: int) -> Iterator[int]:
     try:
-        return map(_instant, CronSim(cron, begin))
-    except CronSimError:
-        raise _malformed() from None
-
-
-def _malformed() -> ValidationError:
-    told = "cron is five fields: minute hour day month weekday"
-    return ValidationError("cron_invalid", told, field="cron")
+        return cron_times.times(cron, now, _load_zone(zone))
+    except ValueError as error:
+        raise ValidationError("cron_invalid", f"cron {error}", field="cron") from None
 
 
 @cache
@@ -80,10 +65,6 @@ def _load_zone(name: str) -> ZoneInfo:
             "there is no such time zone: give one as Europe/Berlin, or UTC",
             field="zone",
         ) from None
-
-
-def _instant(moment: datetime) -> int:
-    return int(moment.timestamp()) * SECOND
 
 
 class ReportSchedules:

@@ -25,10 +25,11 @@ PAGES = (
     "/audit?tab=search", "/audit?tab=verify", "/sent", "/health", "/actors", "/link",
 )  # fmt: skip
 HIDDEN = {
+    "dynamic_write_connection value.*", "dynamic_write_connection value.* key",
     "roles_write description", "system_make_mount description", "system_change_mount description",
     "tokens_create display_name", "tokens_create metadata.*", "tokens_create metadata.* key",
 }  # fmt: skip
-"""What these pages do not say: roles, mounts and tokens have none."""
+"""What these pages do not say: roles, mounts, tokens and connections have none."""
 CALLED = hostile(902)
 """What a client calls itself."""
 DESCRIBED, RULED = hostile(903), hostile(904)

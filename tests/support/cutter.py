@@ -14,6 +14,7 @@ WAIT_SECONDS: Final = 10
 SETTLED_SECONDS: Final = 0.1  # until the server has seen what was asked
 AFTER: Final = "before the answer"
 LATE: Final = "before the server has it, which it gets later"
+HELD: Final = "before the server has it, which it gets when `released` is set; then all passes"
 SILENT: Final = "never, and nothing is answered any more"
 LOCK: Final = b"FOR UPDATE"
 COMMIT: Final = re.compile(rb"COMMIT(\x00|$)")
@@ -37,6 +38,7 @@ class Cutter:
         self.refuses = False
         self.cuts = 0
         self._server = server
+        self.released = threading.Event()
         self._silent = 0  # connections up to this one have no client any more
         self._closed = False
         self._count = 0
@@ -67,6 +69,7 @@ class Cutter:
     def close(self) -> None:
         """End it, with every connection."""
         self._closed = True
+        self.released.set()
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
 
@@ -93,10 +96,14 @@ class Cutter:
                     if not data:
                         return
                     if source is client and self.cut and self.at.search(data):
-                        if not self.spared:
+                        if self.cut == HELD:
+                            self.cut, self.cuts = "", self.cuts + 1
+                            self.released.wait()
+                        elif not self.spared:
                             self._cut(client, server, data)
                             return
-                        self.spared -= 1
+                        else:
+                            self.spared -= 1
                     if LOCK in data:
                         self._asked.set()
                     key.data.sendall(data)

@@ -93,6 +93,8 @@ def serve_(
         print_note(f"freehold: listening on port {port}")
         if not status.initialized:
             print_note("  the vault is not initialized: run `freehold operator init` once")
+        elif status.waiting:
+            print_note(f"  the vault is sealed and waits for {status.waiting}")
         elif status.sealed:
             print_note("  the vault is sealed: run `freehold operator unseal`")
 

@@ -29,8 +29,8 @@ _YOUNG: Final = 50_000
 and again took a tenth of the loading."""
 
 GROUPS: Final = (
-    "secret", "policy", "user", "role", "key", "token", "mount", "audit", "operator", "agent",
-    "node", "storage", "backup", "rotation", "control", "fleet",
+    "secret", "policy", "user", "identity", "role", "key", "token", "mount", "audit", "operator",
+    "agent", "node", "storage", "backup", "rotation", "credentials", "lease", "control", "fleet",
 )  # fmt: skip
 """In the order of the help; each is a module beside this one, and its `app`."""
 

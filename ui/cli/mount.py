@@ -35,13 +35,22 @@ def get(context: typer.Context, path: MountPath) -> None:
     current.print_result(current.client.call("GET", _at(path)))
 
 
-@app.command('freehold mount create payments --description "Payment service"')
+@app.command(
+    'freehold mount create payments --description "Payment service"',
+    "freehold mount create database --type database",
+)
 def create(
-    context: typer.Context, path: NewPath, version: Version = None, description: Description = None
+    context: typer.Context,
+    path: NewPath,
+    version: Version = None,
+    description: Description = None,
+    type_: Annotated[
+        str | None, typer.Option("--type", help="kv, or database for dynamic credentials.")
+    ] = None,
 ) -> None:
     """Create a mount."""
     current = cli_context(context)
-    body = without_empty(version=version, description=description)
+    body = without_empty(version=version, description=description, type=type_)
     current.print_result(current.client.call("POST", _at(path), body))
 
 

@@ -22,7 +22,9 @@ from ui.cli.output import print_note
 from ui.cli.times import PAST, duration, past_time
 
 app = CommandGroup("Rotate credentials at their targets.")
-COLUMNS = ("path", "number", "state", "rotator", "began_at", "next_at", "error_code")
+COLUMNS = (
+    "path", "number", "state", "rotator", "began_at", "next_at", "laggards", "error_code"
+)  # fmt: skip
 
 Secret = Annotated[str, typer.Argument(metavar="PATH", help="The secret.")]
 Place = Annotated[
@@ -49,11 +51,12 @@ def status(
         bool, typer.Option("--running", help="Only rotations that have a next step.")
     ] = False,
 ) -> None:
-    """List the rotations that are kept, running or over."""
+    """List the rotations that are kept, running or over, and who has not fetched the new value."""
     current = cli_context(context)
     query = _selection(prefix, tag) | without_empty(state=state, running=running or None)
     found = fetch_pages(current.client, api_path("rotations"), "rotations", query)
-    current.print_result(list(found), COLUMNS)
+    rows = [row | {"laggards": (row["adoption"] or {}).get("laggards", [])} for row in found]
+    current.print_result(rows, COLUMNS)
 
 
 @app.command("freehold rotation plan --days 30", "freehold rotation plan --tag env=prod")
@@ -63,14 +66,14 @@ def plan(
     tag: Tags = None,
     days: Annotated[int, typer.Option(min=0, max=3650, help="How far to look ahead.")] = 7,
 ) -> None:
-    """List the secrets that are due, and when."""
+    """List the secrets that are due, when, and by whose policy: their own or that of a folder."""
     from actors.world import SystemWorld
     from protocols.instant import DAY, rfc3339
 
     current = cli_context(context)
     query = _selection(prefix, tag) | {"before": rfc3339(SystemWorld().now() + days * DAY)}
     found = fetch_pages(current.client, api_path("rotations", "plan"), "secrets", query)
-    current.print_result(list(found), ("path", "due_at"))
+    current.print_result(list(found), ("path", "due_at", "source"))
 
 
 @app.command("freehold rotation history secret/db/app")

@@ -125,6 +125,21 @@ def get(
         print_text(encode_json(value))
 
 
+@app.command("freehold secret consumers secret/app/db")
+def consumers(context: typer.Context, name: Name) -> None:
+    """Show who has fetched which version of a secret, and what connects with it."""
+    current = cli_context(context)
+    current.print_result(current.client.call("GET", api_path("consumers", name)))
+
+
+@app.command("freehold secret readers secret/app/db")
+def readers(context: typer.Context, name: Name) -> None:
+    """List who may read a secret, and by which rule."""
+    current = cli_context(context)
+    found = list(fetch_pages(current.client, api_path("readers", name), "readers"))
+    current.print_result(found, ("kind", "name", "rule", "conditional"))
+
+
 @app.command(
     "freehold secret list",
     "freehold secret list secret/app --tag production",

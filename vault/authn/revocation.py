@@ -2,7 +2,8 @@
 
 A revocation counts from its first commit, since whatever descends from a missing token does not
 stand (`standing`). Descendants go in the same commit, up to `MAX_CASCADE`; a larger family is
-cleared by further commits, each of which is bounded so that writes of others get their turn.
+cleared by further commits, each of which is bounded so that writes of others get their turn. The
+leases of each go with it: from that commit on they are not renewed, and their users are dropped.
 """
 
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import Final
 
 from actors.slewed_clock import SlewedClock
 from vault.authn.credential_validity import KEY_PARENT, is_expired
+from vault.authn.lease_owners import end_leases_of
 from vault.authn.stream_registry import StreamRegistry
 from vault.errors import UnavailableError
 from vault.model.records import TokenRow
@@ -29,9 +31,10 @@ MAX_SWEEPS: Final = 100  # commits of one sweep; the next call goes on
 class Revoker:
     """Removes tokens and what descends from them."""
 
-    def __init__(self, store: Store, sessions: StreamRegistry) -> None:
+    def __init__(self, store: Store, sessions: StreamRegistry, now: Callable[[], int]) -> None:
         self._store = store
         self._sessions = sessions
+        self._now = now
 
     async def revoke_families(self, first: Callable[[StoreTx], list[str]]) -> int:
         """Commit `first`, which changes what it must and returns whose families end; end them.
@@ -44,7 +47,7 @@ class Revoker:
         members, removed = first, 0
         while True:
             try:
-                keys, cut, left = await self._store.commit(partial(_cascade, members))
+                keys, cut, left = await self._store.commit(partial(_cascade, members, self._now()))
             except UnavailableError as error:
                 if members is first:
                     raise
@@ -84,20 +87,25 @@ def _same(members: list[str], _tx: StoreTx) -> list[str]:
 
 
 def _cascade(
-    first: Callable[[StoreTx], list[str]], tx: StoreTx
+    first: Callable[[StoreTx], list[str]], now: int, tx: StoreTx
 ) -> tuple[list[str], list[str], list[str]]:
     """Remove families breadth first.
 
-    Returns the keys among their heads, the accessors removed, and whose children are left.
+    Returns the keys among their heads, the accessors removed, and whose children or leases are
+    left.
     """
     waiting = first(tx)
     keys = [m.removeprefix(KEY_PARENT) for m in waiting if m.startswith(KEY_PARENT)]
     heads = tx.get_many(TOKENS, [(member,) for member in waiting])
     cut = [_remove(tx, row) for row in heads.values()]
-    while waiting and len(cut) < MAX_CASCADE:
+    leases = 0
+    while waiting and len(cut) + leases < MAX_CASCADE:
         children = _tokens_below(tx, waiting[0])
         if not children:
-            waiting.pop(0)
+            ended = end_leases_of(tx, waiting[0], MAX_CASCADE, now)
+            leases += ended
+            if ended < MAX_CASCADE:
+                waiting.pop(0)
         for child in children:
             cut.append(_remove(tx, child))
             waiting.append(child.id)

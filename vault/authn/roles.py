@@ -6,7 +6,7 @@ from typing import Final
 from actors.world import World
 from vault.authn.privilege import require_authority_over_role
 from vault.errors import NotFoundError, ValidationError
-from vault.model.identity import Identity
+from vault.model.identity import SERVICE_POLICIES, Identity, service_identity
 from vault.model.name import canonical_name
 from vault.model.records import RoleRow
 from vault.store.store import Store
@@ -15,6 +15,13 @@ from vault.store.transaction import StoreTx
 
 MAX_POLICIES: Final = 64  # of one role or user
 MAX_DESCRIPTION: Final = 1024
+
+
+async def load_service_identity(store: Store, name: str) -> Identity:
+    """As `service_identity`, with the policies of the role that has the name of its own policy."""
+    own = SERVICE_POLICIES.get(name)
+    role = None if own is None else await store.get(ROLES, own)
+    return service_identity(name, () if role is None else role.policies)
 
 
 class Roles:

@@ -7,7 +7,7 @@ from typing import Final
 from vault.authz.access import AccessRequest, Decision
 from vault.authz.api_paths import nearest_api_access
 from vault.authz.compile import can_reach, is_mixed_folder
-from vault.authz.evaluate import CompiledPolicies, explain, is_listed
+from vault.authz.evaluate import CompiledPolicies, could_allow, explain, is_listed
 from vault.authz.policy import Policy
 from vault.authz.policy_store import PolicySnapshot, PolicyStore
 from vault.model.acl.access import AclCapability, ApiAccess
@@ -33,6 +33,10 @@ class Authorizer:
     def decide(self, access: AccessRequest) -> Decision:
         """Say whether the access is allowed, and by which rule."""
         return self._policies.snapshot.compiled_for(access.identity).decide(access)
+
+    def could_allow(self, access: AccessRequest) -> str:
+        """The rule that allows an access under some conditions; empty where none ever does."""
+        return could_allow(self._policies.snapshot.compiled_for(access.identity).rules, access)
 
     def compiled_policies(self, identity: Identity) -> CompiledPolicies:
         """The identity's policies as they are now; later changes do not affect the result."""

@@ -150,6 +150,29 @@ def explain(rules: RuleSet, grants: tuple[Grant, ...], access: AccessRequest) ->
     return structs.replace(decision, missing=tuple(missing))
 
 
+def could_allow(rules: RuleSet, access: AccessRequest) -> str:
+    """The rule that allows an access under some conditions; empty where none ever does.
+
+    A denial without conditions rules it out.
+    """
+    found = ""
+    for rule in rules.rules:
+        if access.capability not in rule.capabilities or not _covers(rule, access):
+            continue
+        if rule.deny and not rule.checks:
+            return ""
+        if not rule.deny:
+            found = found or rule.label
+    if rules.acl is not None:
+        api = nearest_api_access(access.capability, access.path, rules.mounts)
+        said = rules.acl.decide(api, access.now, has_mfa=True)
+        if said.denied:
+            return ""
+        if api.operation in rules.acl.capabilities(api.path, access.now):
+            found = found or said.rule
+    return found
+
+
 def _missing_conditions(rules: RuleSet, access: AccessRequest) -> list[str]:
     """Name the allow rules that cover the path, and what each lacks; the nearest first."""
     held, other = [], []

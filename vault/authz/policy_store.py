@@ -5,7 +5,7 @@ first use and kept by the tuple of its names.
 """
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from itertools import count
 from typing import Final, TypeAlias, TypeVar
@@ -42,7 +42,7 @@ from vault.errors import (
     ValidationError,
     VaultError,
 )
-from vault.model.identity import DEFAULT_POLICY, ROOT_POLICY, Identity
+from vault.model.identity import DEFAULT_POLICY, ROOT_POLICY, ROTATION_POLICY, Identity, Method
 from vault.model.link_ports import ActiveBundle, PolicyTrust
 from vault.model.memo import BoundedMemo
 from vault.model.mounts import NO_MOUNTS, MountTable
@@ -85,6 +85,16 @@ BUILT_IN_DEFAULT: Final = Policy(
         ),
     ),
 )
+
+BUILT_IN_SERVICES: Final = {
+    ROTATION_POLICY: Policy(
+        name=ROTATION_POLICY,
+        description="What the rotation of secrets may do; built in until it is written.",
+        rules=(Rule(effect=Effect.ALLOW, paths=("*",), capabilities=("read", "update", "sudo")),),
+    ),
+}
+"""Policies of services. Until they are written they count for the service alone, whoever else has
+one of these names."""
 
 
 class Effective(Struct, frozen=True, kw_only=True):
@@ -152,15 +162,18 @@ class PolicySnapshot:
             return True
         names = dict.fromkeys((*identity.policies, *identity.denied_by))
         paths = sum(len(permission.paths) for permission in identity.permissions)
-        for policy in self._policies_named(names):
+        for policy in (*self.local_policies(identity, names), *self.bundle_policies(names)):
             acl = policy.acl_policy
             paths += sum(len(rule.paths) for rule in policy.rules)
             paths += 0 if acl is None else len(acl.paths)
         return paths <= MAX_INLINE_PATHS
 
-    def _policies_named(self, names: Iterable[str]) -> list[Policy]:
-        held = [self.policies[name] for name in names if name in self.policies]
-        return [*held, *self.bundle_policies(names)]
+    def local_policies(self, identity: Identity, names: Iterable[str]) -> list[Policy]:
+        """Return those of these policies of the identity that are not the bundle's."""
+        known: Mapping[str, Policy] = self.policies
+        if identity.method is Method.SERVICE:
+            known = BUILT_IN_SERVICES | self.policies
+        return [known[name] for name in names if name in known]
 
     def _require_light(self, identity: Identity) -> None:
         """Raise `AuthorizationError` where a decision for the identity would take too long.
@@ -171,7 +184,7 @@ class PolicySnapshot:
             return
         costs = Counter[str]()
         names = dict.fromkeys((*identity.policies, *identity.denied_by))
-        for policy in self._policies_named(names):
+        for policy in (*self.local_policies(identity, names), *self.bundle_policies(names)):
             cost = self._costs.get(id(policy))
             if cost is None:
                 cost = self._costs[id(policy)] = policy_cost(policy)
@@ -226,7 +239,8 @@ class PolicySnapshot:
 
     def _cache_key(self, identity: Identity) -> tuple[object, ...]:
         """Of identities with equal keys the same rules hold."""
-        names = identity.policies, identity.permissions, identity.denied_by
+        is_service = identity.method is Method.SERVICE  # whose built-in policies count for it alone
+        names = identity.policies, identity.permissions, identity.denied_by, is_service
         if self._templated.isdisjoint(identity.policies + identity.denied_by):
             return names
         return *names, identity.id, identity.name
@@ -236,7 +250,7 @@ class PolicySnapshot:
         names = dict.fromkeys((*identity.policies, *identity.denied_by))
         return CompiledPolicies(
             compile_policies(
-                [self.policies[name] for name in names if name in self.policies],
+                self.local_policies(identity, names),
                 root=ROOT_POLICY in identity.policies,
                 bundle=self.bundle_policies(names),
                 ceiling=self._ceiling,
@@ -337,7 +351,7 @@ class PolicyStore:
     def listing(self) -> PolicyNames:
         """Return the same, and whose they are."""
         central = sorted(policy.name for policy in self.snapshot.bundle.policies)
-        local = sorted({*self.snapshot.policies, ROOT_POLICY})
+        local = sorted({*self.snapshot.policies, *BUILT_IN_SERVICES, ROOT_POLICY})
         return PolicyNames(sorted({*local, *central}), local, central)
 
     async def read(self, name: str) -> ShownPolicy:
@@ -358,6 +372,8 @@ class PolicyStore:
             return ShownPolicy(**structs.asdict(local))
         for central in self.snapshot.bundle_policies([name]):
             return ShownPolicy(**structs.asdict(central), source="control_plane")
+        if (built_in := BUILT_IN_SERVICES.get(name)) is not None:
+            return ShownPolicy(**structs.asdict(built_in))
         raise NotFoundError("policy_not_found", "no such policy")
 
     async def validate(self, written: object) -> Policy:
@@ -401,7 +417,7 @@ class PolicyStore:
         return await self._write(new.name, change)
 
     async def delete(self, name: str, *, by: Identity) -> None:
-        """Delete a policy; it is out of force on return. `default` goes back to what is built in.
+        """Delete a policy; it is out of force on return. Some go back to what is built in.
 
         Raises `ValidationError` for `root`, `NotFoundError`, and `AuthorizationError` as `put`.
         """
@@ -412,7 +428,7 @@ class PolicyStore:
         def change(tx: StoreTx) -> None:
             old = tx.get(POLICIES, name)
             if old is None:
-                if name == DEFAULT_POLICY:
+                if name == DEFAULT_POLICY or name in BUILT_IN_SERVICES:
                     return  # the built-in one is in force already
                 raise NotFoundError("policy_not_found", "no such policy")
             _require_denials_kept(by, old, None)
@@ -426,11 +442,12 @@ class PolicyStore:
 
     def effective_policies(self, identity: Identity) -> Effective:
         """Return the policies that count for an identity now."""
-        policies, names = self.snapshot.policies, dict.fromkeys(identity.policies)
+        names = dict.fromkeys(identity.policies)
+        found = self.snapshot.local_policies(identity, names)
         return Effective(
             root=ROOT_POLICY in names,
-            policies=tuple(policies[name] for name in names if name in policies),
-            unknown=self._unknown(names),
+            policies=tuple(found),
+            unknown=self._unknown(n for n in names if all(n != each.name for each in found)),
             fleet=self.snapshot.bundle_policies(names),
             denied_by=tuple(
                 name for name in identity.denied_by if self.snapshot.has_deny_rule(name)

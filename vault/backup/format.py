@@ -19,7 +19,7 @@ from vault.crypto.note_signing import is_note_signature_valid
 from vault.errors import TamperedError, UnavailableError, ValidationError, VaultError
 from vault.store.bulk import ORDER
 from vault.store.table import ROW_BYTES
-from vault.store.tables import ACCESS, CHANGES, SECRETS, VERSIONS
+from vault.store.tables import ACCESS, CHANGES, CONSUMERS, ROTATIONS, SECRETS, VERSIONS
 
 FORMAT: Final = 1
 MAGIC: Final = b"freehold-backup-v1\n"
@@ -41,7 +41,8 @@ TABLES: Final = tuple(table for table in ORDER if table is not CHANGES)
 """What is in a backup, in this order. The change feed is not: nobody follows a restored database
 from before it was restored."""
 
-SECRET_TABLES: Final = (SECRETS.name, VERSIONS.name, ACCESS.name)
+_FORMER_SECRET_TABLES: Final = (SECRETS.name, VERSIONS.name, ACCESS.name)
+SECRET_TABLES: Final = (*_FORMER_SECRET_TABLES, ROTATIONS.name, CONSUMERS.name)
 """What is left out of a backup without secrets."""
 
 _ORIGIN: Final = "freehold.backup/"
@@ -267,7 +268,7 @@ def _require_plausible(manifest: Manifest) -> None:
         and named == [table.name for table in TABLES if table.name in named]
         and all(count.rows >= 0 and count.removed >= 0 for count in manifest.tables)
         and total == manifest.records
-        and manifest.excluded in (UNSET, SECRET_TABLES)
+        and manifest.excluded in (UNSET, SECRET_TABLES, _FORMER_SECRET_TABLES)
         and not set(named) & set(excluded)
     )
     try:

@@ -40,9 +40,11 @@ from vault.model.identity import Method
 from vault.model.records import (
     AccessRow,
     ApiKeyRow,
+    ConsumerRow,
     PolicyRow,
     RecordStatus,
     RoleRow,
+    RotationRow,
     SecretRow,
     TokenRow,
     UsageRow,
@@ -625,7 +627,9 @@ class _Planner:
         self._looks: dict[type, Callable[[Entry, Any], None]] = {
             SecretRow: self._look_at_secret,
             VersionRow: self._look_at_version,
-            AccessRow: self._look_at_access,
+            AccessRow: self._look_at_part,
+            RotationRow: self._look_at_part,
+            ConsumerRow: self._look_at_part,
             UserRow: self._look_at_user,
             RoleRow: self._look_at_role,
             ApiKeyRow: self._look_at_key,
@@ -669,7 +673,7 @@ class _Planner:
         if row.version == head.row.current_version:
             self._replace(head, "", status=str(RecordStatus.DESTROYED))
 
-    def _look_at_access(self, entry: Entry, row: AccessRow) -> None:
+    def _look_at_part(self, entry: Entry, row: AccessRow | RotationRow | ConsumerRow) -> None:
         if row.secret_id in self._erased_ids:
             self._rows[entry.place] = None
 

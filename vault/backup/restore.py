@@ -50,8 +50,13 @@ from vault.errors import (
     ValidationError,
     VaultError,
 )
+from vault.model.dynamic import STANDING
+from vault.model.lease_transitions import end
 from vault.model.records import (
     AccessRow,
+    ConsumerRow,
+    DynamicLeaseRow,
+    RotationRow,
     SecretRow,
     SystemRow,
     TokenRow,
@@ -82,7 +87,7 @@ from vault.store.bulk import (
     write_rows,
 )
 from vault.store.interface import StoreSession, WriteSet
-from vault.store.row_guard import check_row
+from vault.store.row_guard import RowGuard, check_row, stamp_row
 from vault.store.schema import HEAD
 from vault.store.sql import SqlBackend, SqlSession
 from vault.store.table import MAX_LIMIT, Key, StoreQuery, Table
@@ -217,7 +222,8 @@ def verify_outside(source: Destination, backup: str, keys: VaultKeys) -> tuple[M
 class Selection(NamedTuple):
     """What of a backup is restored.
 
-    Tokens are left out unless `keep_tokens`: one that was revoked later would be valid again.
+    Tokens are left out unless `keep_tokens`: one that was revoked later would be valid again. Then
+    leases of dynamic credentials end, and their users are dropped: most belong to tokens.
     `only`: of the secrets those of these names, and those below names that end with a slash; empty
     is all. `later`: what was taken away after the backup is taken away again, but for secrets and
     versions that were erased if `keep_erased`.
@@ -242,6 +248,7 @@ class RestorePlan(NamedTuple):
     selection: Selection
     changes: ChangePlan
     rows: dict[str, int]
+    guard: RowGuard
 
     @property
     def tokens_dropped(self) -> int:
@@ -256,7 +263,8 @@ class RestorePlan(NamedTuple):
 
     def choose(self, entries: Iterator[Entry]) -> Iterator[Entry]:
         """What is restored of the rows of the backup."""
-        return self.changes.apply(_chosen(entries, self.selection))
+        chosen = self.changes.apply(_chosen(entries, self.selection))
+        return chosen if self.selection.keep_tokens else _ending_leases(chosen, self.guard)
 
 
 def plan_restore(
@@ -292,7 +300,7 @@ def plan_restore(
                 keys,
                 keep_erased=selection.keep_erased,
             )
-    plan = RestorePlan(verified, selection, changes, {})
+    plan = RestorePlan(verified, selection, changes, {}, keys.guard)
     if count or selection.only:
         missing = set(selection.only)
         with merged_rows(source, verified.manifests, keys, identity) as entries:
@@ -521,6 +529,9 @@ def _stamp_base(stamp: CommitStamp, keys: VaultKeys) -> StampBase:
 # The database.
 
 
+_OF_SECRET: Final = VersionRow | AccessRow | RotationRow | ConsumerRow
+
+
 def _chosen(entries: Iterator[Entry], selection: Selection) -> Iterator[Entry]:
     """What is restored. Without tokens nothing remembers when one of them was used, either."""
     accessors: set[str] = set()
@@ -538,9 +549,23 @@ def _chosen(entries: Iterator[Entry], selection: Selection) -> Iterator[Entry]:
                 if not is_named(row.name, selection.only):
                     continue
                 secrets.add(row.id)
-            elif isinstance(row, VersionRow | AccessRow) and row.secret_id not in secrets:
+            elif isinstance(row, _OF_SECRET) and row.secret_id not in secrets:
                 continue
         yield entry
+
+
+def _ending_leases(entries: Iterator[Entry], guard: RowGuard) -> Iterator[Entry]:
+    """The rows, in which each lease has ended.
+
+    A row depends on the backup alone, since an interrupted restore makes it once more.
+    """
+    for entry in entries:
+        row = entry.row
+        if isinstance(row, DynamicLeaseRow) and row.state in STANDING:
+            ended = stamp_row(guard, entry.table, end(row, "restored", row.issued_at))
+            yield Entry(entry.place, ended, encode_row(entry.table, ended))
+        else:
+            yield entry
 
 
 def without_secrets(backup: str) -> ConflictError:

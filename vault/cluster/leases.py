@@ -34,15 +34,20 @@ from vault.store.store import Store
 from vault.store.tables import LEASES
 from vault.store.transaction import StoreTx
 
-DURATION: Final = 10.0
-"""Seconds that a lease lasts: after a holder that was killed, nobody works for so long at most."""
-RENEWAL: Final = 3.0
+DURATION: Final = 8.0
+"""Seconds that a lease lasts. With `LOOK`, and a job that then has its turn within a second, others
+go on within 10 s of a holder that was killed."""
+RENEWAL: Final = 2.0
 """Seconds between two renewals. Two may fail before the lease ends."""
+LOOK: Final = 1.0
+"""Seconds between two looks at leases that others have."""
 RELEASE_SECONDS: Final = 2.0
 """For the release at a stop. A lease that is not released expires."""
 
 ROTATION: Final = "rotation"
 """Rotation of secrets."""
+DYNAMIC: Final = "dynamic"
+"""Expiry of the leases of dynamic credentials."""
 EXPIRY: Final = "expiry"
 """Removal of expired credentials."""
 KEYS: Final = "keys"
@@ -159,13 +164,14 @@ class Leases:
     @property
     def jobs(self) -> list[Job]:
         """What has to run for as long as any lease is wanted."""
-        return [Job("leases", RENEWAL, self.renew)] if self._wanted else []
+        return [Job("leases", LOOK, self.renew)] if self._wanted else []
 
     async def renew(self) -> None:
         """Renew what is held, and take what is free or expired, unless the database fails."""
         try:
-            due = [name for name in self._wanted if name in self._held]
-            due += await self._find_free([name for name in self._wanted if name not in due])
+            held = [name for name in self._wanted if name in self._held]
+            due = [name for name in held if self._is_due(self._held[name])]
+            due += await self._find_free([name for name in self._wanted if name not in held])
             if due:
                 await self.claim(due)
         except VaultError as error:
@@ -174,6 +180,9 @@ class Leases:
             self._is_failing = True
         else:
             self._is_failing = False
+
+    def _is_due(self, lease: Lease) -> bool:
+        return lease.seconds_left <= self._duration - RENEWAL + LOOK / 2  # not a look later
 
     async def claim(self, names: Iterable[str]) -> dict[str, Lease]:
         """Take or renew these leases, as far as they are not another's; returns those it has.

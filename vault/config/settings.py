@@ -20,6 +20,7 @@ from protocols.settings.telemetry import TelemetrySettings
 from vault.config.backup import BackupSettings
 from vault.config.cache import CacheSettings
 from vault.config.control_plane import ControlPlaneSettings
+from vault.config.dynamic import DynamicSettings
 from vault.config.key_providers import CloudKmsSettings, HsmSettings
 from vault.config.rotation import RotationSettings
 from vault.config.tls import ClientTlsSettings
@@ -377,6 +378,7 @@ class Settings(Section):
     anchor: AnchorSettings = AnchorSettings()
     backup: BackupSettings = BackupSettings()
     rotation: RotationSettings = RotationSettings()
+    dynamic: DynamicSettings = DynamicSettings()
     monitoring: MonitoringSettings = MonitoringSettings()
     control_plane: ControlPlaneSettings = ControlPlaneSettings()
     limits: LimitSettings = LimitSettings()

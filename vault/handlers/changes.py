@@ -18,6 +18,7 @@ from vault.authn.stream_registry import StreamRegistry
 from vault.authz.authorizer import Authorizer
 from vault.errors import AuthenticationError, ConflictError, NotFoundError, ValidationError
 from vault.handlers.change_hub import ChangeHub, Watch, is_below
+from vault.handlers.consumer_recorder import ConsumerRecorder
 from vault.handlers.handler import Call, Handler, Handlers, handler_table
 from vault.handlers.listing import AnswerMemory
 from vault.handlers.secrets import check_facts_unchanged, secret_not_found
@@ -65,6 +66,7 @@ class ChangeHandlers:
     store: SecretStore
     feed: SecretFeed
     authorizer: Authorizer
+    consumers: ConsumerRecorder
     watching: WatchParts
     world: World
 
@@ -136,6 +138,7 @@ class ChangeHandlers:
             raise secret_not_found()
         if not max(secret.oldest_version, 1) <= call.payload.version <= secret.current_version:
             raise NotFoundError("version_not_found", "there is no such version of this secret")
+        self.consumers.record(call.identity, secret.id, secret.name, call.payload.version)
         return secret
 
     def _answer(

@@ -20,6 +20,7 @@ from vault.errors import (
 from vault.handlers.handler import Call, Handler, Handlers, handler_table
 from vault.handlers.secret_settings import validate_max_versions
 from vault.handlers.stores import MountStore, MountTx
+from vault.model.dynamic import MOUNT_TYPE as DATABASE
 from vault.model.mounts import MountTable
 from vault.model.operation import Capability
 from vault.model.path import RESERVED, ResourcePath
@@ -111,7 +112,7 @@ class MountHandlers:
 
     async def create(self, path: ResourcePath, payload: WriteMount) -> MountRow:
         """As `write`, for the agent itself."""
-        version = _checked_version(payload.version)
+        version, kind = _checked_version(payload.version), _checked_type(payload.type)
         if path.partition("/")[0].casefold() in RESERVED:
             raise ValidationError("path_reserved", "cannot mount at a reserved path", field="path")
 
@@ -124,7 +125,7 @@ class MountHandlers:
                 raise ConflictError("mount_exists", f"path is already in use at {other.path}")
             new = self.world.new_id()
             row = MountRow(
-                path=str(path), id=new, accessor=f"kv_{new[:8]}", version=version,
+                path=str(path), id=new, accessor=f"{kind}_{new[:8]}", type=kind, version=version,
                 description=payload.description, created_at=self.world.now(),
             )  # fmt: skip
             tx.put_mount(row)
@@ -165,7 +166,8 @@ class MountHandlers:
     async def delete(self, call: Call[Nothing]) -> None:
         """Erase a mount with all secrets in it, some at a time; one cut short can be repeated.
 
-        Raises `UnavailableError` (`mount_not_empty`) after 100,000 secrets when there are more.
+        Raises `ConflictError` (`leases_active`) where users of it may be at their servers, and
+        `UnavailableError` (`mount_not_empty`) after 100,000 secrets when there are more.
         """
         path = _path(call)
         mount = self.mounts.get(path)
@@ -176,7 +178,15 @@ class MountHandlers:
             now = tx.get_mount(path)
             if now is None or now.id != mount.id:  # another agent was quicker; another mount stays
                 return True
+            if now.type == DATABASE and tx.has_leases(path):
+                raise ConflictError(
+                    "leases_active",
+                    "leases of this mount may have users at their servers: revoke them first with "
+                    "'freehold lease revoke --prefix', and wait until they are over",
+                )
             done = tx.erase_secrets(path, ERASE_BATCH) < ERASE_BATCH
+            if now.type == DATABASE:
+                done = tx.erase_database(path, ERASE_BATCH) == 0 and done
             if done:
                 tx.delete_mount(path)
             return done
@@ -231,6 +241,14 @@ def _checked_version(version: int) -> int:
     if version not in {1, 2}:
         raise ValidationError("version_invalid", "there are KV versions 1 and 2", field="version")
     return version
+
+
+def _checked_type(kind: str) -> str:
+    if kind not in {"kv", DATABASE}:
+        raise ValidationError(
+            "mount_type_invalid", f"there are mounts of the types kv and {DATABASE}", field="type"
+        )
+    return kind
 
 
 def _tuned(row: MountRow, payload: TuneMount) -> MountRow:

@@ -4,6 +4,7 @@ The newest records first, a page at a time: read by the index, decided in a thre
 request waits for it. Records, time and memory are bounded; what was not looked at is said.
 """
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
@@ -32,7 +33,7 @@ from vault.handlers.stores import SecretStore
 from vault.handlers.usage import OpaqueId
 from vault.handlers.visibility import secret_facts
 from vault.model.audit_row import AuditRow
-from vault.model.identity import ROOT_POLICY, Identity, Method, service_identity
+from vault.model.identity import ROOT_POLICY, Identity, Method
 from vault.model.name import canonical_name
 from vault.model.operation import NO_FACTS, Capability, SecretFacts
 from vault.model.policy_replay import (
@@ -58,6 +59,7 @@ class PolicyReplayHandlers:
     policies: PolicyStore
     index: AuditSearch
     owners: CredentialOwners
+    load_service: Callable[[str], Awaitable[Identity]]
     secrets: SecretStore
     opaque: OpaqueId
     operations: Handlers
@@ -191,7 +193,7 @@ class _PolicyReplayRun:
     async def _caller(self, row: AuditRow) -> Identity | None:
         """Who the credential stands for, judged at the time of its newest record."""
         if row.method == Method.SERVICE:
-            return service_identity(row.actor_id.removeprefix("service:"))
+            return await self._handlers.load_service(row.actor_id.removeprefix("service:"))
         key = (row.method, row.credential)
         if key not in self._callers:
             if len(self._callers) >= MAX_CACHED:

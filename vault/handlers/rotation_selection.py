@@ -9,9 +9,9 @@ from vault import operations
 from vault.authz.authorizer import Authorizer
 from vault.errors import AuthorizationError, ValidationError, VaultError
 from vault.handlers.handler import Call, Handler, Handlers, handler_table
+from vault.handlers.rotation_schedule import load_effective_policy
 from vault.handlers.rotations import (
     check_limit,
-    load_effective_policy,
     policy_missing,
     rotation_running,
     secret_not_live,
@@ -97,7 +97,7 @@ class RotationSelectionHandlers:
         latest = await self.store.get_latest(secret.id)
         if latest is not None and 0 < since <= latest.began_at:
             return SelectedSecret(path=secret.name, rotation=without_value(latest))
-        _, policy = await load_effective_policy(self.store, secret)
+        policy = (await load_effective_policy(self.store, secret)).policy
         if policy is None:
             return _refused(secret, policy_missing())
         if latest is not None and not machine.is_over(latest):

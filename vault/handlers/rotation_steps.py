@@ -9,7 +9,7 @@ replaced here only once the target has let somebody in with the new one.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, NamedTuple, Protocol, TypeAlias, TypeVar
+from typing import Final, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 import trio
@@ -20,18 +20,33 @@ from actors.world import World
 from protocols import json_text
 from protocols.instant import HOUR, SECOND
 from vault import operations
-from vault.errors import ConflictError, VaultError
+from vault.authz.authorizer import Authorizer
+from vault.errors import AuthorizationError, ConflictError, VaultError
+from vault.handlers.adoption import Adoption
 from vault.handlers.handler import Call, Handler, Handlers, handler_table
-from vault.handlers.rotations import end_rotation, parse_policy, rotation_reference
+from vault.handlers.rotation_schedule import parse_policy
+from vault.handlers.rotations import end_rotation, rotation_reference
 from vault.handlers.secret_settings import MAX_VALUE_BYTES
-from vault.handlers.secrets import append_version, is_live, mount_of_secret
+from vault.handlers.secrets import (
+    append_version,
+    check_facts_unchanged,
+    is_live,
+    mount_of_secret,
+)
 from vault.handlers.stores import RotationStore, RotationTx
+from vault.handlers.visibility import may_read
+from vault.model.identity import Identity, Method
 from vault.model.mounts import MountTable
 from vault.model.operation import Capability
 from vault.model.path import ResourcePath
 from vault.model.payloads import StepRotation
 from vault.model.records import RotationRow
-from vault.model.rotation import RotationPolicy, RotationState
+from vault.model.rotation import (
+    ADOPTION_INCOMPLETE,
+    AdoptionState,
+    RotationPolicy,
+    RotationState,
+)
 from vault.rotation import machine
 from vault.rotation.issuing import IssuingRotator
 from vault.rotation.rotator import RotationContext, RotationError, Rotator, Rotators, Value
@@ -45,6 +60,7 @@ LAST_LOOK: Final = HOUR
 been there, the further apart."""
 _SEALING: Final = frozenset({RotationState.PLANNED, RotationState.DRAFTED, RotationState.VERIFIED})
 MAX_FIELDS: Final = 100  # of a value that a rotator makes
+MAX_NAMED: Final = 10  # consumers that an error names
 _TERM: Final = 32  # bits of a fence that are for the number of the rotation
 
 T = TypeVar("T")
@@ -69,22 +85,6 @@ class Pending(Struct, frozen=True):
         return _strings(_fields(bytes(self.value)))
 
 
-class Adoption(Protocol):
-    """Who uses which version of a secret, as far as it is known."""
-
-    async def laggards(self, secret_id: str, version: int, since: int, /) -> list[str] | None:
-        """Who has fetched an older version since then and not this one; None: nobody knows."""
-        ...
-
-
-class UnknownAdoption:
-    """Nobody knows: each rotation waits until its grace period is over."""
-
-    async def laggards(self, _secret_id: str, _version: int, _since: int, /) -> None:
-        """Not known."""
-        await trio.lowlevel.checkpoint()
-
-
 class Target(NamedTuple):
     """A rotation's rotator, and what it is given: the value that is replaced, and that of now."""
 
@@ -103,6 +103,7 @@ class RotationSteps:
     mounts: MountTable
     rotators: Rotators
     adoption: Adoption
+    authorizer: Authorizer
     world: World
     threads: trio.CapacityLimiter
     random: Callable[[int], bytes]
@@ -115,8 +116,10 @@ class RotationSteps:
             Handler(
                 operations.STEP_ROTATION,
                 run=self.step,
-                capability=Capability.SUDO,
+                capability=Capability.UPDATE,
+                precondition=_require_service,
                 mutates=True,
+                targets_secret=True,
                 audit_response=rotation_reference,
             ),
         )
@@ -131,10 +134,10 @@ class RotationSteps:
         fence = payload.term << _TERM | payload.number
         if row is None or not 0 < row.next_at <= now or row.fence > fence:
             raise _moved()
-        begun = await self.store.transact(partial(_claim, row=row, fence=fence))
+        begun = await self.store.transact(partial(_claim, call=call, row=row, fence=fence))
         policy = parse_policy(begun.policy)
         try:
-            settle = await self._act(begun, policy, payload.timeout)
+            settle = await self._act(call, begun, policy)
         except RotationError as error:
             return await self._settle_failure(begun, policy, error)
         except VaultError as error:  # a connection that is gone, a rotator that is not installed
@@ -142,9 +145,11 @@ class RotationSteps:
             return await self._settle_failure(begun, policy, failure)
         return await self._settle(begun, settle)
 
-    async def _act(self, row: RotationRow, policy: RotationPolicy, seconds: float) -> Settle:
+    async def _act(
+        self, call: Call[StepRotation], row: RotationRow, policy: RotationPolicy
+    ) -> Settle:
         """Do at the target what the state asks for; what to store then."""
-        target = await self._target(row, policy, seconds)
+        target = await self._target(call, row, policy)
         match _S(row.state):
             case _S.PLANNED:
                 return await self._create(target, row)
@@ -172,14 +177,16 @@ class RotationSteps:
     def _advanced(self, _: RotationTx, row: RotationRow) -> RotationRow:
         return machine.advance(row, self.world.now())
 
-    async def _target(self, row: RotationRow, policy: RotationPolicy, seconds: float) -> Target:
+    async def _target(
+        self, call: Call[StepRotation], row: RotationRow, policy: RotationPolicy
+    ) -> Target:
         kind = self.rotators.get(policy.rotator)
         config = kind.parse(policy.config)
         context = RotationContext(
             rotation=f"{row.secret_id}:{row.number}",
             fence=row.fence,
-            timeout=seconds,
-            connection=await self._connection(policy),
+            timeout=call.payload.timeout,
+            connection=await self._connection(call, policy),
             random=self.random,
         )
         secret = await self.store.get_secret(row.path)
@@ -192,10 +199,16 @@ class RotationSteps:
             current=_strings(await self._version(row, newest)),
         )
 
-    async def _connection(self, policy: RotationPolicy) -> Value:
+    async def _connection(self, call: Call[StepRotation], policy: RotationPolicy) -> Value:
         if not policy.connection:
             return {}
         secret = await self.store.get_secret(policy.connection)
+        if not may_read(self.authorizer, call, policy.connection, secret, self.world.now()):
+            raise RotationError(
+                "connection_denied",
+                f"policies do not allow {call.identity.name} to read the secret "
+                f"{policy.connection} that it connects with",
+            )
         version = (
             None
             if secret is None
@@ -277,7 +290,12 @@ class RotationSteps:
             tx, mount, secret, value, expires_at=0, by=f"rotation {row.number}", now=now
         )
         current = machine.advance(_emptied(row), now)
-        return replace(current, version=written.version.version, next_at=now + self.settle)
+        return replace(
+            current,
+            version=written.version.version,
+            next_at=now + self.settle,
+            reads=tx.get_reads(secret.id),
+        )
 
     async def _adopt(self, target: Target, row: RotationRow, policy: RotationPolicy) -> Settle:
         """Wait until all that used the old value have the new one, or the grace period is over.
@@ -285,19 +303,38 @@ class RotationSteps:
         Before the old one goes, the new one is proven once more: a former holder of the lease may
         have put the target back.
         """
-        now = self.world.now()
-        over = row.current_at + policy.grace
-        laggards = await self.adoption.laggards(row.secret_id, row.version, row.began_at)
-        if now < over and laggards != []:
-            wait = max(FIRST_LOOK, min((now - row.current_at) // 4, LAST_LOOK))
-            later = over if laggards is None else min(now + wait, over)
-            return lambda _, found: replace(found, next_at=later, attempt=0)
+        over, window = row.current_at + policy.grace, policy.adoption_window
+        status = await self.adoption.status(row, window)
+        if self.world.now() < over and status.state is not AdoptionState.ADOPTED:
+            return partial(self._wait, over=over, state=status.state)
         try:
             await self._run(target.rotator.verify, target.context, target.current)
         except RotationError:
             await self._run(target.rotator.apply, target.context, target.current)
             await self._run(target.rotator.verify, target.context, target.current)
-        return self._advanced
+        return partial(self._adopted, over=over, window=window)
+
+    def _wait(
+        self, _: RotationTx, row: RotationRow, *, over: int, state: AdoptionState
+    ) -> RotationRow:
+        now = self.world.now()
+        wait = max(FIRST_LOOK, min((now - row.current_at) // 4, LAST_LOOK))
+        later = over if state is AdoptionState.UNKNOWN else min(now + wait, over)
+        return replace(row, next_at=later, attempt=0)
+
+    def _adopted(self, tx: RotationTx, row: RotationRow, *, over: int, window: int) -> RotationRow:
+        """Go on, unless somebody has fetched the old value meanwhile and there is still time."""
+        status = self.adoption.status_in(tx, row, window)
+        if self.world.now() < over and status.state is not AdoptionState.ADOPTED:
+            return self._wait(tx, row, over=over, state=status.state)
+        adopted = self._advanced(tx, row)
+        if not status.laggards:
+            return adopted
+        return replace(
+            adopted,
+            error_code=ADOPTION_INCOMPLETE,
+            error=_describe_laggards(status.laggards)[: machine.MAX_ERROR],
+        )
 
     async def _undo(self, target: Target, row: RotationRow) -> None:
         """Put the target back: what applications have works there, and the new value does not."""
@@ -346,8 +383,19 @@ class RotationSteps:
         return await self.store.transact(change, max_encryptions=encryptions)
 
 
-def _claim(tx: RotationTx, *, row: RotationRow, fence: int) -> RotationRow:
+async def _require_service(identity: Identity) -> None:
+    """Raise `AuthorizationError` for any caller but the agent's own scheduler."""
+    if identity.method is not Method.SERVICE:
+        raise AuthorizationError(
+            "service_only", "only the agent's own scheduler takes the steps of a rotation"
+        )
+
+
+def _claim(
+    tx: RotationTx, *, call: Call[StepRotation], row: RotationRow, fence: int
+) -> RotationRow:
     """The rotation with the fence of whoever takes its next step. Raises `ConflictError`."""
+    check_facts_unchanged(call, tx.get_secret(call.op.path))
     found = tx.get_rotation(row.secret_id, row.number)
     if found is None or _stage(found) != _stage(row) or found.fence > fence:
         raise _moved()
@@ -385,6 +433,12 @@ def _encode(text: str) -> msgspec.Raw:
 
 def _faulty(what: str, *, is_final: bool = True) -> RotationError:
     return RotationError("rotator_faulty", f"the rotator {what}", is_final=is_final)
+
+
+def _describe_laggards(names: list[str]) -> str:
+    some = ", ".join(names[:MAX_NAMED])
+    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+    return f"the grace period is over, and the new value was not fetched by {some}{more}"
 
 
 def _emptied(row: RotationRow) -> RotationRow:

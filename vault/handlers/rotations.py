@@ -1,23 +1,36 @@
 """Rotations as callers see them: the policy of a secret or folder, begin, look, resume, undo."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, NamedTuple
 
 import msgspec
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from actors.world import World
 from protocols.instant import HOUR
 from vault import operations
-from vault.authz.access import AccessRequest
 from vault.authz.authorizer import Authorizer
 from vault.errors import AuthorizationError, ConflictError, NotFoundError, ValidationError
+from vault.handlers.adoption import Adoption
 from vault.handlers.handler import Call, Handler, Handlers, handler_table
+from vault.handlers.rotation_schedule import (
+    BATCH,
+    EffectivePolicy,
+    due_time,
+    effective_policy,
+    is_due,
+    load_effective_policy,
+    parse_policy,
+    schedule,
+    schedule_folder,
+)
 from vault.handlers.secrets import check_facts_unchanged, is_live, secret_not_found
 from vault.handlers.stores import RotationStore, RotationTx
-from vault.handlers.visibility import Visibility, secret_facts
-from vault.model.operation import NO_FACTS, Capability
+from vault.handlers.visibility import Visibility, may_read
+from vault.model.operation import Capability
 from vault.model.path import ResourcePath
 from vault.model.payloads import (
     MAX_PAGE_SIZE,
@@ -26,19 +39,35 @@ from vault.model.payloads import (
     Nothing,
     PauseRotations,
     PlanRotations,
+    RefuseRotation,
+    ScheduleSecrets,
     WriteRotationPolicy,
 )
 from vault.model.records import FolderPolicyRow, RotationRow, SecretRow
-from vault.model.results import RotationOverview, RotationPage, RotationPlan, SecretRotation
-from vault.model.rotation import RotationCause, RotationPolicy, RotationState
+from vault.model.results import (
+    DueSecret,
+    RotationOverview,
+    RotationPage,
+    RotationPlan,
+    SecretRotation,
+)
+from vault.model.rotation import (
+    ADOPTION_INCOMPLETE,
+    AdoptionStatus,
+    RotationCause,
+    RotationPolicy,
+    RotationState,
+)
 from vault.rotation import machine
 from vault.rotation.rotator import Rotators
-from vault.rotation.schedule import NEVER, check_cron, may_begin, next_due, retry_delay
+from vault.rotation.schedule import NEVER, check_cron, retry_delay
 
 KEPT: Final = 20  # rotations of a secret, the latest ones
 PAGE: Final = 200  # rows that are looked at in one query
 MAX_PAGES: Final = 20  # of one answer; the next one goes on behind them
-MOST_JITTER: Final = 1.0  # the earliest that an interval may end
+REFUSED: Final = "rotation_denied"
+"""The `error_code` of a rotation that policies do not allow the agent."""
+BATCHES: Final = 8  # transactions of one `rotation.schedule`
 
 
 @dataclass(frozen=True)
@@ -47,6 +76,7 @@ class RotationHandlers:
 
     store: RotationStore
     rotators: Rotators
+    adoption: Adoption
     authorizer: Authorizer
     world: World
 
@@ -60,6 +90,20 @@ class RotationHandlers:
                 mutates=True,
                 targets_secret=True,
                 audit_request=_policy_request,
+            ),
+            Handler(
+                operations.SCHEDULE_SECRETS,
+                run=self.schedule,
+                capability=Capability.SUDO,
+                mutates=True,
+                audit_response=lambda count: {"count": count},
+            ),
+            Handler(
+                operations.REFUSE_ROTATION,
+                run=self.refuse,
+                capability=Capability.SUDO,
+                mutates=True,
+                audit_response=rotation_reference,
             ),
             Handler(
                 operations.LIST_ROTATIONS,
@@ -116,7 +160,7 @@ class RotationHandlers:
         )
 
     async def write_policy(self, call: Call[WriteRotationPolicy]) -> Nothing:
-        """Set or remove the policy of a secret, or of a folder.
+        """Set or remove the policy of a secret, or of a folder, whose secrets are scheduled later.
 
         Whoever sets it must be allowed to read the secret that it connects with: the agent will do
         so for them. Raises `ValidationError`, `AuthorizationError`, `NotFoundError`.
@@ -124,13 +168,6 @@ class RotationHandlers:
         path, policy, now = call.op.path, call.payload.policy, self.world.now()
         if policy is not None:
             await self._check(call, policy)
-            if path.endswith("/") and (policy.interval or policy.cron):
-                raise ValidationError(
-                    "rotation_policy_invalid",
-                    "a folder's policy says how, and not when: give interval or cron in the policy "
-                    "of each secret",
-                    field="policy",
-                )
         document = None if policy is None else msgspec.to_builtins(policy)
 
         def change(tx: RotationTx) -> None:
@@ -139,22 +176,34 @@ class RotationHandlers:
                 check_facts_unchanged(call, secret)
                 if secret is None:
                     raise secret_not_found()
-                changed = replace(secret, rotation_policy=document)
-                tx.put_secret(self._scheduled(tx, changed, now))
-            elif document is not None:
-                tx.put_folder_policy(
-                    FolderPolicyRow(
-                        path=str(path), policy=document, updated_at=now,
-                        updated_by=call.identity.name,
-                    )
-                )  # fmt: skip
-            elif tx.get_folder_policy(path) is None:
+                tx.put_secret(schedule(tx, replace(secret, rotation_policy=document), now))
+                return
+            before = tx.get_folder_policy(path)
+            if document is None and (before is None or not before.policy):
                 raise NotFoundError("rotation_policy_missing", "this folder has no rotation policy")
-            else:
-                tx.delete_folder_policy(path)
+            tx.put_folder_policy(
+                FolderPolicyRow(
+                    path=str(path), policy=document or {}, updated_at=now,
+                    updated_by=call.identity.name, scheduled_to="",
+                )
+            )  # fmt: skip
 
         await self.store.transact(change)
         return Nothing()
+
+    async def schedule(self, call: Call[ScheduleSecrets]) -> int:
+        """Schedule the next secrets below a folder whose policy has changed; returns how many.
+
+        Each transaction says how far it is, so another call or agent goes on there.
+        """
+        total = 0
+        for _ in range(BATCHES):
+            change = partial(schedule_folder, path=call.payload.folder, now=self.world.now())
+            done = await self.store.transact(change)
+            total += done
+            if done < BATCH:
+                break
+        return total
 
     async def read(self, call: Call[Nothing]) -> SecretRotation:
         """How a secret is rotated, and how its last rotations went."""
@@ -163,10 +212,24 @@ class RotationHandlers:
         if secret is None:
             raise secret_not_found()
         rotations = [without_value(row) for row in await self.store.list_of_secret(secret.id)]
-        source, policy = await load_effective_policy(self.store, secret)
+        found = await load_effective_policy(self.store, secret)
+        latest = rotations[0] if rotations else None
         return SecretRotation(
-            source=source, policy=policy, due=secret.rotation_due, rotations=rotations
+            source=found.source,
+            policy=found.policy,
+            due=secret.rotation_due,
+            rotations=rotations,
+            adoption=None if latest is None or not latest.version else await self._adopted(latest),
         )
+
+    async def _adopted(self, row: RotationRow) -> AdoptionStatus:
+        return await self.adoption.status(row, parse_policy(row.policy).adoption_window)
+
+    async def _page(self, rows: list[RotationRow], cursor: str) -> RotationPage:
+        adoptions = [
+            await self._adopted(row) if row.state == RotationState.CURRENT else None for row in rows
+        ]
+        return RotationPage(rotations=rows, adoptions=adoptions, cursor=cursor)
 
     async def list(self, call: Call[ListRotations]) -> RotationPage:
         """Rotations of secrets whose metadata the caller may read. Raises `ValidationError`."""
@@ -186,24 +249,25 @@ class RotationHandlers:
                 ):
                     shown.append(without_value(row))
                 if len(shown) == payload.limit:
-                    return RotationPage(rotations=shown, cursor=self._seal(after))
+                    return await self._page(shown, self._seal(after))
             if len(page) < PAGE:
-                return RotationPage(rotations=shown, cursor="")
-        return RotationPage(rotations=shown, cursor=self._seal(after))
+                return await self._page(shown, "")
+        return await self._page(shown, self._seal(after))
 
     async def plan(self, call: Call[PlanRotations]) -> RotationPlan:
         """Secrets that are due, of those whose metadata the caller may read."""
         payload, visibility = call.payload, Visibility(self.authorizer, call, self.world.now())
         check_limit(payload.limit)
         after = self.store.open_cursor(payload.cursor) if payload.cursor else ""
-        shown, wanted = list[tuple[str, int]](), set(payload.tags)
+        shown, wanted = list[DueSecret](), set(payload.tags)
         for _ in range(MAX_PAGES):
             page = await self.store.list_due_secrets(payload.before, after, PAGE)
             for secret in page:
                 after = secret.name
                 is_wanted = after.startswith(call.op.path) and wanted <= set(secret.tags)
                 if is_wanted and visibility.can_read_metadata(secret):
-                    shown.append((secret.name, secret.rotation_due))
+                    found = await load_effective_policy(self.store, secret)
+                    shown.append(DueSecret(secret.name, secret.rotation_due, found.source))
                 if len(shown) == payload.limit:
                     return RotationPlan(secrets=shown, cursor=self.store.seal_cursor(after))
             if len(page) < PAGE:
@@ -215,7 +279,7 @@ class RotationHandlers:
         return RotationOverview(
             paused=await self.store.is_paused(),
             rotators=self.rotators.names(),
-            policies=await self.store.list_folder_policies(),
+            policies=[row for row in await self.store.list_folder_policies() if row.policy],
         )
 
     async def pause(self, call: Call[PauseRotations]) -> Nothing:
@@ -247,7 +311,7 @@ class RotationHandlers:
         One that has begun `since` the given time is the answer, whatever became of it. Raises
         `ConflictError` (`rotation_running`, `secret_not_live`), `NotFoundError`.
         """
-        cause, now, jitter = call.payload.cause, self.world.now(), self.world.jitter()
+        cause, now = call.payload.cause, self.world.now()
         asked_by_time = cause is RotationCause.SCHEDULE
 
         def change(tx: RotationTx) -> RotationRow | None:
@@ -255,11 +319,11 @@ class RotationHandlers:
             check_facts_unchanged(call, secret)
             if secret is None:
                 raise secret_not_found()
-            _, policy = effective_policy(tx, secret)
-            latest = tx.get_latest_rotation(secret.id)
+            found = effective_policy(tx, secret)
+            latest, policy = tx.get_latest_rotation(secret.id), found.policy
             if latest is not None and 0 < call.payload.since <= latest.began_at:
                 return without_value(latest)
-            if asked_by_time and (due := _postponed(tx, secret, policy, latest, now, jitter)):
+            if asked_by_time and (due := _postponed(tx, secret, found, latest, now)):
                 tx.put_secret(replace(secret, rotation_due=due.at))
                 return None
             if policy is None:
@@ -268,21 +332,53 @@ class RotationHandlers:
                 raise rotation_running(latest)
             if not _has_value(tx, secret, now):
                 raise secret_not_live()
-            row = RotationRow(
-                secret_id=secret.id,
-                number=1 if latest is None else latest.number + 1,
-                path=secret.name,
-                policy=msgspec.to_builtins(policy),
-                cause=cause,
-                requested_by=call.identity.name,
-                previous=secret.current_version,
-                next_at=now + call.payload.delay,
-                began_at=now,
-            )
+            row = _new_rotation(secret, policy, latest, cause, call.identity.name, now)
+            row = replace(row, next_at=now + call.payload.delay)
             tx.put_rotation(row)
             tx.delete_rotation(secret.id, row.number - KEPT)
             tx.put_secret(replace(secret, rotation_due=NEVER))
             return row
+
+        return await self.store.transact(change)
+
+    async def refuse(self, call: Call[RefuseRotation]) -> RotationRow | None:
+        """Put on record that policies do not allow it: the rotation fails, as it does at a target.
+
+        One that could not begin is undone at once, and due again later; of several in a row the
+        last one is kept. None: the rotation or secret has changed, and nothing is refused.
+        """
+        payload, now, jitter = call.payload, self.world.now(), self.world.jitter()
+        reason = f"{call.identity.name}: {payload.reason}"
+
+        def change(tx: RotationTx) -> RotationRow | None:
+            secret = tx.get_secret(ResourcePath.parse_secret(payload.path))
+            latest = None if secret is None else tx.get_latest_rotation(secret.id)
+            is_running = latest is not None and not machine.is_over(latest)
+            if secret is None or bool(payload.number) != is_running:
+                return None
+            if latest is None or not is_running:
+                found = effective_policy(tx, secret)
+                policy = found.policy
+                due = _postponed(tx, secret, found, latest, now)
+                if due is not None or policy is None:
+                    tx.put_secret(replace(secret, rotation_due=due.at if due else NEVER))
+                    return None
+                row = _new_rotation(
+                    secret, policy, latest, RotationCause.SCHEDULE, call.identity.name, now
+                )
+                if latest is not None and latest.error_code == REFUSED and not latest.fence:
+                    row = replace(row, number=latest.number)
+                tx.delete_rotation(secret.id, row.number - KEPT)
+            elif latest.number == payload.number and 0 < latest.next_at <= now:
+                row, policy = latest, parse_policy(latest.policy)
+            else:
+                return None
+            failed = machine.fail(
+                row, policy.retry, REFUSED, reason, is_final=not is_running, now=now, jitter=jitter
+            )
+            settled = end_rotation(tx, failed, now, jitter)
+            tx.put_rotation(settled)
+            return settled
 
         return await self.store.transact(change)
 
@@ -323,15 +419,7 @@ class RotationHandlers:
         if not policy.connection:
             return
         secret = await self.store.get_secret(policy.connection)
-        access = AccessRequest(
-            capability=Capability.READ,
-            path=ResourcePath.parse_secret(policy.connection),
-            identity=call.identity,
-            origin=call.op.origin,
-            facts=NO_FACTS if secret is None else secret_facts(secret),
-            now=self.world.now(),
-        )
-        if not self.authorizer.decide(access).allowed:
+        if not may_read(self.authorizer, call, policy.connection, secret, self.world.now()):
             raise AuthorizationError(
                 "connection_denied",
                 "the rotation would connect with a secret that you may not read: ask somebody who "
@@ -344,17 +432,6 @@ class RotationHandlers:
                 field="connection",
             )
 
-    def _scheduled(self, tx: RotationTx, secret: SecretRow, now: int) -> SecretRow:
-        """The secret, due as its policy says."""
-        _, policy = effective_policy(tx, secret)
-        latest = tx.get_latest_rotation(secret.id)
-        if latest is not None and not machine.is_over(latest):
-            return secret  # its end sets it
-        if policy is None:
-            return replace(secret, rotation_due=NEVER)
-        jitter = self.world.jitter()
-        return replace(secret, rotation_due=_due(tx, secret, policy, now, jitter))
-
 
 def check_limit(limit: int) -> None:
     """Raise `ValidationError` (`limit_invalid`)."""
@@ -362,43 +439,12 @@ def check_limit(limit: int) -> None:
         raise ValidationError("limit_invalid", f"limit must be 1 to {MAX_PAGE_SIZE}", field="limit")
 
 
-def effective_policy(tx: RotationTx, secret: SecretRow) -> tuple[str, RotationPolicy | None]:
-    """The policy of a secret and the path that it belongs to: its own, or that of a folder."""
-    if secret.rotation_policy is not None:
-        return secret.name, parse_policy(secret.rotation_policy)
-    for folder in _folders(secret.name):
-        row = tx.get_folder_policy(folder)
-        if row is not None:
-            return folder, parse_policy(row.policy)
-    return "", None
-
-
-async def load_effective_policy(
-    store: RotationStore, secret: SecretRow
-) -> tuple[str, RotationPolicy | None]:
-    """As `effective_policy`, without a transaction."""
-    if secret.rotation_policy is None:
-        for folder in _folders(secret.name):
-            row = await store.get_folder_policy(folder)
-            if row is not None:
-                return folder, parse_policy(row.policy)
-        return "", None
-    return secret.name, parse_policy(secret.rotation_policy)
-
-
-def parse_policy(document: object) -> RotationPolicy:
-    """A policy as it is stored. Raises `ValidationError` (`rotation_policy_invalid`)."""
-    try:
-        return msgspec.convert(document, RotationPolicy)
-    except (msgspec.ValidationError, ValueError) as error:
-        raise ValidationError("rotation_policy_invalid", str(error), field="policy") from None
-
-
 def rotation_reference(row: RotationRow | None) -> object:
     """What the audit log tells of a rotation."""
     if row is None:
         return None
-    return {"secret_id": row.secret_id, "number": row.number, "state": row.state}
+    told = {"secret_id": row.secret_id, "number": row.number, "state": row.state}
+    return told | {"laggards": row.error} if row.error_code == ADOPTION_INCOMPLETE else told
 
 
 def end_rotation(tx: RotationTx, row: RotationRow, now: int, jitter: float) -> RotationRow:
@@ -407,13 +453,35 @@ def end_rotation(tx: RotationTx, row: RotationRow, now: int, jitter: float) -> R
         return row
     secret = tx.get_secret(ResourcePath.parse_secret(row.path))
     if secret is not None and secret.id == row.secret_id:
-        _, policy = effective_policy(tx, secret)
-        due = NEVER if policy is None else _due(tx, secret, policy, now, jitter)
+        found = effective_policy(tx, secret)
+        due, policy = due_time(tx, secret, found, now), found.policy
         if policy is not None and row.state == RotationState.UNDONE and due != NEVER:
             later = now + retry_delay(policy.retry, policy.retry.attempts, jitter)
             due = max(due, later)  # with a new value
         tx.put_secret(replace(secret, rotation_due=due))
     return replace(row, wrapped_dek=b"", box=b"", kek_generation=0)
+
+
+def _new_rotation(  # noqa: PLR0917  # what it is made of
+    secret: SecretRow,
+    policy: RotationPolicy,
+    latest: RotationRow | None,
+    cause: RotationCause,
+    by: str,
+    now: int,
+) -> RotationRow:
+    return RotationRow(
+        secret_id=secret.id,
+        number=1 if latest is None else latest.number + 1,
+        path=secret.name,
+        policy=msgspec.to_builtins(policy),
+        cause=cause,
+        requested_by=by,
+        previous=secret.current_version,
+        next_at=now,
+        began_at=now,
+        reads=UNSET if latest is None else latest.reads,
+    )
 
 
 class _Postponed(NamedTuple):
@@ -422,22 +490,20 @@ class _Postponed(NamedTuple):
     at: int
 
 
-def _postponed(  # noqa: PLR0917  # what decides
+def _postponed(
     tx: RotationTx,
     secret: SecretRow,
-    policy: RotationPolicy | None,
+    found: EffectivePolicy,
     latest: RotationRow | None,
     now: int,
-    jitter: float,
 ) -> _Postponed | None:
     """None if a secret that was found due is to be rotated now."""
-    is_running = latest is not None and not machine.is_over(latest)
-    if policy is None or not policy.enabled or is_running:
-        return _Postponed(NEVER)  # the end of the one that runs schedules it
+    if latest is not None and not machine.is_over(latest):
+        return _Postponed(NEVER)  # its end schedules the next one
     if not _has_value(tx, secret, now):
-        return _Postponed(now + HOUR)
-    if not _is_due(tx, secret, policy, now):
-        return _Postponed(_due(tx, secret, policy, now, jitter))
+        return _Postponed(NEVER if due_time(tx, secret, found, now) == NEVER else now + HOUR)
+    if not is_due(tx, secret, found, now):
+        return _Postponed(due_time(tx, secret, found, now))
     return None
 
 
@@ -466,29 +532,6 @@ def secret_not_live() -> ConflictError:
 def _has_value(tx: RotationTx, secret: SecretRow, now: int) -> bool:
     version = tx.get_version(secret.id, secret.current_version)
     return version is not None and is_live(version, now)
-
-
-def _due(tx: RotationTx, secret: SecretRow, policy: RotationPolicy, now: int, jitter: float) -> int:
-    return next_due(policy, _written_at(tx, secret), now, jitter)
-
-
-def _is_due(tx: RotationTx, secret: SecretRow, policy: RotationPolicy, now: int) -> bool:
-    """Whether a policy says so now: the value may have been written since it was scheduled."""
-    if policy.interval:
-        return next_due(policy, _written_at(tx, secret), 0, MOST_JITTER) <= now
-    return may_begin(policy, now)
-
-
-def _folders(name: str) -> Iterator[str]:
-    """The folders of a path, with their closing slash, the innermost first."""
-    end = len(name)
-    while (end := name.rfind("/", 0, end)) >= 0:
-        yield name[: end + 1]
-
-
-def _written_at(tx: RotationTx, secret: SecretRow) -> int:
-    version = tx.get_version(secret.id, secret.current_version)
-    return secret.updated_at if version is None else version.created_at
 
 
 def without_value(row: RotationRow) -> RotationRow:

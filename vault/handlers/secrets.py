@@ -11,12 +11,14 @@ from protocols import json_text
 from protocols.instant import MAX_NS
 from vault import operations
 from vault.errors import (
+    AuthorizationError,
     ConflictError,
     NotFoundError,
     TooLargeError,
     ValidationError,
 )
 from vault.handlers.access_counters import AccessCounters
+from vault.handlers.consumer_recorder import ConsumerRecorder
 from vault.handlers.handler import (
     CHANGED_MEANWHILE,
     Call,
@@ -26,6 +28,8 @@ from vault.handlers.handler import (
     handler_table,
     updated_facts,
 )
+from vault.handlers.read_limits import ReadLimits
+from vault.handlers.rotation_schedule import schedule
 from vault.handlers.secret_settings import (
     MAX_VALUE_BYTES,
     cas_required,
@@ -35,6 +39,8 @@ from vault.handlers.secret_settings import (
 )
 from vault.handlers.stores import SecretStore, SecretTx
 from vault.handlers.visibility import secret_facts
+from vault.model.dynamic import CONNECTIONS
+from vault.model.dynamic import MOUNT_TYPE as DATABASE
 from vault.model.labels import Labels
 from vault.model.mounts import MountTable
 from vault.model.operation import COPIES, LARGE_VALUE, NO_FACTS, Capability
@@ -61,6 +67,8 @@ class SecretHandlers:
     store: SecretStore
     mounts: MountTable
     access: AccessCounters
+    consumers: ConsumerRecorder
+    read_limits: ReadLimits
     world: World
 
     def handlers(self) -> Handlers:
@@ -111,6 +119,7 @@ class SecretHandlers:
         Raises `NotFoundError` for no such secret or version, and for a version that has expired.
         """
         payload = call.payload
+        require_readable(self.mounts, call.op.path)
         secret, version = await self._find(call, payload.version)
         expires_at = version_expiry(secret, version)
         self._check_expiry(expires_at)
@@ -120,6 +129,8 @@ class SecretHandlers:
             return SecretValue(secret=secret, version=version, value=None)
         value = self.store.open_value(version)
         self.access.count_value_read(secret.id)
+        self.consumers.record(call.identity, secret.id, secret.name, version.version)
+        self.read_limits.note(secret)
         if len(version.box) >= LARGE_VALUE:
             version = replace(version, box=b"")  # not held until the value is sent
         return SecretValue(secret=secret, version=version, value=value)
@@ -284,6 +295,7 @@ def append_version(
     for lists and looks.
     """
     settings = resolve_settings(head, mount)
+    had_no_value = head.status != RecordStatus.ACTIVE
     number = head.current_version + 1
     wrapped_dek, box, generation = tx.seal(head.id, number, value)
     version = VersionRow(
@@ -304,6 +316,8 @@ def append_version(
         status=RecordStatus.ACTIVE.value,  # plain text, as it is read back
         created_at=head.created_at or now, updated_at=now,
     )  # fmt: skip
+    if had_no_value:
+        head = schedule(tx, head, now)
     tx.put_secret(head)
     return SecretWritten(secret=head, version=version)
 
@@ -321,6 +335,16 @@ def mount_of_secret(tx: SecretTx, mounts: MountTable, path: ResourcePath) -> Mou
     if mount is None:
         raise _mount_not_found(path)
     return mount
+
+
+def require_readable(mounts: MountTable, path: ResourcePath) -> None:
+    """Raise `AuthorizationError` for what a connection of a database mount logs in with."""
+    mount = mounts.find_for_path(path)
+    if mount is not None and mount.type == DATABASE and path.startswith(mount.path + CONNECTIONS):
+        raise AuthorizationError(
+            "connection_unreadable",
+            "what a connection logs in with is shown to nobody: write it anew to change it",
+        )
 
 
 def _mount_not_found(path: ResourcePath) -> ValidationError:

@@ -5,37 +5,62 @@ Handlers know no table, no query and no key; these classes are their only way to
 
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
+from msgspec import UNSET
 from msgspec.structs import replace
 
+from vault.authn.lease_owners import (
+    ALL_CLIENTS,
+    LeaseOwner,
+    owner_of_api_key,
+    owner_of_token,
+)
 from vault.barrier import Barrier, VaultTx
+from vault.model.dynamic import CONNECTIONS as CONNECTIONS_FOLDER
+from vault.model.dynamic import COUNTED, CREDENTIALS, ROLES
 from vault.model.health import CacheState, KeyringState
+from vault.model.identity import Identity, Method
 from vault.model.path import ResourcePath
 from vault.model.records import (
     AccessRow,
+    ConnectionRow,
+    ConsumerRow,
+    DatabaseRoleRow,
+    DynamicLeaseRow,
     FolderPolicyRow,
+    LeaseClientRow,
     MountRow,
+    RecorderRow,
     RotationRow,
     SecretRow,
     SystemRow,
     VersionRow,
 )
+from vault.model.rotation import RotationState
 from vault.store.bounded_cache import MISSING
 from vault.store.table import INTEGER_MAX, Key, StoreQuery
 from vault.store.tables import (
     ACCESS,
+    CONNECTIONS,
+    CONSUMERS,
+    DATABASE_ROLES,
+    DYNAMIC_LEASES,
     FOLDER_POLICIES,
+    LEASE_CLIENTS,
     MOUNTS,
+    RECORDERS,
     ROTATIONS,
     SECRETS,
     SYSTEM,
+    TOKENS,
     VERSIONS,
 )
 from vault.store.timed_lock import TimedLock
 
 T = TypeVar("T")
 
+MAX_CONSUMERS: Final = 999  # of one secret; with one more row, a query finds them all
 PAUSED_ROW: Final = "rotations-paused"
 """While it is there no rotation begins or goes on."""
 REWRAPPED_ROW: Final = "kek-rewrapped"
@@ -84,8 +109,24 @@ class SecretTx:
             self._tx.delete(VERSIONS, secret.id, number)
         for rotation in self._tx.select(ROTATIONS, StoreQuery(equals={"secret_id": secret.id})):
             self._tx.delete(ROTATIONS, secret.id, rotation.number)
+        for consumer in self._tx.select(CONSUMERS, StoreQuery(equals={"secret_id": secret.id})):
+            self._tx.delete(CONSUMERS, secret.id, consumer.consumer)
         self._tx.delete(ACCESS, secret.id)
         self._tx.delete(SECRETS, secret.name)
+
+    def get_latest_rotation(self, secret_id: str) -> RotationRow | None:
+        """The rotation of the highest number."""
+        query = StoreQuery(equals={"secret_id": secret_id}, descending=True, limit=1)
+        return next(iter(self._tx.select(ROTATIONS, query)), None)
+
+    def get_folder_policy(self, path: str) -> FolderPolicyRow | None:
+        """The rotation policy of a folder."""
+        return self._tx.get(FOLDER_POLICIES, path)
+
+    def get_reads(self, secret_id: str) -> int:
+        """How often the secret's value was read, as far as the counts are flushed."""
+        row = self._tx.get(ACCESS, secret_id)
+        return 0 if row is None else row.value_reads
 
     def seal(self, secret_id: str, version: int, plaintext: bytes) -> tuple[bytes, bytes, int]:
         """As `VaultTx.seal`."""
@@ -199,11 +240,6 @@ class RotationTx(SecretTx):
         """A rotation of a secret."""
         return self._tx.get(ROTATIONS, secret_id, number)
 
-    def get_latest_rotation(self, secret_id: str) -> RotationRow | None:
-        """The one of the highest number."""
-        query = StoreQuery(equals={"secret_id": secret_id}, descending=True, limit=1)
-        return next(iter(self._tx.select(ROTATIONS, query)), None)
-
     def put_rotation(self, rotation: RotationRow) -> None:
         """Insert or replace it."""
         self._tx.put(ROTATIONS, rotation)
@@ -218,13 +254,25 @@ class RotationTx(SecretTx):
         wrapped_dek, box, generation = self._tx.seal(_pending_id(rotation), rotation.number, value)
         return replace(rotation, wrapped_dek=wrapped_dek, box=box, kek_generation=generation)
 
-    def get_folder_policy(self, path: str) -> FolderPolicyRow | None:
-        """The policy of a folder."""
-        return self._tx.get(FOLDER_POLICIES, path)
+    def list_consumers(self, secret_id: str) -> list[ConsumerRow]:
+        """Who fetched a secret."""
+        return self._tx.select(CONSUMERS, StoreQuery(equals={"secret_id": secret_id}))
+
+    def list_recorders(self) -> list[RecorderRow]:
+        """The processes that record who fetches what."""
+        return self._tx.select(RECORDERS, StoreQuery())
 
     def put_folder_policy(self, policy: FolderPolicyRow) -> None:
         """Insert or replace it."""
         self._tx.put(FOLDER_POLICIES, policy)
+
+    def list_secrets(self, folder: str, after: str, limit: int) -> list[SecretRow]:
+        """As `SecretStore.list_page`."""
+        return self._tx.select(SECRETS, _below(folder, after, limit))
+
+    def load_versions(self, keys: Sequence[tuple[str, int]]) -> None:
+        """Have `get_version` find these without a query each."""
+        self._tx.get_many(VERSIONS, keys)
 
     def delete_folder_policy(self, path: str) -> None:
         """Delete it."""
@@ -246,6 +294,13 @@ class RotationStore:
         return self._barrier.select(
             ROTATIONS, StoreQuery(equals={"secret_id": secret_id}, descending=True)
         )
+
+    async def list_connections(self) -> list[tuple[str, str]]:
+        """Each secret and folder whose policy has a connection, and that; reads all secrets."""
+        rows = await self._barrier.select_all(SECRETS, _connection_of)
+        folders = await self._barrier.select_all(FOLDER_POLICIES)
+        found = [row for row in rows if row is not None]
+        return found + [(row.path, str(row.policy.get("connection", ""))) for row in folders]
 
     def list_page(
         self, state: str, after: tuple[str, int] | None, limit: int, *, running: bool = False
@@ -282,6 +337,15 @@ class RotationStore:
             at_most=("rotation_due", now), after=(after,) if after else None, limit=limit
         )
         return self._barrier.select(SECRETS, query)
+
+    def count_folder_policy_transactions(self) -> int:
+        """How many transactions of folder policies have ended."""
+        return self._barrier.count_transactions(FOLDER_POLICIES)
+
+    async def list_unscheduled_folders(self) -> list[FolderPolicyRow]:
+        """Those whose policy has changed, and not all secrets below are scheduled by it."""
+        rows = await self.list_folder_policies()
+        return [row for row in rows if row.scheduled_to is not UNSET]
 
     async def is_paused(self) -> bool:
         """Whether no rotation begins or goes on."""
@@ -343,6 +407,11 @@ class RotationStore:
         )
 
 
+def _connection_of(row: SecretRow) -> tuple[str, str] | None:
+    connection = (row.rotation_policy or {}).get("connection", "")
+    return (row.name, connection) if connection else None
+
+
 def _pending_id(rotation: RotationRow) -> str:
     """What stands for the secret's id where a pending value is sealed: no secret has it."""
     return f"{rotation.secret_id}/rotation"
@@ -358,6 +427,204 @@ def _pending_version(rotation: RotationRow) -> VersionRow:
         kek_generation=rotation.kek_generation,
         created_at=rotation.began_at,
         created_by="",
+    )
+
+
+PURGE_BATCH: Final = 4  # leases that are over, and go with each one that comes to be over
+
+
+class LeaseTx(SecretTx):
+    """One transaction over connections, roles and leases."""
+
+    __slots__ = ()
+
+    def get_connection(self, path: str) -> ConnectionRow | None:
+        """A connection."""
+        return self._tx.get(CONNECTIONS, path)
+
+    def put_connection(self, row: ConnectionRow) -> None:
+        """Insert or replace it."""
+        self._tx.put(CONNECTIONS, row)
+
+    def delete_connection(self, path: str) -> None:
+        """Delete it."""
+        self._tx.delete(CONNECTIONS, path)
+
+    def list_connections(self, mount: str, limit: int) -> list[ConnectionRow]:
+        """The first ones of a mount."""
+        return self._tx.select(
+            CONNECTIONS, StoreQuery(prefix=("path", mount + CONNECTIONS_FOLDER), limit=limit)
+        )
+
+    def get_role(self, path: str) -> DatabaseRoleRow | None:
+        """A role."""
+        return self._tx.get(DATABASE_ROLES, path)
+
+    def put_role(self, row: DatabaseRoleRow) -> None:
+        """Insert or replace it."""
+        self._tx.put(DATABASE_ROLES, row)
+
+    def delete_role(self, path: str) -> None:
+        """Delete it."""
+        self._tx.delete(DATABASE_ROLES, path)
+
+    def list_roles(self, mount: str, limit: int) -> list[DatabaseRoleRow]:
+        """The first ones of a mount."""
+        return self._tx.select(
+            DATABASE_ROLES, StoreQuery(prefix=("path", mount + ROLES), limit=limit)
+        )
+
+    def has_users(self, connection: str) -> bool:
+        """Whether there may be a leased user at this connection's target."""
+        return _has_users(self._tx, equals={"connection": connection})
+
+    def get_lease(self, lease_id: str) -> DynamicLeaseRow | None:
+        """A lease."""
+        return self._tx.get(DYNAMIC_LEASES, lease_id)
+
+    def put_lease(self, row: DynamicLeaseRow) -> None:
+        """Insert or replace it."""
+        self._tx.put(DYNAMIC_LEASES, row)
+
+    def insert_lease(self, row: DynamicLeaseRow) -> None:
+        """Insert a new one, whose id is a new one."""
+        self._tx.insert_new(DYNAMIC_LEASES, [row])
+
+    def find_by_username(self, username: str) -> DynamicLeaseRow | None:
+        """The lease of a user."""
+        query = StoreQuery(equals={"username": username}, limit=1)
+        return next(iter(self._tx.select(DYNAMIC_LEASES, query)), None)
+
+    def list_leases(self, prefix: str, after: str, limit: int) -> list[DynamicLeaseRow]:
+        """Leases whose ids begin so, beyond the id `after`."""
+        return self._tx.select(DYNAMIC_LEASES, _leases(prefix, "", after, limit))
+
+    def purge_leases(self, before: int) -> None:
+        """Delete some that were over by then."""
+        query = StoreQuery(at_most=("ended_at", before), limit=PURGE_BATCH)
+        for row in self._tx.select(DYNAMIC_LEASES, query):
+            self._tx.delete(DYNAMIC_LEASES, row.id)
+
+    def get_client(self, client: str = ALL_CLIENTS) -> LeaseClientRow:
+        """What a client has, or all have together."""
+        return self._tx.get(LEASE_CLIENTS, client) or LeaseClientRow(client=client)
+
+    def put_client(self, row: LeaseClientRow) -> None:
+        """Insert or replace it; one that has no lease is not kept."""
+        if row.leases:
+            self._tx.put(LEASE_CLIENTS, row)
+        elif self._tx.get(LEASE_CLIENTS, row.client) is not None:
+            self._tx.delete(LEASE_CLIENTS, row.client)
+
+    def find_owner(self, caller: Identity, now: int) -> LeaseOwner:
+        """What a lease of the caller ends with. Raises `AuthorizationError`."""
+        if caller.method is Method.API_KEY:
+            return owner_of_api_key(self._tx.get, caller, now)
+        query = StoreQuery(equals={"accessor": caller.credential}, limit=1)
+        token = next(iter(self._tx.select(TOKENS, query)), None)
+        return owner_of_token(self._tx.get, token, now)
+
+
+class LeaseStore:
+    """Connections, roles and leases of dynamic credentials. Reads raise as `Store.get`."""
+
+    def __init__(self, barrier: Barrier) -> None:
+        self._barrier = barrier
+
+    def get_connection(self, path: str) -> Awaitable[ConnectionRow | None]:
+        """A connection."""
+        return self._barrier.get(CONNECTIONS, path)
+
+    def list_connections(self, mount: str = "") -> Awaitable[list[ConnectionRow]]:
+        """The first thousand of a mount, or of all mounts."""
+        prefix = ("path", mount + CONNECTIONS_FOLDER) if mount else None
+        return self._barrier.select(CONNECTIONS, StoreQuery(prefix=prefix))
+
+    def get_role(self, path: str) -> Awaitable[DatabaseRoleRow | None]:
+        """A role."""
+        return self._barrier.get(DATABASE_ROLES, path)
+
+    def list_roles(self, mount: str) -> Awaitable[list[DatabaseRoleRow]]:
+        """The first thousand of a mount."""
+        return self._barrier.select(DATABASE_ROLES, StoreQuery(prefix=("path", mount + ROLES)))
+
+    def get_lease(self, lease_id: str) -> Awaitable[DynamicLeaseRow | None]:
+        """A lease."""
+        return self._barrier.get(DYNAMIC_LEASES, lease_id)
+
+    def list_leases(
+        self, prefix: str, state: str, after: str, limit: int
+    ) -> Awaitable[list[DynamicLeaseRow]]:
+        """Leases whose ids begin so, with a `state` those in it, beyond the id `after`."""
+        return self._barrier.select(DYNAMIC_LEASES, _leases(prefix, state, after, limit))
+
+    def list_due(
+        self, now: int, limit: int, connection: str = ""
+    ) -> Awaitable[list[DynamicLeaseRow]]:
+        """Those whose next step is due: of all connections, or of one."""
+        equals: dict[str, str | int | bool] = {"connection": connection} if connection else {}
+        query = StoreQuery(equals=equals, at_most=("next_at", now), limit=limit)
+        return self._barrier.select(DYNAMIC_LEASES, query)
+
+    async def count_leases(self) -> int:
+        """How many may have a user at a target."""
+        row = await self._barrier.get(LEASE_CLIENTS, ALL_CLIENTS)
+        return 0 if row is None else row.leases
+
+    def list_clients(self, after: str | None, limit: int) -> Awaitable[list[LeaseClientRow]]:
+        """Clients beyond this one; the first is all together."""
+        query = StoreQuery(after=None if after is None else (after,), limit=limit)
+        return self._barrier.select(LEASE_CLIENTS, query)
+
+    def get_secret(self, path: str) -> Awaitable[SecretRow | None]:
+        """The secret."""
+        return self._barrier.get(SECRETS, path)
+
+    def get_version(self, secret_id: str, number: int) -> Awaitable[VersionRow | None]:
+        """As `Barrier.get_version`."""
+        return self._barrier.get_version(secret_id, number)
+
+    def open_value(self, version: VersionRow) -> bytes:
+        """The plaintext of a version. Raises `TamperedError`."""
+        return self._barrier.open_value(version)
+
+    def seal_cursor(self, position: str) -> str:
+        """As `Barrier.seal_cursor`."""
+        return self._barrier.seal_cursor(position)
+
+    def open_cursor(self, cursor: str) -> str:
+        """As `Barrier.open_cursor`."""
+        return self._barrier.open_cursor(cursor)
+
+    def transact(self, change: Callable[[LeaseTx], T], *, max_encryptions: int = 0) -> Awaitable[T]:
+        """Run `change` in a transaction. As `Barrier.transact`."""
+        return self._barrier.transact(
+            lambda tx: change(LeaseTx(tx)), max_encryptions=max_encryptions
+        )
+
+
+def _leases(prefix: str, state: str, after: str, limit: int) -> StoreQuery:
+    equals: dict[str, str | int | bool] = {"state": state} if state else {}
+    return StoreQuery(
+        equals=equals,
+        prefix=("id", prefix) if prefix else None,
+        after=(after,) if after else None,
+        limit=limit,
+    )
+
+
+def _has_users(
+    tx: VaultTx,
+    equals: dict[str, str | int | bool] | None = None,
+    prefix: tuple[str, str] | None = None,
+) -> bool:
+    """Whether any of these leases may have a user at a target."""
+    return any(
+        tx.select(
+            DYNAMIC_LEASES,
+            StoreQuery(equals={**(equals or {}), "state": state}, prefix=prefix, limit=1),
+        )
+        for state in COUNTED
     )
 
 
@@ -386,6 +653,106 @@ class AccessStore:
         return ACCESS.add_counts(one, other)
 
 
+class ConsumerStore:
+    """Who fetched which version of a secret. Reads raise as `Store.get`."""
+
+    def __init__(self, barrier: Barrier) -> None:
+        self._barrier = barrier
+
+    def list_of_secret(self, secret_id: str) -> Awaitable[list[ConsumerRow]]:
+        """Of one secret: `MAX_CONSUMERS`, and one more row for those who found no place."""
+        return self._barrier.select(CONSUMERS, StoreQuery(equals={"secret_id": secret_id}))
+
+    def list_of_identity(
+        self, identity: str, after: tuple[str, str] | None, limit: int
+    ) -> Awaitable[list[ConsumerRow]]:
+        """What one identity has fetched, beyond this secret id and consumer."""
+        query = StoreQuery(equals={"identity": identity}, after=after, limit=limit)
+        return self._barrier.select(CONSUMERS, query)
+
+    def merge(self, rows: Sequence[ConsumerRow]) -> Awaitable[None]:
+        """Add these to what is stored; of several versions the highest counts."""
+        return self._barrier.transact(partial(_merge_consumers, rows=rows))
+
+    def mark_compromised(self, keys: Sequence[Key], now: int) -> Awaitable[None]:
+        """Nobody waits for these consumers any more."""
+
+        def change(tx: VaultTx) -> None:
+            for row in tx.get_many(CONSUMERS, keys).values():
+                if not row.compromised_at:
+                    tx.put(CONSUMERS, replace(row, compromised_at=now))
+
+        return self._barrier.transact(change)
+
+    async def forget(self, before: int) -> int:
+        """Remove some whose last fetch was before an instant; returns how many."""
+        old = await self._barrier.select(CONSUMERS, StoreQuery(at_most=("fetched_at", before)))
+
+        def change(tx: VaultTx) -> None:
+            for row in tx.get_many(CONSUMERS, list(map(CONSUMERS.key_of, old))).values():
+                if row.fetched_at <= before:
+                    tx.delete(CONSUMERS, row.secret_id, row.consumer)
+
+        if old:
+            await self._barrier.transact(change)
+        return len(old)
+
+    async def has_waiting_rotation(self) -> bool:
+        """Whether a rotation waits for consumers."""
+        query = StoreQuery(equals={"state": RotationState.CURRENT.value}, limit=1)
+        return bool(await self._barrier.select(ROTATIONS, query))
+
+    async def has_secrets(self) -> bool:
+        """Whether there is any secret that somebody may have fetched."""
+        return bool(await self._barrier.select(SECRETS, StoreQuery(limit=1)))
+
+    def list_recorders(self) -> Awaitable[list[RecorderRow]]:
+        """The processes that record."""
+        return self._barrier.select_all(RECORDERS)
+
+    def change_recorders(
+        self, change: Callable[[list[RecorderRow]], list[RecorderRow]]
+    ) -> Awaitable[None]:
+        """Replace all rows by what `change` makes of them."""
+
+        def apply(tx: VaultTx) -> None:
+            before = tx.select(RECORDERS, StoreQuery())
+            after = change(before)
+            for row in before:
+                if row.id not in {one.id for one in after}:
+                    tx.delete(RECORDERS, row.id)
+            for row in after:
+                if row not in before:
+                    tx.put(RECORDERS, row)
+
+        return self._barrier.transact(apply)
+
+
+def _merge_consumers(tx: VaultTx, *, rows: Sequence[ConsumerRow]) -> None:
+    known = tx.get_many(CONSUMERS, list(map(CONSUMERS.key_of, rows)))
+    for row in rows:
+        before = known.get((row.secret_id, row.consumer))
+        tx.put(CONSUMERS, _with_place(tx, row) if before is None else merge_fetches(before, row))
+
+
+def merge_fetches(before: ConsumerRow, row: ConsumerRow) -> ConsumerRow:
+    """Both fetches of one consumer. One that fetches again after a compromise is waited for."""
+    return replace(
+        row,
+        version=max(row.version, before.version),
+        fetched_at=max(row.fetched_at, before.fetched_at),
+        compromised_at=0 if row.fetched_at > before.compromised_at else before.compromised_at,
+    )
+
+
+def _with_place(tx: VaultTx, row: ConsumerRow) -> ConsumerRow:
+    """A new consumer, or where the secret has too many, one without a name for all of those."""
+    query = StoreQuery(equals={"secret_id": row.secret_id}, limit=MAX_CONSUMERS)
+    if len(tx.select(CONSUMERS, query)) < MAX_CONSUMERS:
+        return row
+    return replace(row, consumer="", identity="", name="", version=0)
+
+
 class MountTx:
     """One transaction over mounts; secrets can only be erased."""
 
@@ -410,6 +777,20 @@ class MountTx:
         """Delete it, if it is there."""
         if self._tx.get(MOUNTS, path) is not None:
             self._tx.delete(MOUNTS, path)
+
+    def has_leases(self, mount: str) -> bool:
+        """Whether a lease of a database mount may have a user at a target."""
+        return _has_users(self._tx, prefix=("id", mount + CREDENTIALS))
+
+    def erase_database(self, mount: str, limit: int) -> int:
+        """Delete some connections, roles and leases that are over; returns how many."""
+        count = 0
+        for table, key in ((DYNAMIC_LEASES, "id"), (DATABASE_ROLES, "path"), (CONNECTIONS, "path")):
+            rows: list[Any] = self._tx.select(table, StoreQuery(prefix=(key, mount), limit=limit))
+            for row in rows:
+                self._tx.delete(table, getattr(row, key))
+            count += len(rows)
+        return count
 
     def erase_secrets(self, folder: ResourcePath, limit: int) -> int:
         """Erase some secrets below `folder` with all that belongs to them; returns how many."""

@@ -10,6 +10,7 @@ from actors.world import World
 from vault import operations
 from vault.errors import ValidationError
 from vault.handlers.handler import Call, Handler, Handlers, handler_table
+from vault.handlers.rotation_schedule import schedule
 from vault.handlers.secrets import check_facts_unchanged, is_live, secret_not_found
 from vault.handlers.stores import SecretStore, SecretTx
 from vault.model.operation import Capability, OperationType, P
@@ -87,6 +88,8 @@ class VersionHandlers:
                     tx.put_version(edited)
             head = _with_status(tx, secret, now)
             if head is not secret:
+                if head.status == RecordStatus.ACTIVE:
+                    head = schedule(tx, head, now)
                 tx.put_secret(head)
             return head
 

@@ -32,6 +32,21 @@ def _no_facts(_: SecretRow) -> SecretFacts:
     return NO_FACTS
 
 
+def may_read(  # what decides
+    authorizer: Authorizer, call: Call[object], name: str, row: SecretRow | None, now: int
+) -> bool:
+    """Whether the caller may read the value of this secret, which the request names besides."""
+    access = AccessRequest(
+        capability=Capability.READ,
+        path=ResourcePath.parse_secret(name),
+        identity=call.identity,
+        origin=call.op.origin,
+        facts=NO_FACTS if row is None else secret_facts(row),
+        now=now,
+    )
+    return authorizer.decide(access).allowed
+
+
 class Visibility:
     """What one caller may see at one moment: as a request for each thing would be decided."""
 

@@ -15,17 +15,19 @@ import trio
 from actors import World
 from vault import operations
 from vault.cluster.leases import FencedError, Lease
-from vault.errors import VaultError
-from vault.model.operation import RunOperation, service_operation
-from vault.model.payloads import BeginRotation, StepRotation
-from vault.model.records import RotationRow, SecretRow
+from vault.errors import AuthorizationError, VaultError
+from vault.model.operation import Operation, OperationType, P, R, RunOperation, service_operation
+from vault.model.payloads import BeginRotation, RefuseRotation, ScheduleSecrets, StepRotation
+from vault.model.records import FolderPolicyRow, RotationRow, SecretRow
 from vault.model.rotation import ENDED, RotationCause, RotationState
 
 log: Final = logging.getLogger("freehold.rotation")
 
 SERVICE: Final = "rotation"
+PLACE: Final = "sys/rotations"  # of operations that are about no one secret
 INTERVAL: Final = 1.0  # seconds between two looks at what is due
 BATCH: Final = 64  # secrets that begin in one turn
+FOLDERS: Final = 4  # whose secrets are scheduled in one turn, some of each
 MAX_SCANNED: Final = 4096  # rotations that one turn looks at
 MAX_ACTIVE: Final = 32  # rotations that take steps at a time
 PER_TARGET: Final = 4
@@ -47,6 +49,14 @@ class DueRotations(Protocol):
 
     def list_due_secrets(self, now: int, after: str, limit: int) -> Awaitable[list[SecretRow]]:
         """Secrets that a policy wants rotated, whose names come after `after`."""
+        ...
+
+    def count_folder_policy_transactions(self) -> int:
+        """How many transactions of folder policies have ended."""
+        ...
+
+    def list_unscheduled_folders(self) -> Awaitable[list[FolderPolicyRow]]:
+        """Folders whose policy has changed, and not all secrets below are scheduled by it."""
         ...
 
     def is_paused(self) -> Awaitable[bool]:
@@ -73,14 +83,16 @@ class RotationScheduler:
     def __init__(self, parts: RotationParts, nursery: trio.Nursery) -> None:
         self._parts = parts
         self._nursery = nursery
+        self._scheduled_at = -1  # transactions of folder policies: nothing is left to do of them
         self._active: dict[tuple[str, int], str] = {}  # what each connects with
 
     async def run_turn(self) -> None:
-        """Begin what is due, and have the steps taken that are; waits for none of them.
+        """Schedule, begin what is due, and have the steps taken that are; waits for none of them.
 
         Raises as the store does.
         """
         due, world = self._parts.due, self._parts.world
+        await self._schedule_folders()
         if await due.is_paused():
             return
         for secret in await due.list_due_secrets(world.now(), "", BATCH):
@@ -101,20 +113,39 @@ class RotationScheduler:
             self._active[key] = target
             self._nursery.start_soon(self._go_on, key, rotation)
 
+    async def _schedule_folders(self) -> None:
+        """Have secrets below folders follow the policies that have changed."""
+        ended = self._parts.due.count_folder_policy_transactions()
+        if ended == self._scheduled_at:
+            return
+        folders = await self._parts.due.list_unscheduled_folders()
+        for folder in folders[:FOLDERS]:
+            await self._run(operations.SCHEDULE_SECRETS, PLACE, ScheduleSecrets(folder=folder.path))
+        if not folders:
+            self._scheduled_at = ended
+
     async def _begin(self, secret: SecretRow) -> None:
-        operation = service_operation(
-            operations.BEGIN_ROTATION,
-            secret.name,
-            BeginRotation(cause=RotationCause.SCHEDULE),
-            service=SERVICE,
-            request_id=self._parts.world.new_id(),
-        )
+        payload = BeginRotation(cause=RotationCause.SCHEDULE)
+        await self._run(operations.BEGIN_ROTATION, secret.name, payload)
+
+    async def _run(self, operation: OperationType[P, R], path: str, payload: P) -> None:
+        """Ask for it; whatever fails is tried again in the next turn."""
         try:
-            await self._parts.run(operation)
+            try:
+                await self._parts.run(self._operation(operation, path, payload))
+            except AuthorizationError as denied:
+                if operation is not operations.BEGIN_ROTATION:
+                    raise
+                await self._refuse(path, 0, denied)
         except FencedError:
             raise
         except VaultError as error:
-            log.warning("a rotation that is due cannot begin: %s", error.code)
+            log.warning("%s is not done: %s", operation.name, error.code)
+
+    def _operation(self, operation: OperationType[P, R], path: str, payload: P) -> Operation[P, R]:
+        return service_operation(
+            operation, path, payload, service=SERVICE, request_id=self._parts.world.new_id()
+        )
 
     async def _go_on(self, key: tuple[str, int], rotation: RotationRow) -> None:
         """Take steps until one has to wait, as long as there is time for the next."""
@@ -133,14 +164,15 @@ class RotationScheduler:
         payload = StepRotation(
             secret_id=rotation.secret_id, number=rotation.number, term=term, timeout=seconds
         )
-        operation = service_operation(
-            operations.STEP_ROTATION,
-            rotation.path,
-            payload,
-            service=SERVICE,
-            request_id=self._parts.world.new_id(),
-        )
-        taken = await self._parts.run(operation)
+        try:
+            taken = await self._parts.run(
+                self._operation(operations.STEP_ROTATION, rotation.path, payload)
+            )
+        except AuthorizationError as denied:
+            refused = await self._refuse(rotation.path, rotation.number, denied)
+            if refused is None:
+                raise
+            taken = refused
         if taken.error_code:
             log.warning(
                 "rotation %d of a secret is %s: %s", taken.number, taken.state, taken.error_code
@@ -148,6 +180,12 @@ class RotationScheduler:
         if taken.state in _SETTLED:
             self._parts.on_settled()
         return taken
+
+    async def _refuse(
+        self, path: str, number: int, denied: AuthorizationError
+    ) -> RotationRow | None:
+        payload = RefuseRotation(path=path, number=number, reason=denied.message)
+        return await self._parts.run(self._operation(operations.REFUSE_ROTATION, PLACE, payload))
 
     def _time(self) -> tuple[float, int]:
         """Seconds that a step may take, and the term of whoever takes it."""

@@ -18,8 +18,14 @@ from protocols.instant import DAY, HOUR
 from protocols.link.limits import MAX_ROTATION_NOTICES
 from protocols.link.vocabulary import RotationEvent
 from vault.model.records import FolderPolicyRow, RecordStatus, RotationRow, SecretRow
-from vault.model.rotation import ENDED, Notify, RotationState
-from vault.model.rotation_report import LeaseCounts, RotationNotice, RotationReport
+from vault.model.rotation import (
+    ENDED,
+    AdoptionStatus,
+    Notify,
+    RotationPolicy,
+    RotationState,
+)
+from vault.model.rotation_report import LeaseStates, RotationNotice, RotationReport
 
 REPORT_INTERVAL: Final = 60.0
 """Seconds between two looks; one comes at once when a rotation ends, waits or is stuck."""
@@ -56,9 +62,9 @@ class RotationSource(Protocol):
         ...
 
 
-async def no_leases() -> LeaseCounts:
+async def no_leases() -> LeaseStates:
     """The counts of a vault without dynamic credentials."""
-    return LeaseCounts()
+    return LeaseStates()
 
 
 @dataclass(frozen=True)
@@ -66,13 +72,13 @@ class RotationReportParts:
     """What the reporter works with. `opaque_id`: of a kind and a random id."""
 
     source: RotationSource
-    laggards: Callable[[str, int, int], Awaitable[list[str] | None]]
-    """As `vault.handlers.rotation_steps.Adoption`."""
+    adoption: Callable[[RotationRow, int], Awaitable[AdoptionStatus]]
+    """As `vault.handlers.adoption.Adoption.status`."""
     opaque_id: Callable[[str, str], bytes]
     is_reporter: Callable[[], bool]
     """Whether this agent reports: one does for all agents of a database."""
     world: World
-    count_leases: Callable[[], Awaitable[LeaseCounts]] = no_leases
+    count_leases: Callable[[], Awaitable[LeaseStates]] = no_leases
 
 
 class RotationReporter:
@@ -158,8 +164,8 @@ class RotationReporter:
             if notify is None or event not in notify.events:
                 continue
             if event is RotationEvent.LAGGING:
-                who = await self._parts.laggards(row.secret_id, row.version, row.began_at)
-                if not who:
+                window = msgspec.convert(row.policy, RotationPolicy).adoption_window
+                if not (await self._parts.adoption(row, window)).laggards:
                     continue
             opaque = self._parts.opaque_id
             notice = RotationNotice(

@@ -1,5 +1,6 @@
 """Who is asking: what a credential was turned into, and what it may at most do."""
 
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Final
 
@@ -7,6 +8,9 @@ from msgspec import Struct
 
 ROOT_POLICY: Final = "root"  # allows everything; built in, cannot be written or deleted
 DEFAULT_POLICY: Final = "default"  # what every token may do to itself
+ROTATION_POLICY: Final = "service-rotation"  # what the rotation of secrets may do
+SERVICE_POLICIES: Final = {"rotation": ROTATION_POLICY}
+"""The own policy of each service that policies can restrict; the others have `root`."""
 _SERVICE: Final = "service:"
 
 
@@ -66,11 +70,17 @@ OPERATOR: Final = Identity(
 """An unknown holder of shares of the root key, without policies."""
 
 
-def service_identity(name: str) -> Identity:
-    """Who a piece of the agent's own background work is in decisions and records."""
+def service_identity(name: str, added: Iterable[str] = ()) -> Identity:
+    """Who a piece of the agent's own background work is in decisions and records.
+
+    `added`: more policies of a service that policies can restrict; `root` would lift what they
+    deny, and is left out.
+    """
+    own = SERVICE_POLICIES.get(name)
+    more = dict.fromkeys(policy for policy in added if policy != ROOT_POLICY)
     return Identity(
         id=f"{_SERVICE}{name}",
         name=f"{_SERVICE}{name}",
         method=Method.SERVICE,
-        policies=(ROOT_POLICY,),
+        policies=(ROOT_POLICY,) if own is None else tuple(dict.fromkeys((own, *more))),
     )

@@ -4,7 +4,7 @@ Values travel as the bytes of one JSON document, so that nothing between the wir
 has to decode them. `None` means "leave as it is" wherever a field can be left as it is.
 """
 
-from typing import Final
+from typing import Any, Final
 
 from msgspec import Struct
 
@@ -63,6 +63,13 @@ class ReadSecret(ReferencePayload, frozen=True, kw_only=True):
     """Read a version's value; 0 is the current one."""
 
     version: int = 0
+
+
+class ListReaders(ReferencePayload, frozen=True, kw_only=True):
+    """A page of those who may read a secret."""
+
+    cursor: str = ""
+    limit: int = 100
 
 
 class WriteSecret(Struct, frozen=True, kw_only=True):
@@ -155,6 +162,23 @@ class PauseRotations(Struct, frozen=True, kw_only=True):
     paused: bool
 
 
+class ScheduleSecrets(Struct, frozen=True, kw_only=True):
+    """Schedule secrets below a folder by its policy, which has changed."""
+
+    folder: str
+
+
+class RefuseRotation(Struct, frozen=True, kw_only=True):
+    """Policies do not allow the agent to begin a rotation that is due, or to take its next step.
+
+    `number` 0: to begin one.
+    """
+
+    path: str
+    number: int
+    reason: str
+
+
 class StepRotation(Struct, frozen=True, kw_only=True):
     """Take the next step of a rotation.
 
@@ -164,6 +188,90 @@ class StepRotation(Struct, frozen=True, kw_only=True):
     secret_id: str
     number: int
     term: int
+    timeout: float
+
+
+class WriteConnection(Struct, frozen=True, kw_only=True):
+    """Make or replace a connection to a database server.
+
+    `secret` names the secret with its address and administrator, which the caller must be allowed
+    to read. `value` instead is that secret: it is kept at the path of the connection, as a new
+    version. With neither, the one that it has stays. `verify`: log in before anything is stored.
+    """
+
+    kind: str
+    secret: str = ""
+    value: dict[str, str] | None = None
+    allowed_roles: tuple[str, ...] = ("*",)
+    options: dict[str, Any] = {}
+    verify: bool = True
+
+
+class WriteDatabaseRole(Struct, frozen=True, kw_only=True):
+    """Make or replace a role of a database mount.
+
+    `connection` is a name in the same mount; `config` are the settings of its kind. Durations in
+    ns, 0: the default.
+    """
+
+    connection: str
+    config: dict[str, Any]
+    default_ttl: int = 0
+    max_ttl: int = 0
+    options: dict[str, Any] = {}
+
+
+class CreateCredentials(Struct, frozen=True, kw_only=True):
+    """Create a user by a role. `ttl` in ns, at most the role's; 0: the role's default."""
+
+    ttl: int = 0
+
+
+class LeaseSelector(Struct, frozen=True, kw_only=True):
+    """The lease with this id (`lease.read`)."""
+
+    lease: str
+
+
+class RenewLease(Struct, frozen=True, kw_only=True):
+    """Have a lease last for `increment` ns from now, as far as it may; 0: for its own TTL."""
+
+    lease: str
+    increment: int = 0
+
+
+class RevokeLease(Struct, frozen=True, kw_only=True):
+    """End a lease. `sync`: try to drop its user before the answer.
+
+    `force`: it is over even if the user is left at the target.
+    """
+
+    lease: str
+    sync: bool = False
+    force: bool = False
+
+
+class RevokeLeases(Struct, frozen=True, kw_only=True):
+    """End all leases whose ids begin with a prefix, some at a time. `force`: as for one."""
+
+    prefix: str
+    after: str = ""
+    force: bool = False
+
+
+class ListLeases(Struct, frozen=True, kw_only=True):
+    """Leases whose ids begin with a prefix; with a `state` only those that are in it."""
+
+    prefix: str = ""
+    state: str = ""
+    cursor: str = ""
+    limit: int = 100
+
+
+class StepLease(Struct, frozen=True, kw_only=True):
+    """Take the next step of a lease; `timeout` (seconds) is the time for it."""
+
+    lease: str
     timeout: float
 
 
@@ -210,10 +318,11 @@ class ListKeys(Struct, frozen=True, kw_only=True):
 
 
 class WriteMount(Struct, frozen=True, kw_only=True):
-    """Create a mount (a prefix with KV settings)."""
+    """Create a mount: a prefix with KV settings, or with the type `database` a database engine."""
 
     version: int = 2
     description: str = ""
+    type: str = "kv"
 
 
 class TuneMount(Struct, frozen=True, kw_only=True):

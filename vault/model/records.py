@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from msgspec import UNSET, Struct, UnsetType
 
+from vault.model.dynamic import LeaseState
 from vault.model.labels import Labels
 from vault.model.rotation import RotationState
 
@@ -257,13 +258,16 @@ class LeaseRow(Struct, frozen=True, kw_only=True, gc=False):
 class FolderPolicyRow(Struct, frozen=True, kw_only=True, gc=False):
     """The policy of all secrets in a folder (its path, with the closing slash) without their own.
 
-    Of several folders the one next to the secret counts. `policy` is a `RotationPolicy`.
+    Of several folders the one next to the secret counts. `policy` is a `RotationPolicy`; empty: it
+    was removed, and counts no more. `scheduled_to`: the last secret below whose due time follows
+    from the policy as it is now; unset once that holds for all of them.
     """
 
     path: str
     policy: dict[str, Any]
     updated_at: int
     updated_by: str
+    scheduled_to: str | UnsetType = UNSET
     mac: bytes = b""
 
 
@@ -274,7 +278,8 @@ class RotationRow(Struct, frozen=True, kw_only=True, gc=False):
     replaced, `version` the one that was made, 0 before. `wrapped_dek`, `box` and `kek_generation`
     are the new value while it is pending, sealed, and empty before and after. `resume`: the state
     in which it got stuck. `next_at`: when the next step is due, 0 for none. `fence` is what the
-    target may compare.
+    target may compare. `reads`: how often the secret's value had been read when a rotation last
+    replaced it.
     """
 
     secret_id: str
@@ -298,6 +303,128 @@ class RotationRow(Struct, frozen=True, kw_only=True, gc=False):
     ended_at: int = 0
     error_code: str = ""
     error: str = ""
+    reads: int | UnsetType = UNSET
+    mac: bytes = b""
+
+
+class ConnectionRow(Struct, frozen=True, kw_only=True, gc=False):
+    """A connection to a database server, key: its path (`database/config/NAME`).
+
+    `kind`: of target. `secret`: the path of the secret with its address and administrator.
+    `allowed_roles`: names of roles that may use it. `options` are the dialect's own, and no secret.
+    """
+
+    path: str
+    kind: str
+    secret: str
+    allowed_roles: list[str] = []
+    options: dict[str, Any] = {}
+    created_at: int
+    updated_at: int
+    updated_by: str
+    mac: bytes = b""
+
+
+class DatabaseRoleRow(Struct, frozen=True, kw_only=True, gc=False):
+    """How users are created through a connection, key: its path (`database/roles/NAME`).
+
+    `config`: the settings of the connection's kind. A lease lasts for `default_ttl`, and with all
+    renewals for `max_ttl` (ns). `options` are the dialect's own.
+    """
+
+    path: str
+    connection: str
+    config: dict[str, Any]
+    default_ttl: int
+    max_ttl: int
+    options: dict[str, Any] = {}
+    created_at: int
+    updated_at: int
+    updated_by: str
+    mac: bytes = b""
+
+
+class DynamicLeaseRow(Struct, frozen=True, kw_only=True, gc=False):
+    """A leased user, key: the lease's id (`database/creds/ROLE/…`).
+
+    `kind`, `connection` and `config` are those of its role when it was made, so that the user can
+    be dropped whatever becomes of the role. `parent`: the id of the token that it ends with, or
+    `key:` and the id of the API key; empty once the lease is to end. `owner`: the credential that
+    may use it, and `client` where its line begins. `max_expires_at` bounds renewals. `next_at`:
+    when its next step is due, 0 for none. `reason`: why it ends.
+    """
+
+    id: str
+    state: str = LeaseState.CREATING
+    username: str
+    kind: str
+    connection: str
+    config: dict[str, Any]
+    parent: str
+    owner: str
+    owner_name: str
+    client: str
+    ttl: int
+    issued_at: int
+    renewed_at: int = 0
+    expires_at: int
+    max_expires_at: int
+    next_at: int
+    attempt: int = 0
+    ended_at: int = 0
+    reason: str = ""
+    error_code: str = ""
+    error: str = ""
+    mac: bytes = b""
+
+
+class LeaseClientRow(Struct, frozen=True, kw_only=True, gc=False):
+    """How many leases a client has, key: where its line of credentials begins; empty: all clients.
+
+    `leases` may have a user at a target. `unrenewed` were asked for since the last renewal, while
+    the client had another one.
+    """
+
+    client: str
+    leases: int = 0
+    issued: int = 0
+    renewed: int = 0
+    unrenewed: int = 0
+    issued_at: int = 0
+    mac: bytes = b""
+
+
+class ConsumerRow(Struct, frozen=True, kw_only=True, gc=False):
+    """Who fetched a secret, key `(secret_id, consumer)`, and the highest version that it fetched.
+
+    `consumer` is `key:ID` for an API key, `user:ID` for all tokens of a user, else
+    `token:ACCESSOR`; empty for those who found no place (`MAX_CONSUMERS`). `identity` is
+    `Identity.first`. `fetched_at` is at most an hour older than the last fetch. `compromised_at`:
+    since when nobody waits for it any more, 0 for never.
+    """
+
+    secret_id: str
+    consumer: str
+    identity: str
+    name: str
+    path: str
+    version: int
+    fetched_at: int
+    compromised_at: int = 0
+    mac: bytes = b""
+
+
+class RecorderRow(Struct, frozen=True, kw_only=True, gc=False):
+    """A process that records who fetches what, by its id: node, slash, number of the process.
+
+    All that it saw before `flushed_at` is stored. `is_open`: it may hold more. `lost_at`: when it
+    was last found that it had lost some, 0 for never.
+    """
+
+    id: str
+    flushed_at: int
+    is_open: bool
+    lost_at: int = 0
     mac: bytes = b""
 
 

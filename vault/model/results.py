@@ -8,6 +8,8 @@ from msgspec.structs import replace
 from vault.model.labels import Labels
 from vault.model.records import (
     AccessRow,
+    ConsumerRow,
+    DynamicLeaseRow,
     FolderPolicyRow,
     MountRow,
     NodeRow,
@@ -17,7 +19,7 @@ from vault.model.records import (
     UserRow,
     VersionRow,
 )
-from vault.model.rotation import RotationPolicy
+from vault.model.rotation import AdoptionStatus, RotationPolicy
 
 
 class UserWritten(Struct, frozen=True, kw_only=True):
@@ -47,13 +49,23 @@ class RotationPage(Struct, frozen=True, kw_only=True):
     """Rotations that the caller may see, without their pending values."""
 
     rotations: list[RotationRow]
+    adoptions: list[AdoptionStatus | None]
+    """Of each, how far its value has come; None where nobody waits for that."""
     cursor: str
 
 
-class RotationPlan(Struct, frozen=True, kw_only=True):
-    """Secrets that are due, and when."""
+class DueSecret(Struct, frozen=True):
+    """A secret, when it is due, and what its policy belongs to: itself or a folder."""
 
-    secrets: list[tuple[str, int]]
+    path: str
+    due: int
+    source: str
+
+
+class RotationPlan(Struct, frozen=True, kw_only=True):
+    """Secrets that are due."""
+
+    secrets: list[DueSecret]
     cursor: str
 
 
@@ -89,13 +101,138 @@ class SecretRotation(Struct, frozen=True, kw_only=True):
     """How a secret is rotated. `policy` belongs to the path `source`: its own, or a folder's.
 
     `due`: when the next rotation begins, 0 for never. `rotations` are those that are kept, the
-    latest first, without their pending values.
+    latest first, without their pending values; `adoption` is how far the value of the latest has
+    come, None while it has made none.
     """
 
     source: str
     policy: RotationPolicy | None
     due: int
     rotations: list[RotationRow]
+    adoption: AdoptionStatus | None = None
+
+
+class Dependent(Struct, frozen=True, kw_only=True):
+    """Something that connects with the secret `connection`: of this kind, at this path."""
+
+    kind: str
+    path: str
+    connection: str
+
+
+class SecretConsumers(Struct, frozen=True, kw_only=True):
+    """Who fetches a secret, and what connects with it.
+
+    `rotated_at`: when its last rotation ended, 0 for never. `hidden`: how many of the dependents
+    the caller may not see. `is_partial`: there were more consumers than are kept.
+    """
+
+    secret: SecretRow
+    written_at: int
+    rotated_at: int
+    consumers: list[ConsumerRow]
+    is_partial: bool
+    dependents: list[Dependent]
+    hidden: int
+
+
+class Reader(Struct, frozen=True, kw_only=True):
+    """An identity that may read a secret, by the rule of a policy.
+
+    `is_conditional`: not now and from where the question came, but the rule may allow it otherwise.
+    """
+
+    kind: str
+    id: str
+    name: str
+    rule: str
+    is_conditional: bool
+
+
+class ReaderPage(Struct, frozen=True, kw_only=True):
+    """Those who may read a secret. `hidden`: what kinds of identities the caller may not list."""
+
+    readers: list[Reader]
+    hidden: list[str]
+    cursor: str
+
+
+class ExposedSecret(Struct, frozen=True, kw_only=True):
+    """A secret that an identity has fetched, and what has become of it since.
+
+    `version` is the highest that it fetched. `rotator` is empty where it has to be changed by hand.
+    `state`: `pending`, `running`, `stuck` or `done`.
+    """
+
+    path: str
+    version: int
+    current_version: int
+    fetched_at: int
+    is_connection: bool
+    rotator: str
+    state: str
+
+
+class Exposure(Struct, frozen=True, kw_only=True):
+    """All that an identity has fetched, in the order in which to rotate it.
+
+    `hidden`: how many of these secrets the caller may not see. `is_partial`: there is more.
+    """
+
+    kind: str
+    id: str
+    name: str
+    is_active: bool
+    secrets: list[ExposedSecret]
+    hidden: int
+    is_partial: bool
+
+
+class RevokedIdentity(Struct, frozen=True, kw_only=True):
+    """An identity whose credentials are over. `keys`: how many API keys were revoked now."""
+
+    kind: str
+    id: str
+    name: str
+    keys: int
+
+
+class IssuedCredentials(Struct, frozen=True, kw_only=True):
+    """A lease with what its client logs in with, which nobody is told again."""
+
+    lease: DynamicLeaseRow
+    value: dict[str, str]
+
+    def __repr__(self) -> str:
+        return f"IssuedCredentials(lease={self.lease.id!r})"
+
+
+class RenewedLease(Struct, frozen=True, kw_only=True):
+    """A lease that was renewed, and what is worth a remark."""
+
+    lease: DynamicLeaseRow
+    warnings: tuple[str, ...] = ()
+
+
+class LeasePage(Struct, frozen=True, kw_only=True):
+    """Leases that the caller may see, in the order of their ids; no `cursor` on the last page."""
+
+    leases: list[DynamicLeaseRow]
+    cursor: str
+
+
+class RevokedLeases(Struct, frozen=True, kw_only=True):
+    """How many leases were set to end. `after` is not empty where there may be more behind it."""
+
+    count: int
+    after: str
+
+
+class OrphanedUsers(Struct, frozen=True, kw_only=True):
+    """Users of this vault's at a server that belong to no lease. `dropped`: of ended leases."""
+
+    unknown: list[str]
+    dropped: list[str]
 
 
 class SecretValue(Struct, frozen=True, kw_only=True):

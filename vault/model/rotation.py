@@ -17,6 +17,8 @@ LEAST_INTERVAL: Final = 60 * SECOND
 """Between two rotations of one secret: whoever held the lease before is over by then."""
 MOST_ATTEMPTS: Final = 100
 MOST_GRACE: Final = 366 * DAY
+MOST_ADOPTION_WINDOW: Final = 89 * DAY
+"""A day less than consumers are kept (`vault.handlers.consumer_recorder.KEPT`)."""
 
 
 class RetryPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -45,10 +47,12 @@ class RotationPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """When a secret is rotated, and how.
 
     `interval`: so long after its value was written; `cron`: at these times (UTC), beginning within
-    `window`; none of them: on request only.
+    `window`; `max_reads`: once the value was read so often since the last rotation, also beside
+    one of the others; none of them: on request only.
     `rotator` and `config` are the kind and its settings; `connection` is the path of the secret
     that lets the rotator in at the target. `grace`: the old value works for so long behind the new
-    one at most, even if an application has not fetched the new one yet.
+    one at most, even if an application has not fetched the new one yet, and shorter once all have
+    that fetched the secret within `adoption_window` before the rotation began (0: never shorter).
     """
 
     rotator: str
@@ -58,7 +62,9 @@ class RotationPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     interval: int = 0
     cron: str = ""
     window: int = HOUR
+    max_reads: Annotated[int, Meta(ge=0)] = 0
     grace: Annotated[int, Meta(ge=0, le=MOST_GRACE)] = DAY
+    adoption_window: Annotated[int, Meta(ge=0, le=MOST_ADOPTION_WINDOW)] = 30 * DAY
     retry: RetryPolicy = RetryPolicy()
     notify: Notify | None = None
 
@@ -113,3 +119,31 @@ class RotationCause(StrEnum):
     SCHEDULE = "schedule"
     REQUEST = "request"
     COMPROMISE = "compromise"
+
+
+ADOPTION_INCOMPLETE: Final = "adoption_incomplete"
+"""Error code of a rotation whose grace period was over before all had fetched its value."""
+
+
+@unique
+class AdoptionState(StrEnum):
+    """Whether those who have an old value have the new one."""
+
+    WAITING = "waiting"
+    """Some have not, or it is not known yet."""
+    ADOPTED = "adopted"
+    """All have."""
+    UNKNOWN = "unknown"
+    """Nobody knows: the grace period decides."""
+
+
+class AdoptionStatus(Struct, frozen=True, kw_only=True):
+    """How far a new value has come. `laggards`: the names of those who have not fetched it.
+
+    `fetched`: how many have. `reason`: why it is not known, or not yet.
+    """
+
+    state: AdoptionState
+    laggards: list[str] = []
+    fetched: int = 0
+    reason: str = ""

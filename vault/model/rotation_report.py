@@ -5,7 +5,7 @@ from msgspec import Struct
 from protocols.link.vocabulary import RotationEvent
 
 
-class LeaseCounts(Struct, frozen=True):
+class LeaseStates(Struct, frozen=True):
     """Leases of dynamic credentials, by state."""
 
     active: int = 0
@@ -38,5 +38,5 @@ class RotationReport(Struct, frozen=True, kw_only=True):
     stuck: int = 0
     rotated_day: int = 0
     rotated_month: int = 0
-    leases: LeaseCounts = LeaseCounts()
+    leases: LeaseStates = LeaseStates()
     notices: tuple[RotationNotice, ...] = ()

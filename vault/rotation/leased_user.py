@@ -69,11 +69,17 @@ class LeasedUsers(Protocol):
 
 @dataclass(frozen=True)
 class LeasedUserKind(Generic[C]):
-    """A kind of target: its name, the shape of a role's settings, and how to make one."""
+    """A kind of target: its name, the shape of a role's settings, and how to make one.
+
+    `check` logs in as the administrator. `any_role` are settings that find users, whatever role
+    has made them.
+    """
 
     name: str
     config: type[C]
     make: Callable[[C], LeasedUsers]
+    check: Callable[[TargetAccess], None]
+    any_role: C
 
     def parse(self, config: Mapping[str, object]) -> C:
         """The settings. Raises `ValidationError` (`lease_config`)."""

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from vault.errors import ConflictError
 from vault.model.records import RotationRow
-from vault.model.rotation import ENDED, RetryPolicy, RotationState
+from vault.model.rotation import ADOPTION_INCOMPLETE, ENDED, RetryPolicy, RotationState
 from vault.rotation.schedule import NEVER, retry_delay
 
 _S = RotationState
@@ -99,8 +99,14 @@ def resume(row: RotationRow, now: int) -> RotationRow:
 
 
 def _enter(row: RotationRow, state: RotationState, now: int) -> RotationRow:
-    """In `state`, with no try of its step so far. An error stays where it says why it went back."""
-    forward = state in {*_NEXT.values(), _S.DRAFTED} - {_S.UNDONE}
+    """In `state`, with no try of its step so far.
+
+    An error stays where it says why it went back, or who did not have the new value in time.
+    """
+    clears = (
+        state in {*_NEXT.values(), _S.DRAFTED} - {_S.UNDONE}
+        and row.error_code != ADOPTION_INCOMPLETE
+    )
     over = state in ENDED
     return replace(
         row,
@@ -110,6 +116,6 @@ def _enter(row: RotationRow, state: RotationState, now: int) -> RotationRow:
         next_at=NEVER if over or state is _S.STUCK else now,
         current_at=now if state is _S.CURRENT else row.current_at,
         ended_at=now if over else 0,
-        error_code="" if forward else row.error_code,
-        error="" if forward else row.error,
+        error_code="" if clears else row.error_code,
+        error="" if clears else row.error,
     )

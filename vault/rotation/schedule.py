@@ -1,4 +1,4 @@
-"""When a secret is rotated next. Pure. Times are Unix nanoseconds; `jitter` is from 0 to below 1.
+"""When a secret is rotated next. Pure. Times are Unix nanoseconds.
 
 Times of cron expressions are in UTC, which has no hour that is skipped or repeated.
 """
@@ -6,13 +6,11 @@ Times of cron expressions are in UTC, which has no hour that is skipped or repea
 from typing import Final
 
 from protocols.cron import next_time
-from protocols.instant import HOUR
 from vault.errors import ValidationError
 from vault.model.rotation import RetryPolicy, RotationPolicy
 
 NEVER: Final = 0
 _SPREAD: Final = 10  # an interval ends up to a tenth earlier: what began together drifts apart
-_MOST_SPREAD: Final = HOUR
 
 
 def check_cron(cron: str) -> None:
@@ -23,20 +21,24 @@ def check_cron(cron: str) -> None:
         raise ValidationError("cron_invalid", str(error), field="cron") from None
 
 
-def next_due(policy: RotationPolicy, written: int, now: int, jitter: float) -> int:
+def next_due(  # noqa: PLR0917  # instants, in the order of time
+    policy: RotationPolicy, written: int, since: int, now: int, phase: float, spread: int
+) -> int:
     """When it is due, for a value that was written then; `NEVER` if time alone does not say.
 
-    What is overdue comes within an hour, or a tenth of the interval if that is shorter, so that a
-    policy for a million secrets is no stampede.
+    `phase`, from 0 to below 1, is the secret's own. An interval ends up to a tenth earlier, at most
+    `spread`. What was overdue `since` comes within the same time behind it, so that a policy for a
+    million secrets is no stampede.
     """
     if not policy.enabled:
         return NEVER
     if policy.interval:
-        spread = int(min(policy.interval // _SPREAD, _MOST_SPREAD) * jitter)
-        due = written + policy.interval - spread
-        return due if due > now else now + spread
+        early = int(min(policy.interval // _SPREAD, spread) * phase)
+        due = written + policy.interval - early
+        return due if due > since else since + early
     if policy.cron:
-        return next_time(policy.cron, now) + int(policy.window * jitter)
+        late = int(policy.window * phase)
+        return next_time(policy.cron, now - late) + late
     return NEVER
 
 
@@ -46,6 +48,6 @@ def may_begin(policy: RotationPolicy, now: int) -> bool:
 
 
 def retry_delay(retry: RetryPolicy, attempt: int, jitter: float) -> int:
-    """Nanoseconds until the next try, after so many that failed: half of it is drawn."""
+    """Nanoseconds until the next try, after so many that failed; `jitter`, below 1, of half."""
     whole = min(retry.base << min(attempt - 1, 40), retry.cap)
     return whole // 2 + int(whole // 2 * jitter)

@@ -122,3 +122,8 @@ def bind_audit_keys(keyring: Keyring, node: str) -> AuditKeys:
         sign=note.sign,
         public=note.public,
     )
+
+
+def vault_digest(keyring: Keyring) -> bytes:
+    """Which vault this is, to tell what it has made at other servers from what others have."""
+    return sha256(f"{keyring.org} {keyring.vault}".encode())

@@ -439,11 +439,22 @@ class SealManager:
             return True
 
     async def check_provider(self) -> None:
-        """Look whether the key provider would unseal now; `provider_trouble` has what it says."""
-        if self._key_provider is not None:
-            with suppress(KeyProviderError):
-                async with self._note_trouble(self._key_provider):
-                    await self._key_provider.describe()
+        """Look whether the key provider would unseal now; `provider_trouble` has what it says.
+
+        Of a vault that is sealed only the key is looked for: no root key is wanted here then.
+        """
+        provider = self._key_provider
+        if provider is None:
+            return
+        with suppress(VaultError):  # of the database, too, which others watch
+            await self.reload()  # another agent may have rotated the provider's key
+            record = self._seal_record
+            wrapped = record.wrapping_of(provider.name, provider.type) if record else None
+            async with self._note_trouble(provider):
+                if record is None or wrapped is None or not self.is_open:
+                    await provider.describe()
+                else:
+                    await provider.unwrap(wrapped, wrap_context(record.org, record.vault))
 
     @asynccontextmanager
     async def _note_trouble(self, provider: KeyProvider) -> AsyncIterator[None]:

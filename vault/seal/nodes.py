@@ -33,7 +33,7 @@ from vault.store.interface import StoreBackend, StoreSession
 from vault.store.row_guard import RowGuard, check_row
 from vault.store.store import Store
 from vault.store.table import StoreQuery
-from vault.store.tables import NODES, SCHEMA_LEVEL, SYSTEM
+from vault.store.tables import NODES, RECORDERS, SCHEMA_LEVEL, SYSTEM
 from vault.store.transaction import StoreTx
 
 HEARTBEAT_INTERVAL: Final = 3.0  # seconds between the commits of a node's row
@@ -317,12 +317,16 @@ class KnownNodes:
         row = tx.get(NODES, node)
         if row is None:
             raise NotFoundError("node_not_found", f"there is no node {node}")
-        if self._runs(row, self._world.now()):
+        now = self._world.now()
+        if self._runs(row, now):
             raise ConflictError(
                 "node_running",
                 f"node {node} ({row.name}) runs, or did a moment ago: stop its agent first",
             )
         tx.delete(NODES, node)
+        for recorder in tx.select(RECORDERS, StoreQuery()):
+            if recorder.is_open and recorder.id.startswith(f"{node}/"):  # it was not stopped
+                tx.put(RECORDERS, replace(recorder, is_open=False, lost_at=now))
         return row
 
     def _runs(self, row: NodeRow, now: int) -> bool:

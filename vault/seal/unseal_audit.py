@@ -19,7 +19,8 @@ from vault.model.restore import RESTORED_ROW, RestoreRecord
 from vault.seal.manager import SEAL_ROW
 from vault.seal.seal_record import SealRecord
 from vault.store.store import Store
-from vault.store.tables import SYSTEM
+from vault.store.table import StoreQuery
+from vault.store.tables import RECORDERS, SYSTEM
 from vault.store.transaction import StoreTx
 
 INIT_OPERATION: Final = "sys.init"
@@ -82,14 +83,17 @@ async def _record_restore(
         what += f"; of the secrets only {', '.join(made.only)}"
     event = _event(RESTORE_OPERATION, seal, "operator", what[:MAX_TEXT], world)
     await audit.record(replace(event, alert=True))
-    await store.commit(lambda tx: _note_recorded(tx, node))
+    await store.commit(lambda tx: _note_recorded(tx, node, world.now()))
 
 
-def _note_recorded(tx: StoreTx, node: str) -> None:
+def _note_recorded(tx: StoreTx, node: str, now: int) -> None:
     row = tx.get(SYSTEM, RESTORED_ROW)
     if row is None:
         return
     made = json_text.decode(row.value, type=RestoreRecord)
+    if not made.recorded:  # who fetched what since the backup is not in it
+        for recorder in tx.select(RECORDERS, StoreQuery()):
+            tx.put(RECORDERS, replace(recorder, is_open=False, lost_at=now))
     left = [each for each in made.awaited if each != node]
     if left:
         made = replace(made, awaited=left, recorded=True)

@@ -59,7 +59,7 @@ class TableStatements:
         values = list(record)
         try:
             for position, decode in self._decoders:
-                if values[position] is not None:
+                if isinstance(values[position], str | bytes):  # SQLite keeps a number as one
                     values[position] = decode(values[position])
             named = dict(zip(self._names, values, strict=True))
             for name in self._later:

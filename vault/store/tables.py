@@ -5,7 +5,7 @@ from typing import Any, Final
 from vault.model import records
 from vault.store.table import Table
 
-SCHEMA_LEVEL: Final = 9
+SCHEMA_LEVEL: Final = 12
 """The last migration that this program knows. See `NodeRow.level`."""
 SYSTEM: Final = Table("system", records.SystemRow, ("name",))
 HEAD_ROW: Final = "mark"
@@ -75,6 +75,24 @@ ROTATIONS: Final = Table(
     references={"secret_id": (SECRETS, "id")},
 )
 FOLDER_POLICIES: Final = Table("rotation_policies", records.FolderPolicyRow, ("path",))
+CONNECTIONS: Final = Table("database_connections", records.ConnectionRow, ("path",))
+DATABASE_ROLES: Final = Table("database_roles", records.DatabaseRoleRow, ("path",))
+DYNAMIC_LEASES: Final = Table(
+    "dynamic_leases",
+    records.DynamicLeaseRow,
+    ("id",),
+    texts=("error",),
+    indexes=("connection", "ended_at", "next_at", "parent", "state", "username"),
+)
+LEASE_CLIENTS: Final = Table("lease_clients", records.LeaseClientRow, ("client",))
+CONSUMERS: Final = Table(
+    "secret_consumers",
+    records.ConsumerRow,
+    ("secret_id", "consumer"),
+    indexes=("identity", "fetched_at"),
+    many=True,
+)
+RECORDERS: Final = Table("consumer_recorders", records.RecorderRow, ("id",))
 
 ALL: Final[tuple[Table[Any], ...]] = (
     SYSTEM,
@@ -94,4 +112,10 @@ ALL: Final[tuple[Table[Any], ...]] = (
     LEASES,
     ROTATIONS,
     FOLDER_POLICIES,
+    CONNECTIONS,
+    DATABASE_ROLES,
+    DYNAMIC_LEASES,
+    LEASE_CLIENTS,
+    CONSUMERS,
+    RECORDERS,
 )

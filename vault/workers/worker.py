@@ -123,7 +123,7 @@ async def _work(program: Program, spawn: Spawn, fds: list[int]) -> None:
     async with trio.open_nursery() as nursery:
         parts = WorkerParts(
             settings, backend, metrics, peers, audit_lane, link, world, control_lane.post,
-            program.rotators, pipeline_factory(tracing),
+            program.rotators, spawn.number, pipeline_factory(tracing),
         )  # fmt: skip
         relay = Relay(relay_lane, traceparent_source(tracing))
         worker = Worker(parts, control_lane, service, nursery, tracing, number=spawn.number)

@@ -19,6 +19,7 @@ from vault.config import Settings
 from vault.control_link.ports import LinkPorts
 from vault.crypto.anchor_keys import DerivedAnchorKeys
 from vault.crypto.keyring import Keyring
+from vault.crypto.random import random_bytes
 from vault.data_path import (
     CacheShare,
     DataPath,
@@ -26,6 +27,7 @@ from vault.data_path import (
     cache_config,
     make_shared_limits,
     run_change_hub,
+    run_consumer_recorder,
     wire_data_path,
 )
 from vault.errors import TamperedError
@@ -35,7 +37,7 @@ from vault.rotation.rotator import Rotators
 from vault.seal.anchor.commit_stamp import StampTimes
 from vault.seal.anchor.feed_reader import SecretFeedReader
 from vault.seal.anchor.joining import join_database
-from vault.seal.bound_keys import LimitKeys, PepperedScheme, bind_audit_keys
+from vault.seal.bound_keys import LimitKeys, PepperedScheme, bind_audit_keys, vault_digest
 from vault.seal.nodes import HeartbeatFollower
 from vault.store.cache_warmup import run_cache_warmup
 from vault.store.interface import StoreBackend
@@ -63,6 +65,7 @@ class WorkerParts:
     world: World
     report_damage: Callable[[Damage], None]
     rotators: Rotators
+    number: int
     make_pipeline: Callable[[PipelineParts], Pipeline] = Pipeline
 
 
@@ -119,7 +122,11 @@ async def open_worker_path(
                 peers=parts.peers,
                 rotators=parts.rotators,
                 feed=SecretFeedReader(store, DerivedAnchorKeys(keyring)),
+                node=order.node,
+                process=parts.number,
                 shared_limits=shared_limits,
+                vault=vault_digest(keyring),
+                random=random_bytes,
                 make_pipeline=parts.make_pipeline,
             )
         )
@@ -139,6 +146,7 @@ async def open_worker_path(
             watches.append(Job("heartbeat", WATCH_INTERVAL, heartbeat))
         async with (
             parts.audit.appending(appender),
+            run_consumer_recorder(path.consumer_recorder),
             run_periodic_jobs([*path.jobs(), *watches], world),
             run_cache_warmup(store, world, settings.warmup_workers),
             run_shared_limits(shared_limits),

@@ -59,6 +59,8 @@ async def test_an_agent_is_watched_from_its_first_word_to_its_last() -> None:
                         "agent/work/other-8",
                         "agent/work/other-9",
                         "agent/work/other-10",
+                        "agent/work/other-11",
+                        "agent/work/other-12",
                     ]
                     await feed.until(  # a worker tells its counts once a second
                         lambda: feed.rows[2]["metrics"]["counters"]["requests"] >= 1

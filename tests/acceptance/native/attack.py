@@ -29,6 +29,16 @@ BODIES: dict[str, Any] = {
     "secrets_update": {"value": {"k": "v"}, **SAID},
     "secrets_write_metadata": {**SAID, "delete_version_after": "0s"},
     "rotations_write_policy": {"rotator": "generated", "grace": "1h"},
+    "dynamic_write_connection": {
+        "kind": "redis",
+        "value": {"k": "v"},
+        "allowed_roles": ["app"],
+        "verify": False,
+    },
+    "dynamic_write_role": {"connection": "held", "config": {"rules": ["+ping"]}},
+    "dynamic_create_credentials": {"ttl": "1h"},
+    "dynamic_renew_lease": {"increment": "1h"},
+    "dynamic_revoke_leases": {"prefix": "database/creds/none"},
     "rotations_run": {"prefix": "secret/held/", "tags": ["t"], "since": LATER},
     "batch_read": {"names": [HELD]},
     "batch_write": {"secrets": [{"name": "secret/new", "value": {"k": "v"}, **SAID}]},
@@ -62,7 +72,7 @@ NAMES = {
 """Texts that are names of secrets, which begin with their mount."""
 TRIED = ("policies_validate", "policies_dry_run", "replays_replay", "batch_read", "audit_hash",
          "changes_acknowledge", "tokens_revoke_text", "backups_create",
-         "backups_restore", "rotations_run")  # fmt: skip
+         "backups_restore", "rotations_run", "dynamic_revoke_leases")  # fmt: skip
 """Operations that keep nothing of what they are sent."""
 FREE = {
     "batch_write secrets.[].metadata.*", "batch_write secrets.[].metadata.* key",
@@ -70,6 +80,7 @@ FREE = {
     "batch_write secrets.[].value", "keys_create name",
     "keys_create permissions.[].paths.[]", "policies_write description",
     "policies_write rules.[].paths.[]", "roles_write description",
+    "dynamic_write_connection value.*", "dynamic_write_connection value.* key",
     "secrets_create metadata.*", "secrets_create metadata.* key", "secrets_create name",
     "secrets_create tags.[]", "secrets_create value", "secrets_update metadata.*",
     "secrets_update metadata.* key", "secrets_update tags.[]", "secrets_update value",
@@ -173,6 +184,10 @@ def _thing(agent: Agent, id_: str, number: int, sent: str) -> tuple[str, str]:
         put(agent, "POST", "secrets", {"name": secret, "value": "old"})
         kind = "secrets" if id_ == "secrets_update" else "metadata"
         return f"{kind}/{secret}", f"/secrets/one?name={secret}"
+    if id_.startswith("dynamic_write"):
+        _make_database(agent)
+        what = id_.removeprefix("dynamic_write_")
+        return f"database-{what}s/database/{what}{number}", ""
     if id_ == "rotations_write_policy":
         put(agent, "POST", "secrets", {"name": secret, "value": "old"})
         return f"rotation/{secret}", f"/secrets/one?name={secret}"
@@ -196,10 +211,19 @@ def _thing(agent: Agent, id_: str, number: int, sent: str) -> tuple[str, str]:
         "tokens_lookup": "tokens/lookup", "tokens_revoke_text": "tokens/revoke",
         "audit_hash": "audit/hash", "system_make_mount": f"system/mounts/m{number}",
         "system_change_mount": "system/mounts/secret", "backups_create": "backups",
-        "changes_acknowledge": "changes/ack",
+        "changes_acknowledge": "changes/ack", "dynamic_revoke_leases": "leases-revoke",
+        "dynamic_create_credentials": "credentials/database/none",
+        "dynamic_renew_lease": "lease-renew/database/creds/none/1",
         "backups_restore": "backups/none/restore", "rotations_run": "rotations/run",
     }  # fmt: skip
     return at[id_], ""
+
+
+def _make_database(agent: Agent) -> None:
+    """A mount with a connection, unless it is there."""
+    agent.call("POST", "/api/v1/system/mounts/database", {"type": "database"})
+    body = BODIES["dynamic_write_connection"] | {"allowed_roles": ["*"]}
+    put(agent, "PUT", "database-connections/database/held", body)
 
 
 def put(agent: Agent, method: str, path: str, body: object = None) -> Any:

@@ -47,6 +47,7 @@ ANYBODY = {
     "sessions_renew", "sessions_close", "tokens_read_self", "tokens_renew_self",
     "tokens_revoke_self", "api_openapi", "secrets_list", "tokens_create", "system_health",
     "changes_follow",
+    "dynamic_list_leases",
     "rotations_list",
     "rotations_plan",
     "rotations_run",
@@ -68,6 +69,7 @@ class Prey:
         node = put(agent, "GET", "system/nodes")["nodes"][0]["id"]
         self.ids = {"users": user, "keys": key, "nodes": node, "backups": "none"}
         self.names = {"policies": "p0", "roles": "r0"}
+        self.things["identity"] = "held"
         put(agent, "PUT", "policies/p0", {"rules": []})
         put(agent, "PUT", "roles/r0", {"policies": ["default"]})
         opened = agent.call("POST", "/api/v1/sessions")

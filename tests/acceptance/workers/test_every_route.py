@@ -93,6 +93,9 @@ BODIES: Final[dict[str, Any]] = {
     "POST /api/v1/backups": {"full": True},
     "PUT /api/v1/rotation/{path}": {"rotator": "generated"},
     "PUT /api/v1/rotations/paused": {"paused": False},
+    "PUT /api/v1/database-connections/{path}": {"kind": "redis", "secret": "two/{secret}"},
+    "PUT /api/v1/database-roles/{path}": {"connection": "main", "config": {}},
+    "POST /api/v1/leases-revoke": {"prefix": "database/creds/"},
     "POST /api/v1/rotations/run": {"tags": ["x"]},
     "POST /api/v1/backups/{id}/restore": {"names": ["two/{secret}"]},
     "POST /api/v1/audit/hash": {"value": "x"},
@@ -104,6 +107,8 @@ BODIES: Final[dict[str, Any]] = {
 QUERIES: Final[dict[str, str]] = {
     "GET /api/v1/keys": "user={username}",
     "GET /api/v1/diff/{path}": "from=1",
+    "GET /api/v1/database-connections": "mount=two",
+    "GET /api/v1/database-roles": "mount=two",
     "GET /api/v1/rotations/plan": "before=2030-01-01T00:00:00Z",
     "GET /v1/auth/token/lookup": "token={token}",
 }
@@ -128,6 +133,14 @@ REFUSED: Final[dict[str, int]] = {
     **{f"{method} /api/v1/backups/runs/{{id}}": 404 for method in ("GET", "DELETE")},
     **{f"POST /api/v1/{what}/{{path}}": 404 for what in ("rotation-resume", "rotation-undo")},
     "POST /api/v1/rotate/{path}": 404,  # it has no policy
+    "GET /api/v1/leases/{path}": 404,
+    **{f"GET /api/v1/database-{what}": 404 for what in ("connections", "roles")},  # not its type
+    **{
+        f"{method} /api/v1/database-{what}/{{path}}": 404
+        for what in ("connections", "roles")
+        for method in ("GET", "PUT", "DELETE")
+    },
+    **{f"{method} /api/v1/database-orphans/{{path}}": 404 for method in ("GET", "DELETE")},
     "POST /api/v1/sessions": 404,
     "GET /api/v1/sessions/current": 404,
     "DELETE /api/v1/sessions/current": 404,
@@ -206,9 +219,9 @@ class Sweep:
             self.made("PUT", f"/api/v1/policies/{name}", {"rules": []})
         if "roles/{name}" in key:
             self.made("PUT", f"/api/v1/roles/{name}", {"policies": []})
-        if "users/{id}" in key or "username" in key or "keys/{id}" in key:
+        if re.search(r"users/\{id\}|username|keys/\{id\}|\{identity\}", key):
             user = self.made("POST", "/api/v1/users", {"username": name})
-            things |= {"username": name, "id": user["id"]}
+            things |= {"username": name, "identity": name, "id": user["id"]}
         if "keys/{id}" in key:
             things["id"] = self.made("POST", "/api/v1/keys", {"user": name, "name": "k"})["id"]
         if "accessor" in key or "token" in key:

@@ -25,10 +25,20 @@ from vault.crypto.envelope import seal_value
 from vault.crypto.keyring import Keyring
 from vault.crypto.sealed_value import ValuePlace
 from vault.errors import ConflictError, NotFoundError, TamperedError, ValidationError
-from vault.model.records import VersionRow
+from vault.model.records import ConsumerRow, DynamicLeaseRow, RotationRow, VersionRow
 from vault.store.interface import WriteSet
 from vault.store.sql import SqlBackend
-from vault.store.tables import ACCESS, API_KEYS, SECRETS, TOKENS, USERS, VERSIONS
+from vault.store.tables import (
+    ACCESS,
+    API_KEYS,
+    CONSUMERS,
+    DYNAMIC_LEASES,
+    ROTATIONS,
+    SECRETS,
+    TOKENS,
+    USERS,
+    VERSIONS,
+)
 
 KINDS = ("sqlite", *SERVERS)
 
@@ -86,6 +96,24 @@ def fill(vault: Vault) -> None:
         vault.commit(
             put(SECRETS, head), put(VERSIONS, *(sealed(vault.keyring, name, n) for n in (1, 2)))
         )
+    for name in ("app", "app/a", "app/b", "apple"):
+        vault.commit(put(ROTATIONS, rotation(name)), put(CONSUMERS, consumer(name)))
+
+
+def rotation(name: str) -> RotationRow:
+    """One of a secret that is over."""
+    return RotationRow(
+        secret_id=f"id-{name}", number=1, path=name, state="undone", policy={}, cause="request",
+        previous=1, next_at=0, began_at=1,
+    )  # fmt: skip
+
+
+def consumer(name: str) -> ConsumerRow:
+    """Ann, who has fetched a secret."""
+    return ConsumerRow(
+        secret_id=f"id-{name}", consumer="key:key", identity="ann", name="ann", path=name,
+        version=1, fetched_at=1,
+    )  # fmt: skip
 
 
 @contextmanager
@@ -190,7 +218,8 @@ def test_only_some(in_file: Vault, folder: Path, tmp_path: Path, kind: str) -> N
         require_whole(backend, in_file.keyring)
         rows = contents(backend)
     assert [row.name for row in rows[SECRETS.name]] == ["app/a", "app/b", "apple"]
-    assert {row.secret_id for row in rows[VERSIONS.name]} == {"id-app/a", "id-app/b", "id-apple"}
+    for table in (VERSIONS, ROTATIONS, CONSUMERS):
+        assert {row.secret_id for row in rows[table.name]} == {"id-app/a", "id-app/b", "id-apple"}
     wanted = contents(in_file.backend)
     for table in (USERS, API_KEYS, TOKENS):
         assert rows[table.name] == wanted[table.name]
@@ -228,7 +257,8 @@ def test_without_secrets(vault: Vault, folder: Path, tmp_path: Path) -> None:
     with restored(url) as backend:
         require_whole(backend, vault.keyring)
         rows = contents(backend)
-    assert rows[SECRETS.name] == rows[VERSIONS.name] == rows[ACCESS.name] == []
+    for table in (SECRETS, VERSIONS, ACCESS, ROTATIONS, CONSUMERS):
+        assert rows[table.name] == []
     assert [row.id for row in rows[USERS.name]] == ["ann", "eve"]
 
 
@@ -388,3 +418,42 @@ def test_a_manifest_of_before(in_file: Vault, folder: Path) -> None:
     made = back_up(in_file, folder)
     assert b"excluded" not in (folder / f"{made.id}.manifest").read_bytes()
     assert b'"excluded"' not in (folder / f"{made.id}.backup").read_bytes()
+
+
+@pytest.mark.parametrize("kept", [False, True], ids=["without tokens", "with tokens"])
+def test_leases_end_unless_tokens_are_kept(
+    vault: Vault, folder: Path, tmp_path: Path, kept: bool
+) -> None:
+    """Their users are dropped by whoever opens the vault next; those that have ended stay so."""
+    rows = {name: lease(name, state) for name, state in LEASES.items()}
+    vault.commit(put(DYNAMIC_LEASES, *rows.values()))
+    made = back_up(vault, folder)
+    url = f"sqlite:///{tmp_path}/restored.db"
+    restore(vault, folder, made.id, make_backend(url), keep_tokens=kept)
+    with restored(url) as backend:
+        require_whole(backend, vault.keyring)
+        found = {row.username: row for row in contents(backend)[DYNAMIC_LEASES.name]}
+    states = {name: (row.state, row.parent) for name, row in found.items()}
+    if kept:
+        assert states == {name: (row.state, "token") for name, row in rows.items()}
+    else:
+        assert states == {
+            "creating": ("revoking", ""),
+            "active": ("revoking", ""),
+            "irrevocable": ("irrevocable", "token"),
+            "revoked": ("revoked", "token"),
+        }
+        assert 0 < found["active"].next_at <= rows["active"].issued_at
+
+
+LEASES = {name: name for name in ("creating", "active", "irrevocable", "revoked")}
+
+
+def lease(name: str, state: str) -> DynamicLeaseRow:
+    """One in this state."""
+    return DynamicLeaseRow(
+        id=f"database/creds/app/{name}", state=state, username=name, kind="postgresql",
+        connection="database/config/main", config={"roles": ["app"]}, parent="token",
+        owner="accessor", owner_name="ann", client="ann", ttl=60, issued_at=1_000, expires_at=2_000,
+        max_expires_at=3_000, next_at=2_000,
+    )  # fmt: skip

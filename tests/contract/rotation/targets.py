@@ -3,6 +3,7 @@
 Real servers, each with the least privileged administrator that docs/spec/database-rotators.md has.
 """
 
+import fcntl
 import itertools
 import os
 import socket
@@ -101,6 +102,14 @@ class LoginError(Exception):
     """The server refuses it."""
 
 
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One process of the run at a time: they share the server."""
+    with (folder / "targets.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 class PostgresqlTarget(LeaseTarget):
     """`owner` owns what the users make."""
 
@@ -112,6 +121,10 @@ class PostgresqlTarget(LeaseTarget):
         self.socket = server.socket
         self.owner = "rotation_owner"
         self.database = "rotation"
+        with _alone(server.folder):
+            self._prepare(server)
+
+    def _prepare(self, server: Postgres) -> None:
         with suppress(psycopg.errors.DuplicateObject):
             server.run("CREATE ROLE with_password NOLOGIN")
         with suppress(psycopg.errors.DuplicateObject):

@@ -23,11 +23,20 @@ from vault.barrier import KEYRING_ROW, Barrier, HmacRowGuard, VaultTx
 from vault.crypto.anchor_keys import DerivedAnchorKeys
 from vault.crypto.keyring import Keyring
 from vault.handlers.access_counters import AccessCounters
+from vault.handlers.consumer_recorder import ConsumerRecorder
 from vault.handlers.handler import Call
 from vault.handlers.metadata import MetadataHandlers
 from vault.handlers.mounts import MountHandlers
+from vault.handlers.read_limits import ReadLimits
 from vault.handlers.secrets import SecretHandlers
-from vault.handlers.stores import AccessStore, KeyStore, MountStore, SecretStore
+from vault.handlers.stores import (
+    AccessStore,
+    ConsumerStore,
+    KeyStore,
+    MountStore,
+    RotationStore,
+    SecretStore,
+)
 from vault.model.identity import Identity, Method
 from vault.model.mounts import MountTable
 from vault.model.operation import NO_FACTS, Operation, OperationType, Origin, SecretFacts
@@ -257,15 +266,22 @@ async def _agent(
         mounts = MountHandlers(MountStore(barrier), MountTable(), Authorizer(policies), world)
         await mounts.reload()
         access = AccessCounters(AccessStore(barrier), world)
+        recorder = ConsumerRecorder(ConsumerStore(barrier), world, node or "alone", 0)
+        limits = ReadLimits(RotationStore(barrier), AccessStore(barrier), world)
         yield Agent(
             store,
             barrier,
             policies,
             mounts,
-            Tokens(store, PepperedScheme(first.pepper), Revoker(store, StreamRegistry()), world),
+            Tokens(
+                store,
+                PepperedScheme(first.pepper),
+                Revoker(store, StreamRegistry(), world.now),
+                world,
+            ),
             access,
             CredentialUsage(store, world),
-            SecretHandlers(SecretStore(barrier), mounts.mounts, access, world),
+            SecretHandlers(SecretStore(barrier), mounts.mounts, access, recorder, limits, world),
             MetadataHandlers(SecretStore(barrier), mounts.mounts, access, world),
             KeyStore(barrier),
         )

@@ -73,6 +73,8 @@ def extreme_rows() -> list[tuple[Table[Any], Any]]:
         dict[str, Any] | None: {"every": "1d", "keep": [1, 2]},
         dict[str, int] | None: {HOSTILE: -1},
         list[str] | UnsetType: ["b", HOSTILE],
+        str | UnsetType: HOSTILE,
+        int | UnsetType: INTEGER_MIN,
         Labels | UnsetType: Labels(metadata={HOSTILE: ""}, tags=[HOSTILE]),
         list[dict[str, list[str]]]: [{"paths": ["a/*"], "capabilities": []}, {}],
     }

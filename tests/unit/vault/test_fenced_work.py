@@ -12,6 +12,7 @@ from protocols.link.vocabulary import AlertCode
 from tests.unit.vault.conftest import Vault
 from vault import operations
 from vault.audit.record import AuditEvent
+from vault.authn.roles import load_service_identity
 from vault.authz.access import AccessRequest, Decision
 from vault.barrier import KEYRING_ROW
 from vault.cluster.leases import FencedError
@@ -70,6 +71,7 @@ def pipeline_over(parts: Permissive, vault: Vault) -> Pipeline:
     )
     return Pipeline(PipelineParts(
         authenticator=every, authorizer=every, limits=every, audit=every, load_facts=every,
+        load_service_identity=partial(load_service_identity, every),
         handlers={operations.ROTATE_KEY.name: rotation}, metrics=every, world=FakeWorld(),
         failures=None, refusals=None, self_service=None,
         snapshots=SnapshotRefresher((), lambda: 0),

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from actors.testing import FakeWorld
 from protocols.instant import SECOND
 from vault.audit.record import AuditEvent
+from vault.authn.roles import load_service_identity
 from vault.authz.access import AccessRequest, Decision
 from vault.authz.rate_limits import RateLimiter, TokenBuckets
 from vault.authz.record_limits import FailureLimits, RecordLimits, TooManyFailuresError
@@ -159,6 +160,7 @@ class Parts:
         return Pipeline(PipelineParts(
             authenticator=everything, authorizer=everything, limits=everything, audit=everything,
             load_facts=partial(load_stored_facts, SecretStore(everything)), handlers=handlers,
+            load_service_identity=partial(load_service_identity, everything),
             metrics=everything, world=self.world, failures=self.failures, refusals=self.refusals,
             self_service=self.self_service,
             snapshots=SnapshotRefresher(held, lambda: self.ended), catch_up=self.catch_up,

@@ -8,6 +8,8 @@ from vault.edge.native.audit import audit
 from vault.edge.native.backups import backups
 from vault.edge.native.batch import batch
 from vault.edge.native.changes import changes
+from vault.edge.native.consumers import consumers
+from vault.edge.native.dynamic import dynamic
 from vault.edge.native.endpoint import build_router
 from vault.edge.native.keys import keys
 from vault.edge.native.nodes import nodes
@@ -33,6 +35,8 @@ MAX_BODY: Final = 1 << 21  # a value of 1 MiB, escaped and with its metadata
 _DOCUMENTED: Final = (
     secrets,
     rotations,
+    dynamic,
+    consumers,
     batch,
     changes,
     policies,

@@ -33,7 +33,15 @@ from vault.model.payloads import (
 )
 from vault.model.records import RotationRow
 from vault.model.results import SelectedSecret
-from vault.model.rotation import Notify, RetryPolicy, RotationPolicy, RotationState
+from vault.model.rotation import (
+    AdoptionState,
+    AdoptionStatus,
+    Notify,
+    RetryPolicy,
+    RotationCause,
+    RotationPolicy,
+    RotationState,
+)
 
 rotations = Endpoints("rotations", "Credentials that are changed at their targets.")
 
@@ -56,9 +64,11 @@ class RetryBody(Struct, frozen=True, forbid_unknown_fields=True):
 class PolicyBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """When and how: `interval` or `cron` (UTC, beginning within `window`), or on request only.
 
+    `max_reads`: also once the value was read so often since the last rotation.
     `config` is the rotator's own; `connection` the path of the secret that lets it in at the
-    target. `grace`: so long the old value works at most once the new one is current. `notify`: who
-    is told.
+    target. `grace`: so long the old value works at most once the new one is current, and shorter
+    once all have fetched that one who fetched the secret within `adoption_window` before.
+    `notify`: who is told.
     """
 
     rotator: str
@@ -68,7 +78,9 @@ class PolicyBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     interval: Duration | None = None
     cron: str = ""
     window: Duration = "1h"
+    max_reads: Annotated[int, Meta(ge=0)] = 0
     grace: Duration = "24h"
+    adoption_window: Duration = "720h"
     retry: RetryBody = RetryBody()
     notify: Notify | None = None
 
@@ -88,7 +100,9 @@ class PolicyBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 interval=0 if self.interval is None else parse_duration(self.interval, "interval"),
                 cron=self.cron,
                 window=parse_duration(self.window, "window"),
+                max_reads=self.max_reads,
                 grace=parse_duration(self.grace, "grace"),
+                adoption_window=parse_duration(self.adoption_window, "adoption_window"),
                 retry=retry,
                 notify=self.notify,
             )
@@ -109,13 +123,39 @@ class PolicyBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             interval=go_duration(policy.interval) if policy.interval else None,
             cron=policy.cron,
             window=go_duration(policy.window),
+            max_reads=policy.max_reads,
             grace=go_duration(policy.grace),
+            adoption_window=go_duration(policy.adoption_window),
             retry=RetryBody(
                 attempts=retry.attempts,
                 base=go_duration(retry.base),
                 cap=go_duration(retry.cap),
             ),
             notify=policy.notify,
+        )
+
+
+class AdoptionBody(Struct, frozen=True, kw_only=True):
+    """How far a new value has come. `laggards`: who has not fetched it; `fetched`: how many have.
+
+    `reason`: why it is not known, or not yet.
+    """
+
+    state: AdoptionState
+    laggards: list[str]
+    fetched: int
+    reason: str
+
+    @classmethod
+    def of(cls, status: AdoptionStatus | None) -> "AdoptionBody | None":
+        """From what is known."""
+        if status is None:
+            return None
+        return cls(
+            state=status.state,
+            laggards=status.laggards,
+            fetched=status.fetched,
+            reason=status.reason,
         )
 
 
@@ -137,9 +177,10 @@ class RotationBody(Struct, frozen=True, kw_only=True):
     ended_at: str | None
     error_code: str
     error: str
+    adoption: AdoptionBody | None = None
 
     @classmethod
-    def of(cls, row: RotationRow) -> "RotationBody":
+    def of(cls, row: RotationRow, adoption: AdoptionStatus | None = None) -> "RotationBody":
         """From the row."""
         return cls(
             path=row.path,
@@ -157,6 +198,7 @@ class RotationBody(Struct, frozen=True, kw_only=True):
             ended_at=rfc3339_or_none(row.ended_at),
             error_code=row.error_code,
             error=row.error,
+            adoption=AdoptionBody.of(adoption),
         )
 
 
@@ -177,10 +219,11 @@ class RotationList(Struct, frozen=True):
 
 
 class DueBody(Struct, frozen=True):
-    """A secret, and when its next rotation begins."""
+    """A secret, when its next rotation begins, and what its policy belongs to: it or a folder."""
 
     path: str
     due_at: str | None
+    source: str
 
 
 class PlanBody(Struct, frozen=True):
@@ -211,6 +254,12 @@ class PauseBody(Struct, frozen=True, forbid_unknown_fields=True):
     """Whether no rotation begins or goes on."""
 
     paused: bool
+
+
+class RotateBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """Why: on request, or because somebody has the value who should not."""
+
+    cause: Literal["request", "compromise"] = "request"
 
 
 class ListQuery(Struct, frozen=True, forbid_unknown_fields=True):
@@ -297,7 +346,8 @@ async def list_(dialect: Dialect, request: Request, *, query: ListQuery) -> Rota
     page = await dialect.run_operation(
         request, operations.LIST_ROTATIONS, ResourcePath.parse_folder(query.prefix), payload
     )
-    return RotationList([RotationBody.of(row) for row in page.rotations], page.cursor)
+    bodies = map(RotationBody.of, page.rotations, page.adoptions)
+    return RotationList(list(bodies), page.cursor)
 
 
 @rotations.add("GET", "rotations/plan", "List what is due", query=PlanQuery, returns=PlanBody)
@@ -312,7 +362,8 @@ async def plan(dialect: Dialect, request: Request, *, query: PlanQuery) -> PlanB
         request, operations.PLAN_ROTATIONS, ResourcePath.parse_folder(query.prefix), payload
     )
     return PlanBody(
-        [DueBody(name, rfc3339_or_none(due)) for name, due in page.secrets], page.cursor
+        [DueBody(each.path, rfc3339_or_none(each.due), each.source) for each in page.secrets],
+        page.cursor,
     )
 
 
@@ -417,7 +468,10 @@ async def read(dialect: Dialect, request: Request, name: str) -> SecretRotationB
         source=found.source,
         policy=None if found.policy is None else PolicyBody.of(found.policy),
         due_at=rfc3339_or_none(found.due),
-        rotations=[RotationBody.of(row) for row in found.rotations],
+        rotations=[
+            RotationBody.of(row, None if number else found.adoption)
+            for number, row in enumerate(found.rotations)
+        ],
     )
 
 
@@ -442,11 +496,20 @@ async def delete_policy(dialect: Dialect, request: Request, name: str) -> None:
 
 
 @rotations.add(
-    "POST", "rotate/{path}", "Rotate a secret now", returns=RotationBody, status=202, errors=(409,)
+    "POST",
+    "rotate/{path}",
+    "Rotate a secret now",
+    body=RotateBody,
+    returns=RotationBody,
+    status=202,
+    errors=(409,),
 )
-async def rotate(dialect: Dialect, request: Request, name: str) -> RotationBody:
+async def rotate(
+    dialect: Dialect, request: Request, name: str, *, body: RotateBody
+) -> RotationBody:
+    payload = BeginRotation(cause=RotationCause(body.cause))
     row = await dialect.run_operation(
-        request, operations.BEGIN_ROTATION, ResourcePath.parse_secret(name), BeginRotation()
+        request, operations.BEGIN_ROTATION, ResourcePath.parse_secret(name), payload
     )
     return RotationBody.of(_requested(row))
 

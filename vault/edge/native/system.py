@@ -268,10 +268,11 @@ class EgressQuery(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class NewMount(Struct, frozen=True, forbid_unknown_fields=True):
-    """A mount with KV version 1 (one value, no history) or 2."""
+    """A mount with KV version 1 (one value, no history) or 2, or for dynamic credentials."""
 
     version: Literal[1, 2] = 2
     description: Annotated[str, Meta(max_length=1024)] = ""
+    type: Literal["kv", "database"] = "kv"
 
 
 class MountChanges(Struct, frozen=True, forbid_unknown_fields=True):
@@ -467,7 +468,7 @@ async def mount(dialect: Dialect, request: Request, path: str) -> MountBody:
     errors=(409,),
 )  # fmt: skip
 async def make_mount(dialect: Dialect, request: Request, path: str, *, body: NewMount) -> MountBody:
-    payload = WriteMount(version=body.version, description=body.description)
+    payload = WriteMount(version=body.version, description=body.description, type=body.type)
     return MountBody.of(
         await dialect.run_operation(request, operations.WRITE_MOUNT, _at(path), payload)
     )

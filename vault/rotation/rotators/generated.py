@@ -12,6 +12,7 @@ from typing import Annotated, Final, Literal
 from msgspec import Meta, Struct
 
 from vault.rotation.rotator import RotationContext, RotatorKind, Value
+from vault.rotation.targets.password import below
 
 MAX_LENGTH: Final = 128
 MAX_WORDS: Final = 32
@@ -124,16 +125,6 @@ class GeneratedRotator:
 
     def retire(self, context: RotationContext, value: Value) -> None:
         """Nobody but the applications knows the value."""
-
-
-def below(random: Callable[[int], bytes], bound: int) -> int:
-    """A number in [0, bound), each equally likely: larger ones are drawn again."""
-    bits = (bound - 1).bit_length()
-    size = (bits + 7) // 8
-    while True:
-        drawn = int.from_bytes(random(size), "big") >> (8 * size - bits) if bits else 0
-        if drawn < bound:
-            return drawn
 
 
 def _passphrase(config: GeneratedConfig, random: Callable[[int], bytes]) -> str:

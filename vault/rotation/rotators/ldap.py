@@ -6,7 +6,7 @@ from typing import Final
 from msgspec import Struct
 
 from vault.rotation.rotator import RotationContext, Rotator, RotatorKind, Value
-from vault.rotation.rotators.dual_user import Mode, credentials, next_value, pair_of
+from vault.rotation.rotators.dual_user import Mode, UserRotator, credentials, pair_of
 from vault.rotation.targets.password import PasswordRules
 
 _ATTRIBUTE: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,60}|")
@@ -43,15 +43,8 @@ class LdapConfig(Struct, frozen=True, forbid_unknown_fields=True):
         return pair_of(self.users, self.user, self.mode)
 
 
-class LdapRotator:
+class LdapRotator(UserRotator[LdapConfig]):
     """See `Rotator`. The entries must exist."""
-
-    def __init__(self, config: LdapConfig) -> None:
-        self._config = config
-
-    def create(self, context: RotationContext, previous: Value) -> Value:
-        """See `Rotator`."""
-        return next_value(self._config.pair, self._config.password, context, previous)
 
     def apply(self, context: RotationContext, value: Value) -> None:
         """See `Rotator`."""

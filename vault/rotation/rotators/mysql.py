@@ -5,7 +5,7 @@ from typing import Literal
 from msgspec import Struct
 
 from vault.rotation.rotator import RotationContext, RotationError, Rotator, RotatorKind, Value
-from vault.rotation.rotators.dual_user import credentials, next_value, pair_of
+from vault.rotation.rotators.dual_user import UserRotator, credentials, pair_of
 from vault.rotation.targets.access import LOGIN, USER, failure
 from vault.rotation.targets.names import mysql_host, mysql_name
 from vault.rotation.targets.password import PasswordRules
@@ -40,15 +40,8 @@ class MysqlConfig(Struct, frozen=True, forbid_unknown_fields=True):
         return pair_of(self.users, self.user, "dual" if self.mode == "dual" else "single")
 
 
-class MysqlRotator:
+class MysqlRotator(UserRotator[MysqlConfig]):
     """See `Rotator`. Each statement commits by itself, and may be repeated."""
-
-    def __init__(self, config: MysqlConfig) -> None:
-        self._config = config
-
-    def create(self, context: RotationContext, previous: Value) -> Value:
-        """See `Rotator`."""
-        return next_value(self._config.pair, self._config.password, context, previous)
 
     def apply(self, context: RotationContext, value: Value) -> None:
         """See `Rotator`. A user of the dual mode is created, locked at first, if it is missing."""

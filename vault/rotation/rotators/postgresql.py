@@ -5,7 +5,7 @@ from typing import Any
 from msgspec import Struct
 
 from vault.rotation.rotator import RotationContext, Rotator, RotatorKind, Value
-from vault.rotation.rotators.dual_user import Mode, credentials, next_value, pair_of
+from vault.rotation.rotators.dual_user import Mode, UserRotator, credentials, pair_of
 from vault.rotation.targets.access import USER, failure
 from vault.rotation.targets.names import postgresql_name
 from vault.rotation.targets.password import PasswordRules
@@ -39,15 +39,8 @@ class PostgresqlConfig(Struct, frozen=True, forbid_unknown_fields=True):
         return pair_of(self.users, self.user, self.mode)
 
 
-class PostgresqlRotator:
+class PostgresqlRotator(UserRotator[PostgresqlConfig]):
     """See `Rotator`. Each step is one transaction, with the fence in the user's comment."""
-
-    def __init__(self, config: PostgresqlConfig) -> None:
-        self._config = config
-
-    def create(self, context: RotationContext, previous: Value) -> Value:
-        """See `Rotator`."""
-        return next_value(self._config.pair, self._config.password, context, previous)
 
     def apply(self, context: RotationContext, value: Value) -> None:
         """See `Rotator`. A user of the dual mode is created if it is missing."""

@@ -3,7 +3,7 @@
 from msgspec import Struct
 
 from vault.rotation.rotator import RotationContext, Rotator, RotatorKind, Value
-from vault.rotation.rotators.dual_user import credentials, next_value
+from vault.rotation.rotators.dual_user import UserRotator, credentials
 from vault.rotation.targets.access import USER, failure
 from vault.rotation.targets.names import check_redis_rules, redis_name
 from vault.rotation.targets.password import PasswordRules
@@ -24,22 +24,20 @@ class RedisConfig(Struct, frozen=True, forbid_unknown_fields=True):
         redis_name(self.user)
         check_redis_rules(self.rules)
 
+    @property
+    def pair(self) -> tuple[str, ...]:
+        """The one user."""
+        return (self.user,)
 
-class RedisRotator:
+
+class RedisRotator(UserRotator[RedisConfig]):
     """See `Rotator`."""
-
-    def __init__(self, config: RedisConfig) -> None:
-        self._config = config
-
-    def create(self, context: RotationContext, previous: Value) -> Value:
-        """See `Rotator`."""
-        return next_value((self._config.user,), self._config.password, context, previous)
 
     def apply(self, context: RotationContext, value: Value) -> None:
         """See `Rotator`."""
         from vault.rotation.targets.redis import administrator, password_hash
 
-        name, password = credentials(value, (self._config.user,))
+        name, password = credentials(value, self._config.pair)
         with administrator(context.access) as session:
             is_there = session.exists(name)
             rules = () if is_there else self._config.rules
@@ -52,14 +50,14 @@ class RedisRotator:
         """See `Rotator`."""
         from vault.rotation.targets.redis import log_in
 
-        name, password = credentials(value, (self._config.user,))
+        name, password = credentials(value, self._config.pair)
         log_in(context.access, name, password)
 
     def retire(self, context: RotationContext, value: Value) -> None:
         """See `Rotator`. Sessions go on: Redis asks for a password only once."""
         from vault.rotation.targets.redis import administrator, password_hash
 
-        name, password = credentials(value, (self._config.user,))
+        name, password = credentials(value, self._config.pair)
         with administrator(context.access) as session:
             if session.has_password(name, password):
                 session.change(name, context.fence, f"!{password_hash(password)}")

@@ -15,8 +15,8 @@ from msgspec import Meta, Struct
 
 from actors import World
 from protocols import json_text
+from vault.rotation.deadline import Deadline
 from vault.rotation.rotator import RotationContext, RotationError, RotatorKind, Step, Value
-from vault.rotation.rotators.deadlines import Deadline
 
 MAX_DOCUMENT: Final = 64 * 1024
 """Bytes of a request and of an answer, as in the launcher."""

@@ -19,6 +19,7 @@ from tempfile import TemporaryDirectory
 from typing import Final, TypeVar
 
 from vault.model.server_address import ServerTls
+from vault.rotation.deadline import Deadline
 from vault.rotation.rotator import RotationError, TargetAccess, Value
 
 T = TypeVar("T")
@@ -58,19 +59,13 @@ def stale(name: str, stored: int, fence: int) -> RotationError:
     )
 
 
-class Deadline:
-    """The end of an operation."""
+def deadline_of(access: TargetAccess) -> Deadline:
+    """The end of an operation, behind which `left` raises `RotationError`."""
+    return Deadline(access.timeout, access.clock, _not_in_time)
 
-    def __init__(self, access: TargetAccess) -> None:
-        self._clock = access.clock
-        self._end = access.clock() + access.timeout
 
-    def left(self) -> float:
-        """Seconds, above 0. Raises `RotationError` when the time is over."""
-        left = self._end - self._clock()
-        if left <= 0:
-            raise failure(UNREACHABLE, "the target did not answer in time: try again")
-        return left
+def _not_in_time() -> RotationError:
+    return failure(UNREACHABLE, "the target did not answer in time: try again")
 
 
 def parse_url(connection: Value, parse: Callable[[str], T]) -> T:

@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 from msgspec import Struct
 
+from vault.rotation.deadline import Deadline
 from vault.rotation.rotator import RotationError, TargetAccess
 from vault.rotation.targets.access import (
     ADMINISTRATOR,
@@ -27,7 +28,7 @@ from vault.rotation.targets.access import (
     TLS,
     UNREACHABLE,
     USER,
-    Deadline,
+    deadline_of,
     failure,
     parse_url,
     stale,
@@ -159,7 +160,7 @@ def _bound(
     access: TargetAccess, dn: str, password: str, refused: Callable[[], RotationError]
 ) -> Iterator[Session]:
     ldap = _library()
-    deadline = Deadline(access)
+    deadline = deadline_of(access)
     address = parse_url(access.connection, parse_ldap_address)
     with tls_files(access.connection, is_local=address.is_local) as tls:
         connection: Any = None

@@ -23,6 +23,7 @@ from vault.connections.mysql import UnixSocketConnection
 from vault.connections.tls import client_context
 from vault.crypto.mysql_verifier import native_password_verifier
 from vault.model.server_address import MYSQL, ServerAddress, parse_server_address
+from vault.rotation.deadline import Deadline
 from vault.rotation.leased_user import LeasedUser, is_leased
 from vault.rotation.rotator import RotationError, TargetAccess, Value
 from vault.rotation.targets import templates
@@ -40,7 +41,7 @@ from vault.rotation.targets.access import (
     TLS,
     UNREACHABLE,
     USER,
-    Deadline,
+    deadline_of,
     failure,
     parse_url,
     stale,
@@ -121,7 +122,11 @@ class Session:
 
     @contextmanager
     def change(self, name: str) -> Iterator[None]:
-        """No other change of this user overlaps the block. It is not a transaction."""
+        """No other change of this user overlaps the block. It is not a transaction.
+
+        The server ends the session of an agent that is stopped in it when the time is over.
+        """
+        self.run(f"SET SESSION wait_timeout = {max(1, round(self._deadline.left()))}")
         lock = f"SHA1({literal(f'freehold {name}')})"
         wait = min(_LOCK_SECONDS, int(self._deadline.left()))
         [(is_free,)] = self.run(f"SELECT GET_LOCK({lock}, {wait})")
@@ -180,7 +185,7 @@ class Session:
 @contextmanager
 def administrator(access: TargetAccess) -> Iterator[Session]:
     """A session as the administrator of the connection secret."""
-    deadline = Deadline(access)
+    deadline = deadline_of(access)
     address = parse_url(access.connection, partial(parse_server_address, kind=MYSQL))
     password = access.connection.get("password") or address.password
     with _connected(
@@ -192,7 +197,7 @@ def administrator(access: TargetAccess) -> Iterator[Session]:
 
 def log_in(access: TargetAccess, name: str, host: str, password: str, database: str = "") -> None:
     """Connect as an application does, and see which account that is. Raises `RotationError`."""
-    deadline = Deadline(access)
+    deadline = deadline_of(access)
     address = parse_url(access.connection, partial(parse_server_address, kind=MYSQL))
     address = msgspec.structs.replace(address, user=name, database=database)
     with _connected(access.connection, address, password, deadline, _login_refused) as session:

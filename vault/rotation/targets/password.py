@@ -1,4 +1,4 @@
-"""Passwords that rotators generate."""
+"""Passwords of users at targets, and how a rotator draws."""
 
 import string
 from collections.abc import Callable
@@ -11,6 +11,16 @@ _LONGEST: Final = 128
 _FEWEST: Final = 10  # characters in the alphabet: 16 of them are 53 bits
 _FIRST_PRINTABLE: Final = "!"
 _LAST_PRINTABLE: Final = "~"
+
+
+def below(random: Callable[[int], bytes], bound: int) -> int:
+    """A number in [0, bound), each equally likely: larger ones are drawn again."""
+    bits = (bound - 1).bit_length()
+    size = (bits + 7) // 8
+    while True:
+        drawn = int.from_bytes(random(size), "big") >> (8 * size - bits) if bits else 0
+        if drawn < bound:
+            return drawn
 
 
 class PasswordRules(Struct, frozen=True, forbid_unknown_fields=True):
@@ -28,11 +38,6 @@ class PasswordRules(Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("an alphabet has printable ASCII characters, without the space")
 
     def generate(self, random: Callable[[int], bytes]) -> str:
-        """A password. Bytes that would favor some characters are drawn anew."""
+        """A password."""
         count = len(self.alphabet)
-        limit = 256 - 256 % count
-        found: list[str] = []
-        while len(found) < self.length:
-            drawn = random(2 * self.length)
-            found += [self.alphabet[byte % count] for byte in drawn if byte < limit]
-        return "".join(found[: self.length])
+        return "".join(self.alphabet[below(random, count)] for _ in range(self.length))

@@ -16,7 +16,8 @@ import psycopg
 from psycopg import errors, pq, sql
 
 from vault.connections.postgresql import BoundedConnection, libpq_parameters
-from vault.model.server_address import POSTGRESQL, ServerAddress, parse_server_address
+from vault.model.server_address import POSTGRESQL, parse_server_address
+from vault.rotation.deadline import Deadline
 from vault.rotation.leased_user import LeasedUser, is_leased
 from vault.rotation.rotator import RotationError, TargetAccess, Value
 from vault.rotation.targets import templates
@@ -34,7 +35,7 @@ from vault.rotation.targets.access import (
     TLS,
     UNREACHABLE,
     USER,
-    Deadline,
+    deadline_of,
     failure,
     parse_url,
     stale,
@@ -174,19 +175,9 @@ def administrator(
     access: TargetAccess, deadline: Deadline | None = None, database: str = ""
 ) -> Iterator[Session]:
     """A session as the administrator of the connection secret."""
-    deadline = deadline or Deadline(access)
-    address = parse_url(access.connection, partial(parse_server_address, kind=POSTGRESQL))
-    password = access.connection.get("password") or address.password
-    with closing(
-        _connect(
-            access.connection,
-            address,
-            password,
-            deadline,
-            database=database,
-            refused=_administrator_refused,
-        )
-    ) as connection:
+    deadline = deadline or deadline_of(access)
+    opened = _connect(access, deadline, database=database, refused=_administrator_refused)
+    with closing(opened) as connection:
         yield Session(connection, deadline)
 
 
@@ -195,43 +186,37 @@ def log_in(access: TargetAccess, name: str, password: str, database: str = "") -
 
     A server that lets the user in without asking for a password proves nothing, and is refused.
     """
-    deadline = Deadline(access)
-    address = parse_url(access.connection, partial(parse_server_address, kind=POSTGRESQL))
-    address = msgspec.structs.replace(address, user=name)
-    proof = "scram-sha-256,md5,password" if pq.version() >= _PROVES else ""
-    with closing(
-        _connect(
-            access.connection,
-            address,
-            password,
-            deadline,
-            database=database,
-            refused=_login_refused,
-            proof=proof,
-        )
-    ) as connection:
+    deadline = deadline_of(access)
+    opened = _connect(
+        access, deadline, database=database, refused=_login_refused, login=(name, password)
+    )
+    with closing(opened) as connection:
         [(user,)] = Session(connection, deadline).run("SELECT session_user::text")
     if user != name:
         raise failure(LOGIN, f"the login as {name!r} became another user: look at pg_ident.conf")
 
 
 def _connect(
-    connection: Value,
-    address: ServerAddress,
-    password: str,
+    access: TargetAccess,
     deadline: Deadline,
     *,
     database: str,
     refused: Callable[[], RotationError],
-    proof: str = "",
+    login: tuple[str, str] | None = None,
 ) -> BoundedConnection:
+    """As the administrator, or with another name and a password that the server has to ask for."""
+    address = parse_url(access.connection, partial(parse_server_address, kind=POSTGRESQL))
+    password = access.connection.get("password") or address.password
+    if login is not None:
+        name, password = login
+        address = msgspec.structs.replace(address, user=name)
     if database:
         address = msgspec.structs.replace(address, database=database)
-    with tls_files(connection, is_local=address.is_local) as tls:
+    with tls_files(access.connection, is_local=address.is_local) as tls:
         seconds = deadline.left()
         parameters = libpq_parameters(address, password, tls)
-        if proof:
-            parameters["require_auth"] = proof
+        if login is not None and pq.version() >= _PROVES:
+            parameters["require_auth"] = "scram-sha-256,md5,password"
         try:
             made = BoundedConnection.connect(
                 **parameters,
@@ -356,7 +341,7 @@ class PostgresqlLeasedUsers:
 
     def drop_user(self, access: TargetAccess, name: str) -> None:
         """See `LeasedUsers`. What it owns in any database goes to another owner first."""
-        deadline = Deadline(access)
+        deadline = deadline_of(access)
         with administrator(access, deadline) as session:
             with session.change(name):
                 if not session.exists(name):

@@ -16,6 +16,7 @@ from vault.cluster.redis import ErrorReply, Push, RedisError, Reply, ReplyParser
 from vault.connections.tls import client_context
 from vault.crypto.digest import sha256
 from vault.model.server_address import RedisAddress, parse_redis_address
+from vault.rotation.deadline import Deadline
 from vault.rotation.leased_user import LeasedUser, is_leased
 from vault.rotation.rotator import RotationError, TargetAccess, Value
 from vault.rotation.targets.access import (
@@ -32,7 +33,7 @@ from vault.rotation.targets.access import (
     UNREACHABLE,
     UNSAVED,
     USER,
-    Deadline,
+    deadline_of,
     failure,
     parse_url,
     stale,
@@ -160,7 +161,7 @@ def log_in(access: TargetAccess, name: str, password: str) -> None:
 def _connected(
     access: TargetAccess, address: RedisAddress, refused: Callable[[], RotationError]
 ) -> Iterator[Session]:
-    deadline = Deadline(access)
+    deadline = deadline_of(access)
     stream = _open(access.connection, address, deadline)
     with stream:
         session = Session(stream, deadline)

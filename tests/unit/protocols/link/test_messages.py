@@ -152,6 +152,16 @@ def test_every_operation_of_the_agent_has_its_word():
         *("backup.restore", "backup.runs.secrets"),
         *("secret.changes", "secret.acknowledge", "rotation.policy.write", "rotation.overview"),
         *(f"rotation.{name}" for name in ("list", "plan", "read", "begin", "step", "pause")),
+        *(
+            f"database.{what}.{verb}"
+            for what in ("connection", "role")
+            for verb in ("write", "read", "list", "delete")
+        ),
+        *("database.orphans.list", "database.orphans.drop", "database.sweep"),
+        *(f"lease.{name}" for name in ("read", "list", "keys", "renew", "revoke", "step")),
+        *("lease.revoke_prefix", "credentials.create"),
+        *("policy.capabilities", "policy.own_capabilities"),
+        *("secret.consumers", "secret.readers", "identity.exposure", "identity.revoke"),
         *("rotation.resume", "rotation.undo", "rotation.select"),
         *("request.malformed", "request.refused"),
         *(f"sys.generate_root.{step}" for step in ("read", "begin", "offer", "cancel")),

@@ -63,6 +63,10 @@ def failing(error: BaseException) -> Callable[..., Coroutine[Any, Any, None]]:
         (OPEN, ""),
         (SealStatus(type="shamir", initialized=False, sealed=True), "freehold operator init"),
         (SealStatus(type="shamir", initialized=True, sealed=True), "freehold operator unseal"),
+        (
+            SealStatus(type="pkcs11", initialized=True, sealed=True, waiting="key provider hsm"),
+            "waits for key provider hsm",
+        ),
     ],
 )
 def test_serve_says_what_to_do_next(

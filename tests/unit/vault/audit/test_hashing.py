@@ -13,7 +13,7 @@ from msgspec import Struct
 from vault.audit.hashing import MAX_DEPTH, MAX_KEY, MAX_VALUES, PREFIX, ValueHasher
 from vault.audit.testing import make_keys
 from vault.handlers.secrets import SecretVersionRef
-from vault.model.payloads import ReadSecret
+from vault.model.payloads import ListReaders, ReadSecret
 from vault.model.reference import ReferencePayload
 
 HASHER = ValueHasher(make_keys().mac)
@@ -218,13 +218,19 @@ def test_fields_of_a_reference_are_told_apart(
 
 @pytest.mark.parametrize(
     "reference",
-    [ReadSecret(), ReadSecret(version=2**70), SecretVersionRef("é-1", 1), SecretVersionRef("", 0)],
+    [
+        ReadSecret(),
+        ReadSecret(version=2**70),
+        ListReaders(),
+        SecretVersionRef("é-1", 1),
+        SecretVersionRef("", 0),
+    ],
 )
 def test_what_references_there_are_is_rendered_byte_for_byte_as_anything(
     reference: ReferencePayload,
 ) -> None:
     """Also where all fields are defaults; a new kind of reference belongs into this test."""
-    ours = [ReadSecret, SecretVersionRef]
+    ours = [ReadSecret, ListReaders, SecretVersionRef]
     assert [
         one for one in ReferencePayload.__subclasses__() if one.__module__[:5] == "vault"
     ] == ours

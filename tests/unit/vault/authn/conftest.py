@@ -122,7 +122,7 @@ async def desk() -> AsyncIterator[_Desk]:
     world, scheme, lockout, sessions = _World(), _Scheme(), Lockout(), StreamRegistry()
     async with open_store(MemoryBackend(), _Guard(), world) as store:
         usage = CredentialUsage(store, world)
-        revoker = Revoker(store, sessions)
+        revoker = Revoker(store, sessions, world.now)
         methods = {
             TOKEN: token_method(store, scheme, lockout, world),
             API_KEY: api_key_method(store, scheme, lockout, world),

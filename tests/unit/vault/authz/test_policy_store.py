@@ -14,7 +14,10 @@ from trio.testing import MockClock
 from actors.world import SystemWorld
 from tests.support.no_guard import NoGuard
 from tests.unit.vault.authz.conftest import caller
+from vault.authn.roles import load_service_identity
 from vault.authz import policy_store as module
+from vault.authz.access import AccessRequest
+from vault.authz.authorizer import Authorizer
 from vault.authz.policy import validate_policy
 from vault.authz.policy_bundle import PolicyBundle
 from vault.authz.policy_store import PolicySnapshot, PolicyStore
@@ -25,12 +28,14 @@ from vault.errors import (
     UnavailableError,
     ValidationError,
 )
-from vault.model.identity import Identity, Method, Permission
-from vault.model.records import PolicyRow
+from vault.model.identity import Identity, Method, Permission, service_identity
+from vault.model.operation import Capability, Origin
+from vault.model.path import ResourcePath
+from vault.model.records import PolicyRow, RoleRow
 from vault.store.interface import StoreSession, WriteSet
 from vault.store.memory import MemoryBackend
 from vault.store.store import open_store
-from vault.store.tables import POLICIES
+from vault.store.tables import POLICIES, ROLES
 from vault.store.transaction import transact
 
 
@@ -53,7 +58,7 @@ async def test_put_get_delete(store: Any, world: Any) -> None:
     row = await book.put(_document("app"), by=caller("ann"))
     assert (row.version, row.created_by) == (1, "ann")
     assert book.get("APP").rules[0].paths == ("secret/*",)
-    assert book.names() == ["app", "default", "root"]
+    assert book.names() == ["app", "default", "root", "service-rotation"]
     assert len(book.snapshot.compiled_for(_identity("app")).rules.rules) == 1
     await book.delete("app", by=caller("ann"))
     assert book.snapshot.compiled_for(_identity("app")).rules.rules == ()
@@ -90,7 +95,7 @@ async def test_reload(store: Any, world: Any) -> None:
     await store.commit(lambda tx: [tx.put(POLICIES, row) for row in rows])
     second = PolicyStore(store, world)
     await second.reload()
-    assert len(second.names()) == 1503
+    assert len(second.names()) == 1504
     assert second.get("app") == first.get("app")
 
 
@@ -252,9 +257,9 @@ async def test_a_bundle_counts_beside_local_policies_and_survives(store: Any, wo
     await book.put_bundle(_fleet(1, _document("app"), _document("default")), by="fleet")
     for opened in (book, PolicyStore(store, world, ceiling)):
         await opened.reload()
-        assert opened.names() == ["app", "default", "local", "root"]
+        assert opened.names() == ["app", "default", "local", "root", "service-rotation"]
         assert opened.listing().control_plane == ["app", "default"]
-        assert opened.listing().local == ["default", "local", "root"]
+        assert opened.listing().local == ["default", "local", "root", "service-rotation"]
         assert opened.get("app").source == "control_plane"
         assert opened.get("local").source is msgspec.UNSET
         assert opened.get("app").name == "app"
@@ -461,3 +466,52 @@ async def test_a_policy_that_alone_is_too_heavy_is_not_written(store: Any, world
     assert "not 2200" in str(told.value.details)
     policy["conditions"][0]["networks"] = networks[:128]
     await book.put(policy, by=caller("ann"))
+
+
+def decided(book: PolicyStore, identity: Identity, capability: Capability, path: str) -> bool:
+    """Whether the policies allow it."""
+    access = AccessRequest(
+        capability=capability,
+        path=ResourcePath.parse(path),
+        identity=identity,
+        origin=Origin(ip="192.0.2.1"),
+        now=0,
+    )
+    return Authorizer(book).decide(access).allowed
+
+
+async def test_the_policy_of_a_service_is_its_own_until_it_is_written(
+    store: Any, world: Any
+) -> None:
+    """Whoever has its name gains nothing by what is built in; it can be written and goes back."""
+    book, other = PolicyStore(store, world), _identity("service-rotation")
+    service = service_identity("rotation")
+    assert book.get("service-rotation").rules[0].paths == ("*",)
+    assert book.effective_policies(service).unknown == ()
+    assert book.effective_policies(other).unknown == ("service-rotation",)
+    for _ in range(2):  # before and behind the cache of compiled sets
+        assert decided(book, service, Capability.UPDATE, "secret/a")
+        assert not decided(book, service, Capability.DELETE, "secret/a")
+        assert not decided(book, other, Capability.UPDATE, "secret/a")
+    await book.put(_document("service-rotation"), by=caller("ann"))
+    assert decided(book, service, Capability.READ, "secret/a")
+    assert not decided(book, service, Capability.UPDATE, "secret/a")
+    await book.delete("service-rotation", by=caller("ann"))
+    assert decided(book, service, Capability.UPDATE, "secret/a")
+    await book.delete("service-rotation", by=caller("ann"))
+
+
+async def test_policies_that_a_service_is_given_can_deny(store: Any, world: Any) -> None:
+    """They are those of the role that has the name of its own policy; root lifts nothing."""
+    book, now = PolicyStore(store, world), world.now()
+    rule = {"effect": "deny", "paths": ["secret/legacy/*"], "capabilities": ["*"]}
+    await book.put({"name": "no-legacy", "rules": [rule]}, by=caller("ann"))
+    role = RoleRow(
+        name="service-rotation", policies=["no-legacy", "root"], created_at=now, updated_at=now
+    )
+    await store.commit(lambda tx: tx.put(ROLES, role))
+    service = await load_service_identity(store, "rotation")
+    assert service.policies == ("service-rotation", "no-legacy")
+    assert decided(book, service, Capability.UPDATE, "secret/a")
+    assert not decided(book, service, Capability.UPDATE, "secret/legacy/a")
+    assert (await load_service_identity(store, "key-rotation")).policies == ("root",)

@@ -17,7 +17,7 @@ from vault.control_link.client import HEALTH_CHECK_INTERVAL
 from vault.control_link.database import open_link_database
 from vault.control_link.dependencies import LinkConfig
 from vault.model.backup import BackupReport, BackupState, RestoreProof
-from vault.model.rotation_report import LeaseCounts, RotationNotice, RotationReport
+from vault.model.rotation_report import LeaseStates, RotationNotice, RotationReport
 
 
 @pytest.fixture
@@ -207,7 +207,7 @@ async def test_it_says_how_its_rotations_do(plane: Plane, autojump_clock: object
     """At once when that changes; names and channels stay here."""
     host = FakeHost(plane.world)
     report = RotationReport(
-        at=10**9, policies=2, stuck=1, leases=LeaseCounts(active=3),
+        at=10**9, policies=2, stuck=1, leases=LeaseStates(active=3),
         notices=(
             RotationNotice(
                 notice=b"n" * 16, secret=b"s" * 16, event=words.RotationEvent.STUCK,

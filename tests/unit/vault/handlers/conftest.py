@@ -23,14 +23,16 @@ from vault.barrier import Barrier, HmacRowGuard
 from vault.crypto.keyring import Keyring
 from vault.handlers.access_counters import AccessCounters
 from vault.handlers.api_keys import ApiKeyHandlers
+from vault.handlers.consumer_recorder import ConsumerRecorder
 from vault.handlers.handler import Call, Handlers
 from vault.handlers.listing import ListingHandlers
 from vault.handlers.metadata import MetadataHandlers
 from vault.handlers.policies import PolicyHandlers
+from vault.handlers.read_limits import ReadLimits
 from vault.handlers.rewrap import KeyRewrapper
 from vault.handlers.roles import RoleHandlers
 from vault.handlers.secrets import SecretHandlers
-from vault.handlers.stores import AccessStore, KeyStore, SecretStore
+from vault.handlers.stores import AccessStore, ConsumerStore, KeyStore, RotationStore, SecretStore
 from vault.handlers.system import SystemHandlers
 from vault.handlers.tokens import TokenHandlers
 from vault.handlers.users import UserHandlers
@@ -80,8 +82,12 @@ class House:
     world: StillWorld
     mounts: MountTable
     access: AccessCounters
+    recorder: ConsumerRecorder
+    read_limits: ReadLimits
     sessions: StreamRegistry
     tokens: Tokens
+    users: Users
+    keys: ApiKeys
     book: PolicyStore
     handlers: Handlers
     sealings: list[str]
@@ -209,18 +215,23 @@ async def house() -> AsyncIterator[House]:
         )
         book, usage = PolicyStore(store, world), CredentialUsage(store, world)
         authorizer, scheme = Authorizer(book), PepperedScheme(keyring.pepper)
-        revoker = Revoker(store, sessions)
+        revoker = Revoker(store, sessions, world.now)
         tokens, users = Tokens(store, scheme, revoker, world), Users(store, revoker, world)
         keys = ApiKeys(store, scheme, revoker, usage, world)
         secrets, key_store = SecretStore(barrier), KeyStore(barrier)
         access = AccessCounters(AccessStore(barrier), world)
+        recorder = ConsumerRecorder(ConsumerStore(barrier), world, "node", 0)
+        await recorder.open()
+        limits = ReadLimits(RotationStore(barrier), AccessStore(barrier), world)
         sealings: list[str] = []
 
         async def order_seal() -> None:
             sealings.append("ordered")
 
         handlers = {
-            **SecretHandlers(secrets, mounts, access, world).handlers(),
+            **SecretHandlers(
+                secrets, mounts, access, recorder, limits, world
+            ).handlers(),
             **VersionHandlers(secrets, world).handlers(),
             **MetadataHandlers(secrets, mounts, access, world).handlers(),
             **ListingHandlers(secrets, authorizer, world).handlers(),
@@ -235,5 +246,18 @@ async def house() -> AsyncIterator[House]:
             ).handlers(),
         }  # fmt: skip
         yield House(
-            store, barrier, world, mounts, access, sessions, tokens, book, handlers, sealings
+            store,
+            barrier,
+            world,
+            mounts,
+            access,
+            recorder,
+            limits,
+            sessions,
+            tokens,
+            users,
+            keys,
+            book,
+            handlers,
+            sealings,
         )

@@ -30,7 +30,9 @@ async def test_write_read_list_delete(house: House) -> None:
     row = await house.do("policy.write", AT, WritePolicy(document={"rules": [READ]}))
     assert (row.name, row.version, row.created_by) == ("app", 1, "root")
     assert (await house.do("policy.read", AT)).rules[0].paths == ("s/*",)
-    assert (await house.do("policy.list", "sys/policies/")).policies == ["app", "default", "root"]
+    assert (await house.do("policy.list", "sys/policies/")).policies == [
+        "app", "default", "root", "service-rotation",
+    ]  # fmt: skip
     assert (await house.do("policy.write", AT, WritePolicy(document={}))).version == 2
     await house.do("policy.delete", AT)
     with pytest.raises(NotFoundError):
@@ -273,7 +275,9 @@ async def test_dry_run_of_a_draft(house: House) -> None:
         "deny_rule"
     )
     assert (await dry(house, policies=("app",))).allowed
-    assert (await house.do("policy.list", "sys/policies/")).policies == ["app", "default", "root"]
+    assert (await house.do("policy.list", "sys/policies/")).policies == [
+        "app", "default", "root", "service-rotation",
+    ]  # fmt: skip
 
 
 async def test_a_faulty_draft_is_told_with_its_place(house: House) -> None:

@@ -1,6 +1,7 @@
 """The policy time machine, on a real book, real credentials and an index in memory."""
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from vault.authn.api_keys import ApiKeys
 from vault.authn.credential_owners import CredentialOwners
 from vault.authn.credential_usage import CredentialUsage
 from vault.authn.revocation import Revoker
+from vault.authn.roles import load_service_identity
 from vault.authn.tokens import NewToken
 from vault.authn.users import Users
 from vault.authz.policy import validate_policy
@@ -110,13 +112,14 @@ class Machine:
 async def machine(house: House) -> Machine:
     """A policy `app` that allows reading, and a token with it."""
     usage = CredentialUsage(house.store, house.world)
-    revoker = Revoker(house.store, house.sessions)
+    revoker = Revoker(house.store, house.sessions, house.world.now)
     scheme = PepperedScheme(bytes(32))
     keys = ApiKeys(house.store, scheme, revoker, usage, house.world)
     owners = CredentialOwners(keys, house.tokens, Users(house.store, revoker, house.world))
     log = Log()
     replays = PolicyReplayHandlers(
-        house.book, log, owners, SecretStore(house.barrier),
+        house.book, log, owners, partial(load_service_identity, house.store),
+        SecretStore(house.barrier),
         lambda kind, id_: f"{kind}:{id_}".encode(),
         house.handlers, house.world,
     )  # fmt: skip

@@ -9,9 +9,10 @@ from protocols.instant import HOUR
 from tests.unit.vault.handlers.conftest import ROOT, House
 from vault.authz.authorizer import Authorizer
 from vault.errors import ConflictError, ValidationError
+from vault.handlers.adoption import StoredAdoption
 from vault.handlers.rotation_selection import RotationSelectionHandlers
 from vault.handlers.rotations import RotationHandlers
-from vault.handlers.stores import RotationStore
+from vault.handlers.stores import ConsumerStore, RotationStore
 from vault.model.identity import Identity
 from vault.model.payloads import (
     BeginRotation,
@@ -36,7 +37,9 @@ async def prepared(house: House) -> House:
     rotators.register(KIND)
     store, authorizer = RotationStore(house.barrier), Authorizer(house.book)
     house.handlers.update(
-        RotationHandlers(store, rotators, authorizer, house.world).handlers()
+        RotationHandlers(
+            store, rotators, StoredAdoption(ConsumerStore(house.barrier)), authorizer, house.world
+        ).handlers()
         | RotationSelectionHandlers(store, authorizer, house.world).handlers()
     )
     for name in PROD:
@@ -140,7 +143,7 @@ async def test_lists_and_plans_by_tag(prepared: House) -> None:
     assert await listed(running=True) == {PROD[1], "secret/db/other"}
     assert await listed(running=True, state="undone") == set()
     plan = PlanRotations(before=prepared.world.time + 48 * HOUR, tags=("env=prod",))
-    assert [name for name, _ in (await prepared.do("rotation.plan", "", plan)).secrets] == [PROD[0]]
+    assert [due.path for due in (await prepared.do("rotation.plan", "", plan)).secrets] == [PROD[0]]
 
 
 def paths(rows: Iterable[object]) -> set[str]:

@@ -10,25 +10,40 @@ import msgspec
 import pytest
 import trio
 from msgspec import Struct
+from msgspec.structs import replace
 
 from protocols.instant import DAY, HOUR, SECOND
 from tests.unit.vault.handlers.conftest import NOW, House
 from vault.authz.authorizer import Authorizer
 from vault.errors import AuthorizationError, ConflictError, NotFoundError, ValidationError
+from vault.handlers.adoption import MARGIN, StoredAdoption
+from vault.handlers.consumer_recorder import ConsumerRecorder
 from vault.handlers.rewrap import KeyRewrapper
 from vault.handlers.rotation_steps import SETTLE, RotationSteps
-from vault.handlers.rotations import RotationHandlers
-from vault.handlers.stores import KeyStore, RotationStore
+from vault.handlers.rotations import RotationHandlers, rotation_reference
+from vault.handlers.stores import ConsumerStore, KeyStore, RotationStore, RotationTx
+from vault.model.identity import Identity, Method, service_identity
 from vault.model.payloads import (
     BeginRotation,
+    PlanRotations,
     ReadSecret,
+    RefuseRotation,
+    ScheduleSecrets,
     SecretVersions,
     StepRotation,
+    WriteMetadata,
+    WritePolicy,
     WriteRotationPolicy,
 )
 from vault.model.records import RotationRow
 from vault.model.results import SecretRotation
-from vault.model.rotation import RetryPolicy, RotationCause, RotationPolicy
+from vault.model.rotation import (
+    AdoptionState,
+    AdoptionStatus,
+    RetryPolicy,
+    RotationCause,
+    RotationPolicy,
+)
 from vault.rotation.rotator import (
     RotationContext,
     RotationError,
@@ -144,14 +159,27 @@ class IssuingFake(FakeRotator):
 
 @dataclass
 class Applications:
-    """Who has not fetched the new value yet."""
+    """Who has not fetched the new value yet; None: nobody knows. Or as it is `recorded`."""
 
     lagging: list[str] | None = None
+    recorded: StoredAdoption | None = None
 
-    async def laggards(self, _secret: str, _version: int, _since: int) -> list[str] | None:
+    async def status(self, row: RotationRow, window: int) -> AdoptionStatus:
         """As told."""
+        if self.recorded is not None:
+            return await self.recorded.status(row, window)
         await trio.lowlevel.checkpoint()
-        return self.lagging
+        if self.lagging is None:
+            return AdoptionStatus(state=AdoptionState.UNKNOWN)
+        state = AdoptionState.WAITING if self.lagging else AdoptionState.ADOPTED
+        return AdoptionStatus(state=state, laggards=self.lagging)
+
+    def status_in(self, tx: RotationTx, row: RotationRow, window: int) -> AdoptionStatus:
+        """As told."""
+        if self.recorded is not None:
+            return self.recorded.status_in(tx, row, window)
+        state = AdoptionState.WAITING if self.lagging else AdoptionState.ADOPTED
+        return AdoptionStatus(state=state, laggards=self.lagging or [])
 
 
 @dataclass
@@ -228,9 +256,10 @@ async def bench(house: House) -> Bench:
         )
     )
     store = RotationStore(house.barrier)
-    handlers = RotationHandlers(store, rotators, Authorizer(house.book), house.world)
+    handlers = RotationHandlers(store, rotators, applications, Authorizer(house.book), house.world)
     steps = RotationSteps(
-        store, house.mounts, rotators, applications, house.world, trio.CapacityLimiter(2),
+        store, house.mounts, rotators, applications, Authorizer(house.book), house.world,
+        trio.CapacityLimiter(2),
         os.urandom, SETTLE,
     )  # fmt: skip
     house.handlers.update(handlers.handlers() | steps.handlers())
@@ -499,8 +528,144 @@ async def test_a_folder_has_a_policy_for_what_has_none_of_its_own(bench: Bench) 
     assert (await begun(bench)).policy["grace"] == 20 * DAY
     await bench.set_policy(interval=7 * DAY)
     assert (await bench.state()).source == PATH
-    with pytest.raises(ValidationError, match="rotation_policy_invalid"):
-        await bench.set_policy("secret/db/", interval=DAY)
+
+
+async def due(bench: Bench, path: str) -> int:
+    """When a secret is due."""
+    shown: SecretRotation = await bench.house.do("rotation.read", path)
+    return shown.due
+
+
+async def schedule(bench: Bench, folder: str) -> int:
+    """What the scheduler does for a folder until nothing is left; how often it has to."""
+    for turn in range(100):
+        if not await bench.house.do(
+            "rotation.schedule", "sys/rotations", ScheduleSecrets(folder=folder)
+        ):
+            return turn
+    raise AssertionError("it does not end")
+
+
+async def test_a_change_of_a_folders_policy_reaches_the_secrets_below(bench: Bench) -> None:
+    """When it is set, changed and removed: but not those with a policy of their own or a nearer."""
+    own, near, far, other = PATH, "secret/db/near/a", "secret/db/far/a", "secret/other"
+    for path in (near, far, other):
+        await bench.house.write(path, b"{}")
+    await bench.set_policy(interval=300 * DAY)
+    await bench.set_policy("secret/db/near/", interval=100 * DAY)
+    await bench.set_policy("secret/db/", interval=200 * DAY, connection=ADMIN)
+    assert await due(bench, far) == 0, "it is scheduled by the job"
+    await schedule(bench, "secret/db/")
+    await schedule(bench, "secret/db/near/")
+    by = [await due(bench, path) - NOW for path in (near, far, own)]
+    assert [-(-when // DAY) for when in by] == [100, 200, 300]
+    assert await due(bench, other) == 0
+    plan = await bench.house.do("rotation.plan", "secret/", PlanRotations(before=NOW + 400 * DAY))
+    assert [(each.path, each.source) for each in plan.secrets if each.path != own] == [
+        (far, "secret/db/"), (near, "secret/db/near/"),
+    ]  # fmt: skip
+    await bench.set_policy("secret/db/", interval=50 * DAY, connection=ADMIN)
+    await schedule(bench, "secret/db/")
+    assert -(-(await due(bench, far) - NOW) // DAY) == 50
+    await bench.house.do(
+        "rotation.policy.write", "secret/db/near/", WriteRotationPolicy(policy=None)
+    )
+    await schedule(bench, "secret/db/near/")
+    assert -(-(await due(bench, near) - NOW) // DAY) == 50
+    await bench.house.do("rotation.policy.write", "secret/db/", WriteRotationPolicy(policy=None))
+    overview = await bench.house.do("rotation.overview", "sys/rotations/")
+    assert overview.policies == []
+    await schedule(bench, "secret/db/")
+    assert [await due(bench, path) for path in (near, far)] == [0, 0]
+    with pytest.raises(NotFoundError, match="rotation_policy_missing"):
+        await bench.house.do(
+            "rotation.policy.write", "secret/db/", WriteRotationPolicy(policy=None)
+        )
+
+
+async def test_secrets_that_come_later_follow_the_policy_of_their_folder(bench: Bench) -> None:
+    """New ones with their first value, and deleted ones once they have a value again."""
+    await bench.set_policy("secret/db/", interval=30 * DAY)
+    await schedule(bench, "secret/db/")
+    path = "secret/db/new"
+    await bench.house.do("secret.metadata.write", path, WriteMetadata(), exists=False)
+    assert await due(bench, path) == 0
+    await bench.house.write(path, b"{}")
+    assert -(-(await due(bench, path) - NOW) // DAY) == 30
+    for path in ("secret/db/undeleted", "secret/db/rewritten"):
+        await bench.house.write(path, b"{}")
+        await bench.house.do("secret.delete", path, SecretVersions())
+    await bench.house.do("rotation.policy.write", "secret/db/", WriteRotationPolicy(policy=None))
+    await bench.set_policy("secret/", interval=90 * DAY)
+    await schedule(bench, "secret/db/")
+    await bench.house.do("secret.undelete", "secret/db/undeleted", SecretVersions(versions=(1,)))
+    await bench.house.write("secret/db/rewritten", b"{}")
+    for path in ("secret/db/undeleted", "secret/db/rewritten"):
+        assert -(-(await due(bench, path) - NOW) // DAY) == 90
+
+
+async def test_scheduling_goes_on_where_it_was_cut_off(bench: Bench, monkeypatch: Any) -> None:
+    """In bounded transactions, of which each says how far it is; a change begins anew."""
+    monkeypatch.setattr("vault.handlers.rotation_schedule.BATCH", 4)
+    monkeypatch.setattr("vault.handlers.rotations.BATCH", 4)
+    monkeypatch.setattr("vault.handlers.rotations.BATCHES", 1)
+    paths = [f"secret/many/{number:02}" for number in range(10)]
+    for path in paths:
+        await bench.house.write(path, b"{}")
+    bench.house.world.time = NOW + 400 * DAY
+    await bench.set_policy("secret/many/", interval=300 * DAY)
+    for done in (4, 8):
+        folder = ScheduleSecrets(folder="secret/many/")
+        assert await bench.house.do("rotation.schedule", "sys/rotations", folder) == 4
+        assert [bool(await due(bench, path)) for path in paths] == [
+            number < done for number in range(10)
+        ]
+    first = await due(bench, paths[0])
+    await bench.set_policy("secret/many/", interval=0)
+    assert await schedule(bench, "secret/many/") == 3
+    assert not any([await due(bench, path) for path in paths])
+    await bench.set_policy("secret/many/", interval=300 * DAY)
+    await schedule(bench, "secret/many/")
+    times = [await due(bench, path) for path in paths]
+    assert times[0] == first, "a secret keeps its phase"
+    now = bench.house.world.time
+    assert len(set(times)) == 10
+    assert all(now <= time <= now + DAY for time in times), "overdue, and no stampede"
+
+
+async def test_a_secret_is_due_once_it_was_read_as_often_as_its_policy_allows(
+    bench: Bench,
+) -> None:
+    """By its own policy or its folder's; counted from the last rotation."""
+    house, other = bench.house, "secret/db/other"
+    limits = house.read_limits
+    await bench.set_policy(max_reads=5)
+    await bench.set_policy("secret/db/", max_reads=3)
+    await house.write(other, b"{}")
+    await limits.apply()
+
+    async def read(path: str, times: int) -> int:
+        for _ in range(times):
+            await house.do("secret.read", path, ReadSecret())
+        await house.access.flush()
+        await limits.apply()
+        return await due(bench, path)
+
+    assert await read(other, 2) == 0
+    assert 0 < await read(other, 1) <= NOW + HOUR
+    assert await read(PATH, 4) == 0
+    assert await read(PATH, 1) == NOW
+    row = await bench.begin(RotationCause.SCHEDULE)
+    assert row is not None
+    while row.state != "current":
+        row = await bench.step(row)
+    assert await read(PATH, 2) == 0, "it runs"
+    await house.access.flush()
+    row = await bench.run(row, overlaps=False)
+    assert row.state == "retired"
+    assert (await bench.state()).due == 0
+    assert await read(PATH, 3) == house.world.time
+    assert await bench.begin(RotationCause.SCHEDULE) is not None
 
 
 async def test_a_policy_connects_only_with_what_its_author_may_read(bench: Bench) -> None:
@@ -597,3 +762,169 @@ async def test_a_secret_that_is_purged_takes_its_rotations_along(bench: Bench) -
     with pytest.raises(ConflictError, match="rotation_moved"):
         await bench.step(row)
     assert await bench.house.store.select_all(ROTATIONS) == []
+
+
+ANN: Final = Identity(
+    id="u1", name="ann", method=Method.API_KEY, policies=("root",), credential="k1"
+)
+BOB: Final = Identity(
+    id="u2", name="bob", method=Method.API_KEY, policies=("root",), credential="k2"
+)
+
+
+@pytest.fixture
+async def clients(bench: Bench) -> Bench:
+    """Two applications have the value; what they fetch is recorded."""
+    bench.applications.recorded = StoredAdoption(ConsumerStore(bench.house.barrier))
+    for client in (ANN, BOB):
+        await bench.house.do("secret.read", PATH, ReadSecret(), by=client)
+    return bench
+
+
+async def current(bench: Bench) -> RotationRow:
+    """A rotation whose value is current, after the last flush of what was fetched before."""
+    row = await begun(bench)
+    while row.state != "current":
+        row = await bench.step(row)
+    bench.house.world.time += 2 * MARGIN
+    await bench.house.recorder.flush()
+    return row
+
+
+async def test_the_old_value_works_until_the_slow_client_has_the_new_one(clients: Bench) -> None:
+    """It is named meanwhile; once it has fetched, the old value goes before the grace is over."""
+    before = {"username": "app_a", "password": "first"}
+    row = await current(clients)
+    await clients.house.do("secret.read", PATH, ReadSecret(), by=ANN)
+    await clients.house.recorder.flush()
+    for _ in range(3):
+        row = await clients.step(row)
+        assert row.state == "current"
+        assert clients.server.lets_in(before)
+    adoption = (await clients.state()).adoption
+    assert adoption is not None
+    assert (adoption.laggards, adoption.fetched) == (["bob"], 1)
+    await clients.house.do("secret.read", PATH, ReadSecret(), by=BOB)
+    row = await clients.step(row)
+    assert row.state == "current", "it is not stored yet"
+    await clients.house.recorder.flush()
+    row = await clients.run(row)
+    assert (row.state, row.error_code) == ("retired", "")
+    assert row.ended_at < row.current_at + HOUR
+    assert not clients.server.lets_in(before)
+
+
+async def test_the_grace_period_ends_with_a_client_that_lags(clients: Bench) -> None:
+    """The old value goes, and who did not have the new one stays on record."""
+    before = {"username": "app_a", "password": "first"}
+    row = await current(clients)
+    row = await clients.run(row)
+    assert row.ended_at >= row.current_at + DAY
+    assert (row.state, row.error_code) == ("retired", "adoption_incomplete")
+    assert row.error.endswith("was not fetched by ann, bob")
+    assert "ann" in str(rotation_reference(row))
+    assert not clients.server.lets_in(before)
+
+
+async def test_a_fetch_of_the_old_value_at_the_last_moment_is_waited_for(clients: Bench) -> None:
+    """While the new value is proven once more, before the decision is stored."""
+    row = await begun(clients)
+    while row.state != "current":
+        row = await clients.step(row)
+    clients.house.world.time += 2 * MARGIN
+    for client in (ANN, BOB):
+        await clients.house.do("secret.read", PATH, ReadSecret(), by=client)
+    await clients.house.recorder.flush()
+    store = ConsumerStore(clients.house.barrier)
+    (known, _) = await store.list_of_secret(row.secret_id)
+    late = replace(known, consumer="key:k3", name="late", version=1)
+
+    def fetch() -> None:
+        trio.from_thread.run(store.merge, [late])
+
+    clients.server.faults[Step.VERIFY] = [fetch]
+    row = await clients.step(row)
+    assert row.state == "current"
+    assert (await clients.run(row)).error_code == "adoption_incomplete"
+
+
+async def test_an_acknowledged_loss_makes_rotations_wait(clients: Bench) -> None:
+    """A process that died took with it who else has the old value."""
+    for client in (ANN, BOB):
+        await clients.house.do("secret.read", PATH, ReadSecret(), by=client)
+    await clients.house.recorder.flush()
+    row = await current(clients)
+    for client in (ANN, BOB):
+        await clients.house.do("secret.read", PATH, ReadSecret(), by=client)
+    await clients.house.recorder.flush()
+    store = ConsumerStore(clients.house.barrier)
+    await ConsumerRecorder(store, clients.house.world, "node", 0).open()  # it was not closed
+    row = await clients.run(row)
+    assert row.ended_at >= row.current_at + DAY
+    assert row.error_code == ""
+
+
+SERVICE: Final = service_identity("rotation")
+
+
+async def refused(bench: Bench, number: int) -> RotationRow | None:
+    """Policies did not allow the agent to go on with it, or to begin one."""
+    payload = RefuseRotation(path=PATH, number=number, reason="update on it is not allowed")
+    row: RotationRow | None = await bench.house.do(
+        "rotation.refuse", "sys/rotations", payload, by=SERVICE
+    )
+    return row
+
+
+async def test_a_rotation_that_policies_do_not_allow_fails_with_their_word(bench: Bench) -> None:
+    """It is retried, given up and undone as for a target that fails; the state says why."""
+    before = await bench.value()
+    row = await bench.step(await begun(bench))
+    for attempt in (1, 2):
+        again = await refused(bench, row.number)
+        assert again is not None
+        row = again
+        assert (row.state, row.attempt, row.error_code) == ("stored", attempt, "rotation_denied")
+        assert row.error == "service:rotation: update on it is not allowed"
+        assert await refused(bench, row.number) is None, "it is not due"
+        bench.house.world.time = row.next_at
+    given_up = await refused(bench, row.number)
+    assert given_up is not None
+    assert given_up.state == "undoing"
+    row = await bench.run(given_up)
+    assert (row.state, row.error_code) == ("undone", "rotation_denied")
+    assert await bench.value() == before
+
+
+async def test_a_rotation_that_policies_do_not_let_begin_is_one_failure(bench: Bench) -> None:
+    """It is due again later, and its tries leave the history as it is."""
+    await bench.set_policy(interval=DAY)
+    assert await refused(bench, 0) is None, "it is not due"
+    for _ in range(3):
+        bench.house.world.time = (await bench.state()).due
+        row = await refused(bench, 0)
+        assert row is not None
+        assert (row.number, row.state, row.error_code) == (1, "undone", "rotation_denied")
+        assert (await bench.state()).due > bench.house.world.time
+    assert len((await bench.state()).rotations) == 1
+    bench.house.world.time = (await bench.state()).due
+    row = await bench.begin(RotationCause.SCHEDULE)
+    assert row is not None
+    assert (await bench.run(row)).state == "retired"
+
+
+async def test_the_service_may_be_kept_from_the_secret_that_it_connects_with(bench: Bench) -> None:
+    """Whoever set the policy may have lost the right to lend it."""
+    rule = {"effect": "deny", "paths": [ADMIN], "capabilities": ["read"]}
+    await bench.house.do(
+        "policy.write", "sys/policies/no-admin", WritePolicy(document={"rules": [rule]})
+    )
+    row = await begun(bench)
+    row = await bench.house.do(
+        "rotation.step", PATH,
+        StepRotation(secret_id=row.secret_id, number=row.number, term=0, timeout=5.0),
+        by=service_identity("rotation", ["no-admin"]),
+    )  # fmt: skip
+    assert (row.state, row.error_code) == ("planned", "connection_denied")
+    assert "service:rotation" in row.error
+    assert bench.server.calls == []

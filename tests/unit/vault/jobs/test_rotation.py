@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from actors.testing import FakeWorld
 from protocols.instant import HOUR
 from vault.cluster.leases import Lease
-from vault.errors import ConflictError
+from vault.errors import AuthorizationError, ConflictError
 from vault.jobs.rotation import (
     MAX_ACTIVE,
     PER_TARGET,
@@ -20,7 +20,7 @@ from vault.jobs.rotation import (
     open_rotation_scheduler,
 )
 from vault.model.operation import Operation
-from vault.model.records import RotationRow, SecretRow
+from vault.model.records import FolderPolicyRow, RotationRow, SecretRow
 
 NOW: Final = 1_800_000_000 * 10**9
 
@@ -54,6 +54,9 @@ class Vault:
     lease: Lease | None = None
     is_shared: bool = False
     paused: bool = False
+    folders: list[FolderPolicyRow] = field(default_factory=list)
+    policy_changes: int = 0
+    folder_lists: int = 0
 
     async def list_due(
         self, now: int, after: tuple[str, int] | None, limit: int
@@ -66,6 +69,16 @@ class Vault:
             for row in rows
             if 0 < row.next_at <= now and (after is None or (row.secret_id, row.number) > after)
         ][:limit]
+
+    def count_folder_policy_transactions(self) -> int:
+        """As told."""
+        return self.policy_changes
+
+    async def list_unscheduled_folders(self) -> list[FolderPolicyRow]:
+        """As told."""
+        await trio.lowlevel.checkpoint()
+        self.folder_lists += 1
+        return self.folders
 
     async def is_paused(self) -> bool:
         """As told."""
@@ -201,3 +214,46 @@ async def test_while_they_are_paused_nothing_begins_or_goes_on() -> None:
         await scheduler.run_turn()
         await trio.testing.wait_all_tasks_blocked()
     assert vault.asked == []
+
+
+async def test_secrets_below_a_folder_are_scheduled_until_nothing_is_left() -> None:
+    """Then only when a policy has changed; also while rotations are paused."""
+    vault, folder = (
+        Vault(paused=True),
+        FolderPolicyRow(path="", policy={}, updated_at=NOW, updated_by=""),
+    )
+    vault.folders = [replace(folder, path=f"secret/{number}/") for number in range(6)]
+    async with open_rotation_scheduler(vault.parts()) as scheduler:
+        await scheduler.run_turn()
+        assert [op.name for op in vault.asked] == 4 * ["rotation.schedule"]
+        assert [op.payload.folder for op in vault.asked] == [f"secret/{n}/" for n in range(4)]
+        vault.folders = []
+        for _ in range(3):
+            await scheduler.run_turn()
+        assert vault.folder_lists == 2
+        vault.policy_changes += 1
+        await scheduler.run_turn()
+        assert vault.folder_lists == 3
+
+
+async def test_what_policies_do_not_allow_is_put_on_record_as_a_failure() -> None:
+    """Of a rotation that is due, and of one that has begun; it is not asked for again at once."""
+    vault = Vault(rotations=[rotation("a")], secrets=[secret("b")])
+
+    def answer(op: Operation) -> Any:
+        if op.name != "rotation.refuse":
+            raise AuthorizationError("permission_denied", f"update on {op.path}")
+        vault.secrets = []
+        return replace(vault.rotations[0], state="stuck", next_at=0, error_code="rotation_denied")
+
+    vault.answer = answer
+    async with open_rotation_scheduler(vault.parts()) as scheduler:
+        await scheduler.run_turn()
+        await trio.testing.wait_all_tasks_blocked()
+    refusals = [op for op in vault.asked if op.name == "rotation.refuse"]
+    assert {op.path for op in refusals} == {"sys/rotations"}
+    assert {(op.payload.path, op.payload.number, op.payload.reason) for op in refusals} == {
+        ("secret/b", 0, "update on secret/b"), ("secret/a", 1, "update on secret/a"),
+    }  # fmt: skip
+    assert vault.steps() == ["a"]
+    assert vault.stuck == 1

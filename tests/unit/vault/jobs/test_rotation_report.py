@@ -12,6 +12,7 @@ from protocols.link.limits import MAX_ROTATION_NOTICES
 from protocols.link.vocabulary import RotationEvent
 from vault.jobs.rotation_report import RotationReporter, RotationReportParts
 from vault.model.records import FolderPolicyRow, RecordStatus, RotationRow, SecretRow
+from vault.model.rotation import AdoptionState, AdoptionStatus
 
 NOW: Final = 1_800_000_000 * SECOND
 POLICY: Final = {"rotator": "generated"}
@@ -52,16 +53,18 @@ class Vault:
         await trio.lowlevel.checkpoint()
         return self.folders
 
-    async def laggards(self, secret_id: str, _version: int, _since: int) -> list[str] | None:
+    async def adoption(self, row: RotationRow, _window: int) -> AdoptionStatus:
         """Known of some."""
         await trio.lowlevel.checkpoint()
-        return ["app"] if secret_id in self.lagging else None
+        if row.secret_id in self.lagging:
+            return AdoptionStatus(state=AdoptionState.WAITING, laggards=["app"])
+        return AdoptionStatus(state=AdoptionState.UNKNOWN)
 
     def reporter(self) -> RotationReporter:
         """Of this vault."""
         parts = RotationReportParts(
             source=self,
-            laggards=self.laggards,
+            adoption=self.adoption,
             opaque_id=lambda kind, id_: f"{kind[:3]}:{id_}".encode(),
             is_reporter=lambda: self.reports,
             world=self.world,

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from vault.errors import ValidationError
 from vault.rotation.rotator import RotationContext
-from vault.rotation.rotators.generated import KIND, MAX_LENGTH, below
+from vault.rotation.rotators.generated import KIND, MAX_LENGTH
+from vault.rotation.targets.password import below
 
 
 def create(

@@ -23,23 +23,28 @@ def policy(**fields: object) -> RotationPolicy:
 @given(
     interval=st.integers(MINUTE, 400 * DAY),
     age=st.integers(0, 800 * DAY),
-    jitter=st.floats(0, 1, exclude_max=True),
+    waited=st.integers(0, 30 * DAY),
+    phase=st.floats(0, 1, exclude_max=True),
 )
-def test_an_interval_is_never_exceeded_by_more_than_an_hour(
-    interval: int, age: int, jitter: float
+def test_an_interval_is_exceeded_only_by_what_spreads_the_overdue(
+    interval: int, age: int, waited: int, phase: float
 ) -> None:
-    """Due within the interval; what is overdue comes soon, spread so that it is no stampede."""
-    due = next_due(policy(interval=interval), NOON - age, NOON, jitter)
-    assert due >= NOON
-    assert due <= max(NOON - age + interval, NOON + min(interval // 10, HOUR))
+    """Due within the interval; what was overdue comes soon. It is the same whenever it is asked."""
+    since = NOON - waited
+    due = next_due(policy(interval=interval), NOON - age, since, NOON, phase, HOUR)
+    assert due == next_due(policy(interval=interval), NOON - age, since, NOON + DAY, phase, HOUR)
+    assert due >= since
+    assert due <= max(NOON - age + interval, since + min(interval // 10, HOUR))
 
 
 def test_a_cron_time_opens_a_window() -> None:
     """Due within it, and what is missed waits for the next one."""
     daily = policy(cron="0 3 * * *", window=2 * HOUR)
     three = NOON + 15 * HOUR
-    assert next_due(daily, NOON, NOON, 0.0) == three
-    assert next_due(daily, NOON, NOON, 0.5) == three + HOUR
+    assert next_due(daily, 0, NOON, NOON, 0.0, HOUR) == three
+    assert next_due(daily, 0, NOON, NOON, 0.5, HOUR) == three + HOUR
+    assert next_due(daily, 0, NOON, three + 1, 0.5, HOUR) == three + HOUR, "it is not over"
+    assert next_due(daily, 0, NOON, three + HOUR, 0.5, HOUR) == three + DAY + HOUR
     assert [may_begin(daily, three + late) for late in (-SECOND, 0, HOUR, 2 * HOUR + SECOND)] == [
         False, True, True, False,
     ]  # fmt: skip
@@ -48,7 +53,7 @@ def test_a_cron_time_opens_a_window() -> None:
 def test_without_a_time_it_is_never_due() -> None:
     """On request alone; nor while it is disabled."""
     for one in (policy(), policy(interval=DAY, enabled=False)):
-        assert next_due(one, NOON - 9 * DAY, NOON, 0.5) == NEVER
+        assert next_due(one, NOON - 9 * DAY, NOON, NOON, 0.5, HOUR) == NEVER
         assert may_begin(one, NOON)
 
 

@@ -8,8 +8,9 @@ import pytest
 
 from vault.crypto.mysql_verifier import native_password_verifier
 from vault.rotation.rotator import RotationContext, RotationError, TargetAccess
-from vault.rotation.rotators.dual_user import credentials, next_value, pair_of
-from vault.rotation.targets.access import Deadline, tls_files
+from vault.rotation.rotators.dual_user import UserRotator, credentials, pair_of
+from vault.rotation.rotators.postgresql import PostgresqlConfig
+from vault.rotation.targets.access import deadline_of, tls_files
 from vault.rotation.targets.password import PasswordRules
 
 
@@ -32,13 +33,11 @@ def test_a_password_has_the_length_and_the_alphabet() -> None:
 
 
 def test_no_character_is_favored() -> None:
-    """256 is no multiple of 62: the bytes above 247 are drawn anew."""
-    drawn = [bytes(range(256)), bytes(range(256))]
+    """64 is no multiple of 62: the bytes above 247, whose first six bits are 62 or 63, go."""
+    drawn = iter([*range(248, 256), *range(256)])
     rules = PasswordRules(length=128)
-    password = rules.generate(lambda _: drawn.pop())
-    assert password == rules.alphabet * 2 + rules.alphabet[:4]
-    drawn = [b"\xff" * 8, b"\xf8" * 8, bytes(range(200))]
-    assert PasswordRules(length=16).generate(lambda _: drawn.pop(0))[:3] == "abc"
+    password = rules.generate(lambda _: bytes([next(drawn)]))
+    assert password == "".join(4 * sign for sign in rules.alphabet[:32])
 
 
 @pytest.mark.parametrize(
@@ -60,16 +59,15 @@ def test_weak_rules_are_refused(rules: dict[str, object]) -> None:
 
 def test_users_take_turns() -> None:
     """The next one is the one that no application uses."""
-    rules, users = PasswordRules(), pair_of((), "app", "dual")
-    assert users == ("app_a", "app_b")
-    first = next_value(users, rules, context(), {})
-    second = next_value(users, rules, context(), first)
-    third = next_value(users, rules, context(), second)
+    pair = UserRotator(PostgresqlConfig(user="app"))
+    first = pair.create(context(), {})
+    second = pair.create(context(), first)
+    third = pair.create(context(), second)
     turns = [value["username"] for value in (first, second, third)]
     assert turns == ["app_a", "app_b", "app_a"]
-    assert next_value(users, rules, context(), {"username": "somebody"})["username"] == "app_a"
-    single = pair_of((), "app", "single")
-    assert next_value(single, rules, context(), first)["username"] == "app"
+    assert pair.create(context(), {"username": "somebody"})["username"] == "app_a"
+    single = UserRotator(PostgresqlConfig(user="app", mode="single"))
+    assert single.create(context(), first)["username"] == "app"
 
 
 @pytest.mark.parametrize(
@@ -100,7 +98,7 @@ def test_a_value_of_somebody_else_is_refused(value: dict[str, str]) -> None:
 def test_a_deadline_ends() -> None:
     """The time is over for all that comes after."""
     now = 100.0
-    deadline = Deadline(TargetAccess({}, 5.0, lambda: now))
+    deadline = deadline_of(TargetAccess({}, 5.0, lambda: now))
     now = 103.0
     assert deadline.left() == 2.0
     now = 105.0

@@ -154,20 +154,30 @@ async def test_an_open_vault_goes_on_without_its_provider(
         await wait_all_tasks_blocked()
         assert vault.seal_manager.is_open
         assert (vault.seal_manager.provider_trouble is not None) is (error is not None)
+    await provider.create_version()  # which has wrapped nothing
+    del provider.keys["1"]
+    vault.world.advance(LAST_RETRY)
+    await wait_all_tasks_blocked()
+    trouble = vault.seal_manager.provider_trouble
+    assert trouble is not None
+    assert trouble.error.code == "key_provider_version_missing"
 
 
+@pytest.mark.parametrize("once_back", [False, True])
 async def test_a_wrong_pin_is_not_tried_again(
-    vault: Vault, provider: MemoryKeyProvider, nursery: trio.Nursery
+    vault: Vault, provider: MemoryKeyProvider, nursery: trio.Nursery, *, once_back: bool
 ) -> None:
-    """Tokens lock after a few."""
+    """Tokens lock after a few. Nor is one that is wrong once the provider is back."""
     await vault.init()
-    provider.error = KeyProviderError("key_provider_pin_wrong", "correct it")
+    wrong = KeyProviderError("key_provider_pin_wrong", "correct it")
+    provider.error = DOWN if once_back else wrong
     before = provider.calls.count("unwrap")
     await nursery.start(run_auto_unseal, vault.seal_manager, vault.world)
+    provider.error = wrong
     for _ in range(5):
         await wait_all_tasks_blocked()
         vault.world.advance(LAST_RETRY)
-    assert provider.calls.count("unwrap") == before + 1
+    assert provider.calls.count("unwrap") == before + 1 + once_back
     assert "pin_wrong" in vault.seal_manager.status().waiting
 
 

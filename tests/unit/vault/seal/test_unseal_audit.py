@@ -7,14 +7,14 @@ from actors.testing import FakeWorld
 from tests.unit.vault.seal.anchor.places import KEYRING
 from vault.audit.record import AuditEvent
 from vault.barrier import HmacRowGuard
-from vault.model.records import SystemRow
+from vault.model.records import RecorderRow, SystemRow
 from vault.model.restore import RESTORED_ROW, RestoreRecord
 from vault.seal.manager import SEAL_ROW
 from vault.seal.seal_record import SealRecord
 from vault.seal.unseal_audit import record_unseal
 from vault.store.memory import MemoryBackend
 from vault.store.store import open_store
-from vault.store.tables import SYSTEM
+from vault.store.tables import RECORDERS, SYSTEM
 
 MADE = 1_800_000_000 * 10**9
 
@@ -81,6 +81,8 @@ async def restored(*nodes: str, awaited: tuple[str, ...] = ()) -> list[AuditEven
     log = Log()
     async with open_store(MemoryBackend(), HmacRowGuard(KEYRING), FakeWorld()) as store:
         await store.commit(lambda tx: [tx.put(SYSTEM, row) for row in rows])
+        recorder = RecorderRow(id="node/0", flushed_at=1, is_open=True)
+        await store.commit(lambda tx: tx.put(RECORDERS, recorder))
         for node in nodes:
             await record_unseal(  # as far as it is asked
                 log,  # type: ignore[arg-type]
@@ -91,6 +93,8 @@ async def restored(*nodes: str, awaited: tuple[str, ...] = ()) -> list[AuditEven
                 by_operator=True,
             )
         left = await store.get(SYSTEM, RESTORED_ROW)
+        (recorder,) = await store.select_all(RECORDERS)
+        assert (recorder.is_open, recorder.lost_at > 0) == (False, True), "of fetches since then"
     assert (left is None) == (set(awaited) <= set(nodes))
     return log.events
 

@@ -11,6 +11,7 @@ from protocols.telemetry.tracing import Tracing
 from tests.unit.vault import test_pipeline as plain
 from tests.unit.vault.test_pipeline_again import upsert
 from vault import pipeline
+from vault.authn.roles import load_service_identity
 from vault.errors import ConflictError
 from vault.handlers.stores import SecretStore
 from vault.handlers.visibility import load_stored_facts
@@ -34,6 +35,7 @@ async def test_what_is_decided_again_is_no_error_of_its_step() -> None:
     traced = TracedPipeline(
         tracing, PipelineParts(authenticator=everything, authorizer=everything, limits=everything,
         audit=everything, load_facts=partial(load_stored_facts, SecretStore(everything)),
+            load_service_identity=partial(load_service_identity, everything),
         handlers={"op": upsert(parts)}, metrics=everything,
         world=SystemWorld(),
     ))  # fmt: skip
@@ -54,6 +56,7 @@ async def test_another_conflict_is_an_error_of_its_step() -> None:
     traced = TracedPipeline(
         tracing, PipelineParts(authenticator=everything, authorizer=everything, limits=everything,
         audit=everything, load_facts=partial(load_stored_facts, SecretStore(everything)),
+            load_service_identity=partial(load_service_identity, everything),
         handlers={"op": refusing}, metrics=everything, world=SystemWorld(),
     ))  # fmt: skip
     with pytest.raises(ConflictError):
@@ -106,6 +109,7 @@ async def test_a_read_shows_its_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     traced = TracedPipeline(
         tracing, PipelineParts(
         authenticator=fake, authorizer=fake, limits=fake, audit=fake, load_facts=fake,
+        load_service_identity=partial(load_service_identity, fake),
         handlers=handlers, metrics=Metrics(), world=SystemWorld(),
     ))  # fmt: skip
     op = Operation(

@@ -334,6 +334,7 @@ async def own_operations() -> set[str]:
                 peers=ALONE,
                 rotators=Rotators(),
                 feed=SecretFeedReader(store, DerivedAnchorKeys(keyring)),
+                node="node",
             )
         )
         return set(path.handlers())

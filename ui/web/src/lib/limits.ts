@@ -27,6 +27,8 @@ export const AGENT_LIMITS = {
   "audit/events": 500,
   backups: 1000,
   "backups/runs/{id}/secrets": 1000,
+  leases: 1000,
+  "readers/{path}": 1000,
   rotations: 1000,
   "rotations/plan": 1000,
   secrets: 1000,
