@@ -2,7 +2,8 @@
 
 Types of keys that authenticate associated data: `aes256-gcm96`, `chacha20-poly1305` and
 `xchacha20-poly1305`. The server tracks the versions, and names the one in each ciphertext:
-`vault:v2:…`. A token is renewed while the provider is checked.
+`vault:v2:…`. The token is renewed by whoever uses the key, or looks
+at it.
 """
 
 import re
@@ -112,8 +113,9 @@ class TransitBackend:
         )
 
     def unwrap(self, wrapped: WrappedKey, context: bytes) -> bytes:
-        """See `KeyBackend`."""
+        """See `KeyBackend`. Renews the token where it is time."""
         name = _checked(wrapped.key)
+        self._renew_token()
         try:
             ciphertext = wrapped.ciphertext.decode("ascii")
         except UnicodeDecodeError:
