@@ -2,8 +2,7 @@
 
 Types of keys that authenticate associated data: `aes256-gcm96`, `chacha20-poly1305` and
 `xchacha20-poly1305`. The server tracks the versions, and names the one in each ciphertext:
-`vault:v2:…`. The token is renewed by whoever uses the key, or looks
-at it.
+`vault:v2:…`. Each look at the key and each use of it renews the token where it is time.
 """
 
 import re
