@@ -16,6 +16,7 @@ import httpx2
 import msgspec
 from msgspec import Struct
 
+from protocols import json_text
 from vault.seal.root_keys.credentials import read_credential
 from vault.seal.root_keys.provider import KeyDescription, KeyProviderError, WrappedKey
 
@@ -290,7 +291,7 @@ class TransitBackend:
 
 def _decoded(answer: httpx2.Response) -> Any:
     """Raises `msgspec.MsgspecError`."""
-    return msgspec.json.decode(answer.content)
+    return json_text.decode(answer.content)
 
 
 def _errors(answer: httpx2.Response) -> str:
