@@ -8,7 +8,7 @@ compile() {
   uv pip compile "$@" --quiet --universal --python-version 3.11 --generate-hashes \
     --no-emit-index-url ${UPGRADE:+--upgrade}
 }
-compile pyproject.toml --extra backup --extra aws --extra ssh --extra hsm -o requirements/base.txt
+compile pyproject.toml --extra backup --extra aws --extra ssh --extra hsm --extra gcp --extra azure -o requirements/base.txt
 compile requirements/build.in -o requirements/build.txt
-compile pyproject.toml requirements/dev.in --extra backup --extra aws --extra ssh --extra hsm -o requirements/dev.txt
+compile pyproject.toml requirements/dev.in --extra backup --extra aws --extra ssh --extra hsm --extra gcp --extra azure -o requirements/dev.txt
 compile requirements/bench.in -o requirements/bench.txt

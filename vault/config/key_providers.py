@@ -2,10 +2,11 @@
 
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from protocols.instant import SECOND
 from protocols.settings.field_types import Duration, FilePath, Section
+from vault.config.backup_destinations import Endpoint
 
 MAX_TIMEOUT: Final = 120 * SECOND
 MAX_VARIABLES: Final = 32
@@ -22,6 +23,29 @@ MODULE_VARIABLES: Final = (
 Algorithm = Literal["AES-GCM", "AES-KWP", "AES-KW", "RSA-OAEP-SHA256", "RSA-OAEP-SHA1"]
 Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=128)]
 Text = Annotated[str, Field(min_length=1, max_length=256)]
+Credential = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
+"""Name of a systemd credential."""
+_GOOGLE_KEY: Final = (
+    r"^projects/[a-z0-9.:-]{1,100}/locations/[a-z0-9-]{1,64}"
+    r"/keyRings/[A-Za-z0-9_-]{1,63}/cryptoKeys/[A-Za-z0-9_-]{1,63}$"
+)
+_AWS_KEY: Final = r"^[A-Za-z0-9:/_-]{1,512}$"
+_AZURE_VAULT: Final = (
+    r"^https://[A-Za-z0-9-]{1,127}\."
+    r"(vault|managedhsm)\.(azure\.net|azure\.cn|usgovcloudapi\.net|microsoftazure\.de)$"
+)
+_TRANSIT_KEY: Final = r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}$"
+_TRANSIT_PATH: Final = r"^[A-Za-z0-9_][A-Za-z0-9_-]*(/[A-Za-z0-9_-]+)*$"
+
+
+def _check_timeout(value: int) -> int:
+    if not SECOND <= value <= MAX_TIMEOUT:
+        raise ValueError("is 1s to 120s")
+    return value
+
+
+Timeout = Annotated[Duration, AfterValidator(_check_timeout)]
+"""Of one call to a provider."""
 
 
 class HsmSettings(Section):
@@ -39,18 +63,11 @@ class HsmSettings(Section):
     key_id: Annotated[str, Field(pattern=r"^([0-9a-fA-F]{2}){1,64}$")] | None = None
     pin_file: FilePath | None = None
     pin_variable: Variable | None = None
-    pin_credential: Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")] | None = None
+    pin_credential: Credential | None = None
     algorithm: Algorithm | None = None
     create_key: bool = False
     environment: Annotated[tuple[Variable, ...], Field(max_length=MAX_VARIABLES)] = ()
-    timeout: Duration = 10 * SECOND
-
-    @field_validator("timeout")
-    @classmethod
-    def _check_timeout(cls, value: int) -> int:
-        if not SECOND <= value <= MAX_TIMEOUT:
-            raise ValueError("is 1s to 120s")
-        return value
+    timeout: Timeout = 10 * SECOND
 
     @model_validator(mode="after")
     def _check_places(self) -> Self:
@@ -60,4 +77,66 @@ class HsmSettings(Section):
             raise ValueError("needs one of pin_file, pin_variable and pin_credential")
         if self.create_key and self.key_id is not None:
             raise ValueError("create_key makes keys with new ids: leave key_id out")
+        return self
+
+
+class AwsKmsSettings(Section):
+    """A key in AWS KMS. Credentials and region are AWS's usual ones, unless they are given."""
+
+    key: Annotated[str, Field(pattern=_AWS_KEY)]
+    region: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,64}$")] | None = None
+    endpoint: Endpoint = ""
+    credentials_file: FilePath | None = None
+
+
+class GoogleKmsSettings(Section):
+    """A key in Google Cloud KMS.
+
+    `credentials_file`: the JSON of a service account, or of a workload identity federation.
+    """
+
+    key: Annotated[str, Field(pattern=_GOOGLE_KEY)]
+    endpoint: Endpoint = ""
+    credentials_file: FilePath | None = None
+
+
+class AzureKeyVaultSettings(Section):
+    """A key in Azure Key Vault or Managed HSM. Credentials are Azure's usual ones."""
+
+    vault: Annotated[str, Field(pattern=_AZURE_VAULT)]
+    key: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,127}$")]
+
+
+class TransitSettings(Section):
+    """A key in the transit engine of OpenBao or Vault. The token is in one of three places."""
+
+    address: Annotated[Endpoint, Field(min_length=1)]
+    mount: Annotated[str, Field(pattern=_TRANSIT_PATH, max_length=256)] = "transit"
+    key: Annotated[str, Field(pattern=_TRANSIT_KEY)]
+    namespace: Annotated[str, Field(pattern=_TRANSIT_PATH, max_length=256)] | None = None
+    ca_file: FilePath | None = None
+    token_file: FilePath | None = None
+    token_variable: Variable | None = None
+    token_credential: Credential | None = None
+
+    @model_validator(mode="after")
+    def _check_places(self) -> Self:
+        if sum(map(bool, (self.token_file, self.token_variable, self.token_credential))) != 1:
+            raise ValueError("needs one of token_file, token_variable and token_credential")
+        return self
+
+
+class CloudKmsSettings(Section):
+    """A key in a cloud's key management service, or in another vault: one of the four."""
+
+    aws: AwsKmsSettings | None = None
+    gcp: GoogleKmsSettings | None = None
+    azure: AzureKeyVaultSettings | None = None
+    transit: TransitSettings | None = None
+    timeout: Timeout = 10 * SECOND
+
+    @model_validator(mode="after")
+    def _check_one(self) -> Self:
+        if sum(each is not None for each in (self.aws, self.gcp, self.azure, self.transit)) != 1:
+            raise ValueError("needs one of aws, gcp, azure and transit")
         return self

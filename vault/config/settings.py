@@ -21,7 +21,7 @@ from vault.config.backup import BackupSettings
 from vault.config.cache import CacheSettings
 from vault.config.control_plane import ControlPlaneSettings
 from vault.config.dynamic import DynamicSettings
-from vault.config.key_providers import HsmSettings
+from vault.config.key_providers import CloudKmsSettings, HsmSettings
 from vault.config.rotation import RotationSettings
 from vault.config.tls import ClientTlsSettings
 from vault.config.workers import AUTO, WorkerCount
@@ -213,14 +213,10 @@ class EncryptionSettings(Section):
     With the last two the agent unseals by itself.
     """
 
-    key_management: Annotated[
-        Literal["shamir", "file", "hsm"],
-        unsupported_values(
-            cloud_kms="comes with the cloud key providers; use shamir, file or hsm",
-        ),
-    ] = "shamir"
+    key_management: Literal["shamir", "file", "hsm", "cloud_kms"] = "shamir"
     key_file: FilePath | None = None
     hsm: HsmSettings | None = None
+    cloud_kms: CloudKmsSettings | None = None
     rotation_interval: Duration = 90 * DAY  # security.md: at 2^30 wraps or 90 days
 
     @model_validator(mode="after")
@@ -229,8 +225,9 @@ class EncryptionSettings(Section):
             raise ValueError("key_management: file needs key_file")
         if self.key_management != "file" and self.key_file is not None:
             raise ValueError("key_file is for key_management: file; others keep no key on disk")
-        if (self.key_management == "hsm") != (self.hsm is not None):
-            raise ValueError("key_management: hsm and the section hsm need each other")
+        for name, section in (("hsm", self.hsm), ("cloud_kms", self.cloud_kms)):
+            if (self.key_management == name) != (section is not None):
+                raise ValueError(f"key_management: {name} and the section {name} need each other")
         return self
 
 

@@ -83,6 +83,7 @@ _TROUBLES: Final = {
 }
 _KEY_HOLDERS: Final = {
     "shamir": KeyHolder.SHAMIR, "file": KeyHolder.FILE, "hsm": KeyHolder.PKCS11,
+    "cloud_kms": KeyHolder.CLOUD,
 }  # fmt: skip
 _BACKUP_COUNTERS: Final = (CounterName.BACKUPS, CounterName.BACKUP_FAILURES)
 _STATES: Final = {

@@ -1,16 +1,21 @@
 """Key providers of each kind, and of each algorithm of a token."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from actors import SystemWorld
+from tests.support.aws_kms import AwsKms, aws_kms
+from tests.support.cloud_servers import AzureKeyVault, GoogleKms, serving
 from tests.support.key_providers import MemoryKeyProvider
 from tests.support.softhsm import Token
+from tests.support.transit import KEY, Transit, transit
 from vault.config.key_providers import HsmSettings
-from vault.seal.root_keys.factory import pkcs11_settings
+from vault.config.settings import EncryptionSettings
+from vault.seal.root_keys.factory import make_key_provider, pkcs11_settings
 from vault.seal.root_keys.process import PROGRAM, ProcessKeyProvider
 from vault.seal.root_keys.provider import KeyProvider
 
@@ -55,30 +60,125 @@ async def make(token: Token) -> AsyncIterator[MakeProvider]:
 
 
 class Provided:
-    """A provider whose key has two versions, and how to take versions away."""
+    """A provider whose key has two versions, the newest of which is named so.
+
+    `forget` takes versions away; clouds have no way to.
+    """
 
     def __init__(
-        self, provider: KeyProvider, forget: Callable[..., None], *, binds_context: bool
+        self,
+        provider: KeyProvider,
+        newest: str,
+        forget: Callable[..., None] = lambda *_: None,
+        *,
+        binds_context: bool = True,
     ) -> None:
         self.provider = provider
+        self.newest = newest
         self.forget = forget
         self.binds_context = binds_context
 
 
-@pytest.fixture(params=["memory", "AES-GCM", "AES-KWP", "AES-KW", "RSA-OAEP-SHA1"])
-async def provided(request: pytest.FixtureRequest, make: MakeProvider, tmp_path: Path) -> Provided:
-    """Of each kind; each on a token of its own."""
-    if request.param == "memory":
-        memory = MemoryKeyProvider(2)
-        return Provided(
-            memory, lambda *ids: [memory.keys.pop(str(int(i))) for i in ids], binds_context=True
+MakeCloud = Callable[..., ProcessKeyProvider]
+
+
+@pytest.fixture
+async def make_cloud() -> AsyncIterator[MakeCloud]:
+    """Makes providers of a section `cloud_kms`, as the agent does; they end with the test."""
+    made: list[ProcessKeyProvider] = []
+
+    def provider(
+        environment: Mapping[str, str] | None = None, **section: Any
+    ) -> ProcessKeyProvider:
+        settings = EncryptionSettings.model_validate(
+            {"key_management": "cloud_kms", "cloud_kms": {"timeout": "20s", **section}}
         )
-    own, is_rsa = Token(tmp_path / "token"), request.param.startswith("RSA")
+        found = make_key_provider(settings, SystemWorld(), environment or {})
+        assert found is not None
+        made.append(found)
+        return found
+
+    yield provider
+    for each in made:
+        await each.aclose()
+
+
+@pytest.fixture(scope="session")
+def openbao() -> Iterator[Transit]:
+    """A server for the tests of a worker; each has keys of its own."""
+    with transit() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AwsKms]:
+    """The same, of AWS."""
+    with aws_kms(tmp_path_factory.mktemp("aws")) as server:
+        yield server
+
+
+FORGETFUL = ("memory", "AES-GCM", "AES-KWP", "AES-KW", "RSA-OAEP-SHA1", "transit")
+"""Kinds whose versions can be taken away."""
+KINDS = (*FORGETFUL, "aws", "gcp", "azure")
+
+
+@pytest.fixture(params=KINDS)
+async def provided(
+    request: pytest.FixtureRequest, make: MakeProvider, make_cloud: MakeCloud, tmp_path: Path
+) -> AsyncIterator[Provided]:
+    """Of each kind; its key is the test's own."""
+    with ExitStack() as stack:
+        match request.param:
+            case "memory":
+                yield of_memory()
+            case "transit":
+                openbao: Transit = request.getfixturevalue("openbao")
+                yield of_transit(openbao, make_cloud, tmp_path)
+            case "aws":
+                moto: AwsKms = request.getfixturevalue("moto")
+                moto.make_key("alias/suite")
+                yield Provided(make_cloud(aws=moto.section("alias/suite")), "")
+            case "gcp":
+                google = GoogleKms(tmp_path, versions=2)
+                variables = stack.enter_context(serving(google, tmp_path))
+                yield Provided(make_cloud(variables, gcp=google.section), "2")
+            case "azure":
+                azure = AzureKeyVault(versions=2)
+                variables = stack.enter_context(serving(azure, tmp_path))
+                provider = make_cloud(variables, azure=azure.section)
+                yield Provided(provider, f"{2:032x}", binds_context=False)
+            case algorithm:
+                yield of_pkcs11(Token(tmp_path / "token"), make, algorithm)
+
+
+def of_memory() -> Provided:
+    """As the others."""
+    memory = MemoryKeyProvider(2)
+    return Provided(memory, "2", lambda *ids: [memory.keys.pop(str(int(i))) for i in ids])
+
+
+def of_transit(openbao: Transit, make_cloud: MakeCloud, folder: Path) -> Provided:
+    """A key of the same name that has been made anew has fewer versions."""
+    openbao.make_key()
+    openbao.rotate()
+
+    def forget(version: str) -> None:
+        openbao.delete_key()
+        if version == "02":
+            openbao.make_key()
+
+    section = openbao.section(folder, KEY, openbao.make_token("unseal"))
+    return Provided(make_cloud(transit=section), "2", forget)
+
+
+def of_pkcs11(own: Token, make: MakeProvider, algorithm: str) -> Provided:
+    """On a token of its own."""
+    is_rsa = algorithm.startswith("RSA")
     own.change_keys(*(RSA if is_rsa else KEYS))
     label = "pair" if is_rsa else "root"
 
     def forget(*ids: str) -> None:
         own.change_keys(*({"label": label, "id": id_, "delete": True} for id_ in ids))
 
-    provider = make(own, key_label=label, algorithm=request.param)
-    return Provided(provider, forget, binds_context=request.param == "AES-GCM")
+    provider = make(own, key_label=label, algorithm=algorithm)
+    return Provided(provider, "02", forget, binds_context=algorithm == "AES-GCM")

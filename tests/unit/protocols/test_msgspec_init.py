@@ -74,7 +74,11 @@ vault.backup.diff vault.control_link.capture_comparison vault.store.copy
 
 # What only the helper process of a key provider reads, in its one thread.
 HELPER: Final = """
+vault.seal.root_keys.aws_kms
+vault.seal.root_keys.azure_key_vault
+vault.seal.root_keys.google_kms
 vault.seal.root_keys.pkcs11
+vault.seal.root_keys.transit
 """
 
 # What is made ready when it is first used: `vault.rotation.rotator.Rotators`.

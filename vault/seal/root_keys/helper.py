@@ -29,11 +29,18 @@ from vault.seal.root_keys.provider import (
     WrappedKey,
 )
 
-BACKENDS: Final = {"pkcs11": "vault.seal.root_keys.pkcs11"}
+BACKENDS: Final = {
+    "pkcs11": "vault.seal.root_keys.pkcs11",
+    "awskms": "vault.seal.root_keys.aws_kms",
+    "gcpckms": "vault.seal.root_keys.google_kms",
+    "azurekeyvault": "vault.seal.root_keys.azure_key_vault",
+    "transit": "vault.seal.root_keys.transit",
+}
 """By type: the module, whose `open_backend(settings)` makes a `KeyBackend`."""
 GRACE: Final = 5.0
 """Seconds that a call may go on once the agent is gone: a token that writes is not to be cut."""
 MAX_MESSAGE: Final = 1 << 20
+DENIED: Final = "key_provider_denied"
 LENGTH: Final = Packing(">I")
 
 
@@ -82,6 +89,8 @@ def main() -> None:
             answer = _run(backend, request)
         except KeyProviderError as error:
             answer = Answer(code=error.code, message=error.message)
+            if backend is not None and error.code == DENIED:
+                backend.close()  # the next call looks for credentials anew
         except Exception as error:  # noqa: BLE001  # its text could hold a secret
             answer = Answer(
                 code="key_provider_failed",

@@ -13,16 +13,15 @@ Algorithms, the first that key and token can do unless one is configured:
   is unwrapped is a vault's root key only if it opens the keyring.
 """
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 
 from vault.crypto.random import random_bytes
+from vault.seal.root_keys.credentials import read_credential
 from vault.seal.root_keys.provider import KeyDescription, KeyProviderError, WrappedKey
 from vault.seal.root_keys.shares import ROOT_KEY_SIZE
 
@@ -40,8 +39,6 @@ except ModuleNotFoundError as error:
 NONCE: Final = 12
 KEY_BITS: Final = 256
 TAG_BITS: Final = 128
-_OTHERS: Final = 0o077
-_CREDENTIALS: Final = "CREDENTIALS_DIRECTORY"  # systemd.exec(5)
 _GONE: Final = (
     pkcs11.DeviceError,
     pkcs11.DeviceRemoved,
@@ -201,7 +198,12 @@ class Pkcs11Backend:
                 f"one more wrong PIN locks token {token.label}, so none is tried: log in once with "
                 "the token's tools, and restart the agent",
             )
-        pin = self._read_pin()
+        pin = read_credential(
+            "PIN",
+            file=settings.pin_file,
+            variable=settings.pin_variable,
+            credential=settings.pin_credential,
+        )
         try:
             self._session = token.open(rw=settings.create_key, user_pin=pin)
         except _PIN:
@@ -249,25 +251,6 @@ class Pkcs11Backend:
             f"no token is there with {given}: see whether it is connected, and `pkcs11-tool "
             f"--module {settings.module} --list-slots`",
         )
-
-    def _read_pin(self) -> str:
-        settings = self._settings
-        if settings.pin_variable:
-            pin = os.environ.get(settings.pin_variable, "")
-            where = f"the environment variable {settings.pin_variable}"
-        elif settings.pin_credential:  # systemd gives it a mode of its own
-            where = str(Path(os.environ.get(_CREDENTIALS, "/"), settings.pin_credential))
-            pin, _ = _read_first_line(where)
-        else:
-            where = settings.pin_file
-            pin, mode = _read_first_line(where)
-            if mode & _OTHERS:
-                raise KeyProviderError(
-                    "key_provider_denied", f"others may read the PIN in {where}: chmod 600 on it"
-                )
-        if not pin:
-            raise KeyProviderError("key_provider_denied", f"there is no PIN in {where}")
-        return pin
 
     def _keys(self) -> list[Any]:
         """The keys with the label, in the order of their ids; of RSA the private ones."""
@@ -437,18 +420,6 @@ class Pkcs11Backend:
             finally:
                 target.destroy()
         return opened
-
-
-def _read_first_line(path: str) -> tuple[str, int]:
-    """The line, and the mode of the file. Raises `KeyProviderError`."""
-    try:
-        with Path(path).open(encoding="utf-8") as file:
-            return file.readline().rstrip("\r\n"), os.fstat(file.fileno()).st_mode
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise KeyProviderError(
-            "key_provider_denied", f"cannot read the PIN in {path}: {reason}"
-        ) from None
 
 
 def _wrap_mechanism(algorithm: str) -> Mechanism:

@@ -129,7 +129,7 @@ class ProcessKeyProvider:
             raise KeyProviderError(
                 "key_provider_unreachable",
                 f"the helper process of key provider {self.name} ({self.type}) ended during a "
-                "call: see the agent's log, and try its library with pkcs11-tool or the like",
+                "call: see the agent's log, and try its library with the provider's own tools",
             ) from None
         if answer.code:
             error = KeyProviderError(answer.code, f"key provider {self.name}: {answer.message}")

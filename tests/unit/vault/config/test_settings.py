@@ -13,11 +13,19 @@ TLS: Mapping[str, Any] = {"cert_file": "/certs/server.crt", "key_file": "/certs/
 STORAGE: Mapping[str, Any] = {"connection_string": "sqlite:////data/vault.db"}
 
 HSM = {"module": "/m.so", "token": "t", "key_label": "k", "pin_file": "/pin"}
+AWS = {"key": "alias/root"}
+AZURE = {"vault": "https://freehold.vault.azure.net", "key": "root"}
+TRANSIT = {"address": "https://bao.test:8200", "key": "root", "token_file": "/token"}
 
 
 def hsm(**changes: object) -> dict[str, object]:
     """A section `encryption` with these settings of the token changed."""
     return {"key_management": "hsm", "hsm": HSM | changes}
+
+
+def cloud_kms(**sections: object) -> dict[str, object]:
+    """A section `encryption` with these clouds."""
+    return {"key_management": "cloud_kms", "cloud_kms": sections}
 
 
 def settings(**sections: Mapping[str, Any]) -> Settings:
@@ -159,7 +167,23 @@ def test_a_connection_string_is_not_in_the_repr() -> None:
         ("encryption", hsm(key_id="1"), "key_id"),
         ("encryption", hsm(timeout="10m"), "is 1s to 120s"),
         ("encryption", hsm() | {"key_file": "/k"}, "keep no key on disk"),
-        ("encryption", {"key_management": "cloud_kms"}, "use shamir, file or hsm"),
+        ("encryption", {"key_management": "cloud_kms"}, "need each other"),
+        ("encryption", {"cloud_kms": {"aws": AWS}}, "need each other"),
+        ("encryption", cloud_kms(), "needs one of aws, gcp, azure and transit"),
+        ("encryption", cloud_kms(aws=AWS, azure=AZURE), "needs one of aws, gcp, azure and transit"),
+        ("encryption", cloud_kms(aws=AWS, timeout="500ms"), "is 1s to 120s"),
+        ("encryption", cloud_kms(aws=AWS | {"endpoint": "http://kms"}), "use https://"),
+        ("encryption", cloud_kms(gcp={"key": "root"}), "gcp.key"),
+        ("encryption", cloud_kms(azure=AZURE | {"vault": "https://evil.test"}), "azure.vault"),
+        ("encryption", cloud_kms(azure=AZURE | {"key": "a/b"}), "azure.key"),
+        ("encryption", cloud_kms(transit=TRANSIT | {"key": "../sys"}), "transit.key"),
+        ("encryption", cloud_kms(transit=TRANSIT | {"mount": "a/../b"}), "transit.mount"),
+        (
+            "encryption",
+            cloud_kms(transit=TRANSIT | {"token_file": None}),
+            "needs one of token_file",
+        ),
+        ("encryption", cloud_kms(transit=TRANSIT | {"address": "http://10.0.0.1"}), "use https://"),
         ("encryption", {"key_management": "file"}, "needs key_file"),
         ("encryption", {"key_management": "shamir", "key_file": "/k"}, "keep no key on disk"),
         ("authentication", {"methods": ["api_key", "jwt"]}, "use api_key and token"),
