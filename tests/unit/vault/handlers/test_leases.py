@@ -24,6 +24,7 @@ from vault.errors import (
     UnavailableError,
     ValidationError,
 )
+from vault.handlers import lease_targets
 from vault.handlers.database_roles import DatabaseRoleHandlers
 from vault.handlers.lease_targets import MAX_WAITING, PER_CONNECTION, LeaseTargets, vault_prefix
 from vault.handlers.leases import KEPT, LeaseHandlers
@@ -620,6 +621,25 @@ async def test_a_server_that_hangs_holds_up_no_other(bench: Bench) -> None:
         other = await bench.do("credentials.create", path, CreateCredentials(), by=bench.client)
         assert other.lease.state == "active"
         gate.set()
+
+
+async def test_servers_that_hang_have_so_many_threads(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Together, too: then the next server is told to come later, and no thread is added."""
+    monkeypatch.setattr(lease_targets, "MAX_THREADS", 1)
+    other = "database/config/other"
+    value = WriteConnection(kind="fake", value={"password": PASSWORD}, verify=False)
+    await bench.do("database.connection.write", other, value)
+    gate = bench.server.gate = threading.Event()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(bench.create)
+        while not bench.server.busy:
+            await trio.lowlevel.checkpoint()
+        with pytest.raises(UnavailableError, match="target_busy"):
+            await bench.do("database.connection.write", other, replace(value, verify=True))
+        gate.set()
+    await bench.do("database.connection.write", other, replace(value, verify=True))
 
 
 async def test_who_writes_a_role_may_read_what_it_connects_with(bench: Bench) -> None:
