@@ -498,7 +498,8 @@ class LeaseHandlers:
     async def revoke_prefix(self, call: Call[RevokeLeases]) -> RevokedLeases:
         """End a lease, or all of a folder, some in each transaction; called again, it goes on.
 
-        A prefix ends with a segment: `database/creds/a` is not about those of the role `ab`. With `force` their users are dropped before the answer, and none of it is tried again.
+        A prefix ends with a segment: `database/creds/a` is not about those of the role `ab`. With
+        `force` their users are dropped before the answer, and none of it is tried again.
         """
         payload, now, prefix = call.payload, self.world.now(), call.payload.prefix
         if not prefix.endswith("/") and await self.store.get_lease(prefix) is None:

@@ -126,14 +126,14 @@ class StaticRoleHandlers:
             secret = tx.get_secret(secret_path)
             if (secret is None) != (stored is None):
                 raise _changed()
+            if tx.get_role(f"{mount.path}{ROLES}{name}") is not None:
+                raise ValidationError("role_exists", "Role and Static Role names must be unique")
             if secret is None and _has_role(tx, mount, connection, payload.username):
                 raise ValidationError(
                     "static_user_taken",
                     "another static role has this user, and would not know of its new passwords",
                     field="username",
                 )
-            if tx.get_role(f"{mount.path}{ROLES}{name}") is not None:
-                raise ValidationError("role_exists", "Role and Static Role names must be unique")
             if secret is not None:
                 with_policy = replace(secret, rotation_policy=msgspec.to_builtins(policy))
                 tx.put_secret(schedule(tx, with_policy, now))

@@ -112,7 +112,9 @@ def read_details(fields: Fields, kind: str, *, is_new: bool) -> ConnectionDetail
     if unknown:
         raise _unserved(unknown[0], "this plugin has no such setting here")
     in_url = {} if kind == REDIS else _read_url(fields, kind)
-    value = _read_redis(fields, is_new) if kind == REDIS else _read_sql(fields, kind, in_url, is_new)
+    value = (
+        _read_redis(fields, is_new) if kind == REDIS else _read_sql(fields, kind, in_url, is_new)
+    )
     shown = {name: fields.value(name) for name in given if name not in _SECRET}
     inline = in_url.get("password", "")
     if inline:
@@ -130,9 +132,7 @@ def _read_url(fields: Fields, kind: str) -> dict[str, str]:
     return (_read_postgresql if kind == POSTGRESQL else _read_mysql)(url, username)
 
 
-def _read_sql(
-    fields: Fields, kind: str, in_url: dict[str, str], is_new: bool
-) -> dict[str, str]:
+def _read_sql(fields: Fields, kind: str, in_url: dict[str, str], is_new: bool) -> dict[str, str]:
     username, password = fields.text("username"), fields.text("password")
     if not in_url and is_new:
         raise _uncreated("connection_url cannot be empty")
@@ -162,7 +162,7 @@ def _read_postgresql(url: str, username: str) -> dict[str, str]:
         raise _unparsed(_POSTGRESQL_FORM) from None
     if parts.scheme not in {"postgresql", "postgres"} or parts.fragment:
         raise _unparsed(_POSTGRESQL_FORM)  # a password that is not quoted looks like this, too
-    _refuse_options({name: "" for name in options.keys() & _CREDENTIALS}, frozenset())
+    _refuse_options(dict.fromkeys(options.keys() & _CREDENTIALS, ""), frozenset())
     options = {"host": host, "port": str(port or ""), **options}
     options["user"] = unquote(parts.username or "")
     options["password"] = unquote(parts.password or "")

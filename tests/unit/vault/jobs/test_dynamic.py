@@ -163,11 +163,10 @@ async def test_no_step_begins_behind_the_end() -> None:
         return vault.over(op)
 
     parts = dataclasses.replace(vault.parts(), run=run)
-    async with trio.open_nursery() as nursery:
-        async with open_lease_expiry(parts) as expiry:
-            await expiry.run_turn()
-            await trio.testing.wait_all_tasks_blocked()
-            nursery.start_soon(_set_soon, ended)
+    async with trio.open_nursery() as nursery, open_lease_expiry(parts) as expiry:
+        await expiry.run_turn()
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(_set_soon, ended)
     assert len(vault.asked) == PER_CONNECTION
 
 
