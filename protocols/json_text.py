@@ -8,9 +8,10 @@ from outside must therefore hold few fields of type `float`, and no list of them
 Every decoder of the product is made here (`tests/architecture/test_json.py`).
 """
 
+import json
 from functools import lru_cache
 from math import isfinite
-from typing import Any, TypeVar, overload
+from typing import Any, NoReturn, TypeVar, overload
 
 import msgspec
 
@@ -44,3 +45,21 @@ def decode(data: bytes | str | msgspec.Raw, *, type: Any) -> Any: ...
 def decode(data: bytes | str | msgspec.Raw, *, type: Any = Any) -> Any:  # noqa: A002  # as msgspec
     """As `msgspec.json.decode`; raises `msgspec.DecodeError` and its `ValidationError`."""
     return _plain(data) if type is Any else _known(type).decode(data)
+
+
+class Pairs(list[tuple[str, Any]]):
+    """The keys and values of a JSON object in their order. A key may come twice."""
+
+
+def decode_pairs(text: str) -> Any:
+    """As `decode`, with each object as its `Pairs`, so that no key is lost.
+
+    Raises `ValueError`, and `RecursionError` where it is nested too deep.
+    """
+    return json.loads(
+        text, object_pairs_hook=Pairs, parse_float=_number, parse_constant=_number_word
+    )
+
+
+def _number_word(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number")

@@ -276,7 +276,9 @@ class DataPath:
                 self.authorizer,
                 world,
             ).handlers(),
-            **CapabilityHandlers(self.authorizer, self.tokens, self.mounts, world).handlers(),
+            **CapabilityHandlers(
+                self.authorizer, self.tokens, self.mounts, world, Pacer(world.monotonic)
+            ).handlers(),
             **RotationSelectionHandlers(self.rotations, self.authorizer, world).handlers(),
             **PolicyHandlers(self.policies, self.authorizer, self.users, secrets, world).handlers(),
         }

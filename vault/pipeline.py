@@ -39,7 +39,7 @@ from vault.errors import (
 )
 from vault.handlers.handler import CHANGED_MEANWHILE, Call, Handler, Handlers
 from vault.metrics import Metrics
-from vault.model.acl.access import AclCapability, ApiAccess
+from vault.model.acl.access import AclCapability, ApiAccess, ApiForm
 from vault.model.identity import ANONYMOUS, OPERATOR, Identity
 from vault.model.operation import NO_FACTS, Capability, Operation, Origin, P, R, SecretFacts
 from vault.model.path import ResourcePath
@@ -304,13 +304,20 @@ class Pipeline:
             return ALLOWED
         wanted = handler.capability
         capability = context.capability = wanted(facts) if callable(wanted) else wanted
-        self._decide(context, capability, facts)
+        looked_at = [facts]
         if handler.proposed_facts is not None and context.needs_facts:
-            self._decide(context, capability, handler.proposed_facts(op.payload, facts))
+            looked_at.append(handler.proposed_facts(op.payload, facts))
+        for each in looked_at:
+            for form in handler.api_forms(op.payload):
+                self._decide(context, capability, each, form)
         return context.decision
 
     def _decide(
-        self, context: AuditContext[P, R], capability: Capability, facts: SecretFacts
+        self,
+        context: AuditContext[P, R],
+        capability: Capability,
+        facts: SecretFacts,
+        form: ApiForm,
     ) -> None:
         context.decision = self._authorizer.decide(
             AccessRequest(
@@ -321,6 +328,7 @@ class Pipeline:
                 facts=facts,
                 now=self._world.now(),
                 api=_api_access(context, capability),
+                form=form,
             )
         )
         if not context.decision.allowed:

@@ -196,6 +196,37 @@ def test_a_policy_is_held_against_the_past(look: Looking, agent: Agent) -> None:
         assert window.findings() == []
 
 
+def test_a_policy_in_vaults_language_is_edited_as_it_was_written(
+    look: Looking, agent: Agent
+) -> None:
+    """Its text, not a line of JSON; a fault is at its line, and a no says which path decides."""
+    text = 'path "secret/data/app/*" {\n  capabilities = ["read"]\n}\n'
+    tell(agent, "PUT", "policies/hcl", {"acl": text, "description": "kept"})
+    with look() as window:
+        page = window.page
+        window.open("/policies/hcl")
+        editor = page.get_by_label("Document of hcl", exact=True)
+        expect(editor).to_have_value(text)
+        window.see("Saved")
+        editor.fill(text.replace("read", "reed"))
+        told = page.locator(".editor .fault")
+        expect(told).to_contain_text("Line 2")
+        expect(told).to_contain_text('At 2:18: path "secret/data/app/*": invalid capability "reed"')
+        expect(page.locator(".gutter .bad")).to_have_text(["2"])
+        changed = text + '# more\npath "secret/metadata/app/*" { capabilities = ["list"] }\n'
+        editor.fill(changed)
+        window.see("Valid")
+        page.get_by_label("Path", exact=True).fill("secret/app/x")
+        press(window, "Run dry run")
+        expect(page.locator(".verdict")).to_contain_text("hcl: secret/data/app/*")
+        press(window, "Save…")
+        confirm(window, "Save")
+        window.see("Saved")
+        window.faults[:] = [fault for fault in window.faults if "400" not in fault]
+    stored = tell(agent, "GET", "policies/hcl")
+    assert (stored["acl"], stored["description"], stored["version"]) == (changed, "kept", 2)
+
+
 def test_a_faulty_policy_is_shown_at_its_line_and_a_good_one_decides(
     look: Looking, agent: Agent
 ) -> None:

@@ -1,5 +1,7 @@
 """`freehold policy …`: write, read, test and replay policies."""
 
+import json
+import sys
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -44,7 +46,7 @@ def list_(context: typer.Context) -> None:
     current.print_result(rows)
 
 
-@app.command("freehold policy get app-read > app-read.json", "freehold policy get --effective")
+@app.command("freehold policy get app-read > app-read.hcl", "freehold policy get --effective")
 def get(
     context: typer.Context,
     name: Annotated[
@@ -54,7 +56,7 @@ def get(
         bool, typer.Option("--effective", help="All policies that apply to you.")
     ] = False,
 ) -> None:
-    """Show a policy as JSON, as `put` takes it."""
+    """Show a policy as `put` takes it: as it was written in HCL, else (or with -o) as JSON."""
     if bool(name) == effective:
         raise typer.BadParameter("give either a name or --effective")
     current = cli_context(context)
@@ -64,20 +66,28 @@ def get(
     found = current.client.call("GET", api_path("policies", name))
     if found.pop("source", "") == "control_plane":
         print_note(f"{name} is a policy of the control plane: change it there")
+    if "acl" in found and current.output_format is OutputFormat.TABLE:
+        sys.stdout.write(found["acl"].rstrip("\n") + "\n")
+        return
     current.print_document(found)
 
 
 @app.command(
-    "freehold policy put app-read --file app-read.json", "freehold policy put app-read < new.json"
+    "freehold policy put app-read --file app-read.hcl", "freehold policy put app-read < new.json"
 )
 def put(
     context: typer.Context,
     name: Name,
-    file: Annotated[Path | None, typer.Option("--file", "-f", help="JSON; else stdin.")] = None,
+    file: Annotated[
+        Path | None, typer.Option("--file", "-f", help="JSON or HCL; else stdin.")
+    ] = None,
 ) -> None:
-    """Create or replace a policy, JSON from stdin by default. It is in force at once."""
+    """Create or replace a policy, from stdin by default. It is in force at once.
+
+    JSON with `rules`, or a policy as Vault and OpenBao take it: HCL, or JSON with `path`.
+    """
     current = cli_context(context)
-    policy = read_value(file, None, as_json=True)
+    policy = _document(name, file)
     current.print_result(current.client.call("PUT", api_path("policies", name), policy))
 
 
@@ -188,9 +198,20 @@ def replay(
 
 
 def _document(name: str, file: Path | None) -> dict[str, Any]:
-    found = read_value(file, None, as_json=True)
+    """A policy in either form. What is no JSON, or has `path` and no rules, is for Vault."""
+    text = read_value(file, None, as_json=False)
+    if not text.strip():
+        raise CliError(
+            f"{file or 'stdin'} is empty: give a policy, --file FILE or stdin", Exit.USAGE
+        )
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return {"name": name, "acl": text}
     if not isinstance(found, dict):
         raise CliError("the policy is not a JSON object", Exit.USAGE)
+    if "path" in found and "rules" not in found:
+        return {"name": name, "acl": text}
     return {**found, "name": name}
 
 

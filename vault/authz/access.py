@@ -4,7 +4,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from vault.model.acl.access import ApiAccess
+from vault.model.acl.access import USUAL_FORM, ApiAccess, ApiForm
 from vault.model.acl.list_filter import ListFilter
 from vault.model.identity import Identity
 from vault.model.operation import NO_FACTS, Capability, Origin, SecretFacts
@@ -15,7 +15,8 @@ class AccessRequest(Struct, frozen=True, kw_only=True):
     """The question: may `identity` do `capability` to `path`, from `origin`, at `now` (Unix ns).
 
     For `list` the path is the folder that is listed; its closing slash makes no difference.
-    `api`: what policies in Vault's language are asked; None: what comes nearest to `capability`.
+    `api`: what policies in Vault's language are asked; None: what comes nearest to `capability`,
+    in the `form` of the operation.
     """
 
     capability: Capability
@@ -25,6 +26,7 @@ class AccessRequest(Struct, frozen=True, kw_only=True):
     facts: SecretFacts = NO_FACTS
     now: int
     api: ApiAccess | None = None
+    form: ApiForm = USUAL_FORM
 
 
 class Decision(Struct, frozen=True):

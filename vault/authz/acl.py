@@ -5,9 +5,10 @@ is, then the one whose first wildcard comes latest. What several policies say of
 is merged: capabilities add up, `deny` beats them, the shorter time and the smaller page count.
 """
 
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from itertools import chain
+from itertools import chain, takewhile
 from typing import Final, NamedTuple
 
 from msgspec import Struct
@@ -45,13 +46,11 @@ class AclDecision(NamedTuple):
 NO_PATH: Final = AclDecision(allowed=False, denied=False)
 
 
-class _Rule(Struct, frozen=True, kw_only=True):
-    """What all policies say of one path, and how specific the path is."""
+class _Rule(Struct, frozen=True, gc=False):
+    """What all policies say of one path."""
 
     said: AclPath
     policies: tuple[str, ...]
-    pattern: Pattern
-    rank: tuple[int, int, int, int, str]
 
     @property
     def label(self) -> str:
@@ -59,8 +58,33 @@ class _Rule(Struct, frozen=True, kw_only=True):
         return f"{', '.join(self.policies)}: {self.said.path}"
 
 
+class _Stanzas(Struct, gc=False):
+    """All stanzas of one path, and how specific the path is."""
+
+    rank: tuple[int, int, int, int, str]
+    parts: tuple[tuple[AclPath, str], ...]
+    expiries: tuple[int, ...]
+    merged: tuple[int, _Rule | None]  # by how many had expired
+
+    @classmethod
+    def of(cls, pattern: Pattern, parts: Sequence[tuple[AclPath, str]]) -> "_Stanzas":
+        """Those of a path with this pattern."""
+        expiries = sorted(path.expires_at for path, _ in parts if path.expires_at)
+        return cls(_rank(pattern), tuple(parts), tuple(expiries), (-1, _merge(parts)))
+
+    def at(self, now: int) -> _Rule | None:
+        """What those say together that have not expired; None where all have."""
+        if not self.expiries:
+            return self.merged[1]
+        expired = bisect_right(self.expiries, now)
+        if self.merged[0] != expired:
+            live = [part for part in self.parts if not 0 < part[0].expires_at <= now]
+            self.merged = expired, _merge(live) if live else None
+        return self.merged[1]
+
+
 class AclRules:
-    """The paths of some policies for one identity, compiled for the time until one expires."""
+    """The paths of some policies for one identity, filed by how they are written."""
 
     def __init__(
         self,
@@ -69,16 +93,19 @@ class AclRules:
         denied_by: Collection[str] = (),
     ) -> None:
         """`values`: of identity templates. Policies in `denied_by` count for what they deny."""
-        self._paths = tuple(_filled_paths(policies, values, denied_by))
-        self._expiries = sorted({path.expires_at for path, _ in self._paths if path.expires_at})
-        self._tables: tuple[int, _Table] | None = None
+        paths = tuple(_filled_paths(policies, values, denied_by))
+        self.size = len(paths)
+        """How many paths there are."""
+        self.has_list_filters = any(path.list_filter for path, _ in paths)
+        """Whether a list may show some of what is in a folder, and not the rest."""
+        self._exact, self._wild = _file(paths)
         self._reach = FolderReach(
-            _pattern(path.path) for path, _ in self._paths if path.capabilities - {_C.DENY}
+            _pattern(path.path) for path, _ in paths if path.capabilities - {_C.DENY}
         )
 
     def decide(self, access: ApiAccess, now: int, *, has_mfa: bool = False) -> AclDecision:
         """Decide on a request at `now` (Unix ns)."""
-        rule = self._table(now).find(access)
+        rule = self._find(access, now)
         if rule is None:
             return NO_PATH
         said = rule.said
@@ -99,60 +126,94 @@ class AclRules:
 
     def capabilities(self, path: str, now: int) -> frozenset[AclCapability]:
         """What `sys/capabilities` tells of a path; empty: nothing."""
-        rule = self._table(now).find(ApiAccess(path=path, operation=_C.LIST))
+        rule = self._find(ApiAccess(path=path, operation=_C.LIST), now)
         return frozenset() if rule is None else rule.said.capabilities
+
+    def explain(self, access: ApiAccess, now: int, *, has_mfa: bool = False) -> str:
+        """What a request lacks that is not allowed, one sentence."""
+        asked = f'{access.operation} on "{access.path}"'
+        rule = self._find(access, now)
+        if rule is None:
+            return f"no path of a policy in Vault's language covers {asked}"
+        said = rule.said
+        wanted = {access.operation} | ({_C.SUDO} if access.needs_sudo else set())
+        if missing := sorted(wanted - said.capabilities):
+            has = ", ".join(sorted(said.capabilities)) or "nothing"
+            return f"{rule.label} decides about {asked}, with {has}, not {', '.join(missing)}"
+        if said.needs_mfa and not has_mfa:
+            return f"{rule.label} asks for a second factor (mfa_methods)"
+        return f"{rule.label} has limits on parameters, pages or wrapping that do not hold"
 
     def reaches(self, folder: str) -> bool:
         """Whether something that is allowed, perhaps no longer, may lie below `folder`."""
         return self._reach.meets_folder(folder)
 
-    @property
-    def size(self) -> int:
-        """How many paths there are."""
-        return len(self._paths)
-
-    def _table(self, now: int) -> "_Table":
-        """The paths that have not expired by now; compiled again when one has."""
-        expired = sum(1 for at in self._expiries if at <= now)
-        if self._tables is None or self._tables[0] != expired:
-            live = [part for part in self._paths if not 0 < part[0].expires_at <= now]
-            self._tables = expired, _Table(live)
-        return self._tables[1]
-
-
-class _Table:
-    """Rules, filed by their paths."""
-
-    def __init__(self, paths: Iterable[tuple[AclPath, str]]) -> None:
-        merged: dict[tuple[Pattern, str], tuple[AclPath, tuple[str, ...]]] = {}
-        for path, policy in paths:
-            key = _pattern(path.path), path.path
-            known = merged.get(key)
-            merged[key] = (
-                (path, (policy,))
-                if known is None
-                else (_merge(known[0], path), tuple(dict.fromkeys((*known[1], policy))))
-            )
-        rules = [
-            _Rule(said=said, policies=names, pattern=pattern, rank=_rank(pattern))
-            for (pattern, _), (said, names) in merged.items()
-        ]
-        self._exact = {rule.pattern.text: rule for rule in rules if _is_exact(rule.pattern)}
-        self._wild: PatternIndex[_Rule] = build_pattern_index(
-            ((rule.pattern, rule) for rule in rules if not _is_exact(rule.pattern)),
-            empty_segments=True,
-        )
-
-    def find(self, access: ApiAccess) -> _Rule | None:
+    def _find(self, access: ApiAccess, now: int) -> _Rule | None:
         """The rule that decides. Of a folder that is listed a path may lack the slash."""
         path, lists = access.path.lstrip("/"), access.operation in _LISTS
         forms = (path, path.removesuffix("/")) if lists and path.endswith("/") else (path,)
-        exact = (self._exact.get(form) for form in forms)
-        wild = (self._most_specific(form) for form in forms)
+        exact = (found.at(now) for form in forms if (found := self._exact.get(form)) is not None)
+        wild = (self._most_specific(form, now) for form in forms)
         return next((rule for rule in chain(exact, wild) if rule is not None), None)
 
-    def _most_specific(self, path: str) -> _Rule | None:
-        return max(self._wild.matching(path), key=lambda rule: rule.rank, default=None)
+    def _most_specific(self, path: str, now: int) -> _Rule | None:
+        found = sorted(self._wild.matching(path), key=lambda each: each.rank, reverse=True)
+        return next((rule for each in found if (rule := each.at(now)) is not None), None)
+
+
+def _file(
+    paths: Iterable[tuple[AclPath, str]],
+) -> tuple[dict[str, _Stanzas], PatternIndex[_Stanzas]]:
+    """The stanzas of paths that cover one thing, by what it is called, and all others."""
+    by_path: defaultdict[str, list[tuple[AclPath, str]]] = defaultdict(list)
+    for path, policy in paths:
+        by_path[path.path].append((path, policy))
+    exact: dict[str, _Stanzas] = {}
+    wild: list[tuple[Pattern, _Stanzas]] = []
+    for text, parts in by_path.items():
+        pattern = _pattern(text)
+        filed = _Stanzas.of(pattern, parts)
+        if pattern.open_ended or pattern.parts:
+            wild.append((pattern, filed))
+        else:
+            exact[pattern.text] = filed
+    return exact, build_pattern_index(wild, empty_segments=True)
+
+
+class AclDenials:
+    """Paths that are denied, asked which of them a more specific path would lift.
+
+    It goes by what stands before the first wildcard or template, so it errs towards a yes.
+    """
+
+    def __init__(self, paths: Iterable[str]) -> None:
+        self._all = frozenset(paths)
+        self._by_start: defaultdict[str, list[str]] = defaultdict(list)
+        for path in self._all:
+            if path.endswith(GLOB) or _start(path) != path:  # an exact one is the most specific
+                self._by_start[_start(path)].append(path)
+        self._starts = sorted(self._by_start)
+
+    def lifted_by(self, path: str) -> str:
+        """A denial that `path`, which does not deny, would lift; empty: none."""
+        if path.endswith("/") and path[:-1] in self._all:
+            return path[:-1]  # it denies listing the folder, which the slash would lift
+        start = _start(path)
+        found = [self._by_start.get(start[:end], ()) for end in range(len(start) + 1)]
+        if "{{" in path:  # what it is filled with may lead below any of these
+            first = bisect_left(self._starts, start)
+            found += [
+                self._by_start[one]
+                for one in takewhile(lambda one: one.startswith(start), self._starts[first:])
+            ]
+        return next((one for each in found for one in each if one != path), "")
+
+
+def _start(path: str) -> str:
+    """What stands before the first wildcard or template."""
+    ends = (path.find("{{"), path.find(f"/{SEGMENT}") + 1, path.find(GLOB, len(path) - 1))
+    first = min((end for end in ends if end > 0), default=len(path))
+    return "" if path.startswith((SEGMENT, "{{")) or path == GLOB else path[:first]
 
 
 def _filled_paths(
@@ -180,10 +241,6 @@ def _pattern(path: str) -> Pattern:
     return Pattern(body, open_ended, body[: body.index(SEGMENT)], parts)
 
 
-def _is_exact(pattern: Pattern) -> bool:
-    return not pattern.open_ended and not pattern.parts
-
-
 def _rank(pattern: Pattern) -> tuple[int, int, int, int, str]:
     """Greater is more specific: the later first wildcard, then no open end, then fewer `+`."""
     first = len(pattern.head) if pattern.parts else len(pattern.text)
@@ -191,39 +248,45 @@ def _rank(pattern: Pattern) -> tuple[int, int, int, int, str]:
     return first, not pattern.open_ended, -wild, len(pattern.text), pattern.text
 
 
-def _merge(one: AclPath, other: AclPath) -> AclPath:
-    if _C.DENY in one.capabilities:
-        return one
-    if _C.DENY in other.capabilities:
-        return other
-    return replace(
-        one,
-        capabilities=one.capabilities | other.capabilities,
-        allowed_parameters=_merge_parameters(one.allowed_parameters, other.allowed_parameters),
-        denied_parameters=_merge_parameters(one.denied_parameters, other.denied_parameters),
+def _merge(parts: Sequence[tuple[AclPath, str]]) -> _Rule:
+    """What stanzas of one path say together."""
+    said = [path for path, _ in parts]
+    policies = tuple(dict.fromkeys(policy for _, policy in parts))
+    denial = next((path for path in said if _C.DENY in path.capabilities), None)
+    if denial is not None or len(said) == 1:
+        return _Rule(denial or said[0], policies)
+    merged = AclPath(
+        path=said[0].path,
+        capabilities=frozenset().union(*(path.capabilities for path in said)),
+        allowed_parameters=_merge_parameters(path.allowed_parameters for path in said),
+        denied_parameters=_merge_parameters(path.denied_parameters for path in said),
         required_parameters=tuple(
-            dict.fromkeys((*one.required_parameters, *other.required_parameters))
+            dict.fromkeys(name for path in said for name in path.required_parameters)
         ),
-        min_wrapping_ttl=_least(one.min_wrapping_ttl, other.min_wrapping_ttl),
-        max_wrapping_ttl=_least(one.max_wrapping_ttl, other.max_wrapping_ttl),
-        needs_mfa=one.needs_mfa or other.needs_mfa,
-        pagination_limit=_least(one.pagination_limit, other.pagination_limit),
-        list_filter=one.list_filter or other.list_filter,
+        min_wrapping_ttl=_least(path.min_wrapping_ttl for path in said),
+        max_wrapping_ttl=_least(path.max_wrapping_ttl for path in said),
+        needs_mfa=any(path.needs_mfa for path in said),
+        pagination_limit=_least(path.pagination_limit for path in said),
+        list_filter=next((path.list_filter for path in said if path.list_filter), None),
     )
+    return _Rule(merged, policies)
 
 
-def _least(one: int, other: int) -> int:
-    """The lesser of two limits, where 0 is none."""
-    return min(one, other) if one and other else one or other
+def _least(limits: Iterable[int]) -> int:
+    """The least of the limits, where 0 is none."""
+    return min((limit for limit in limits if limit), default=0)
 
 
-def _merge_parameters(one: Parameters, other: Parameters) -> Parameters:
-    """The values of both; a name without values stands for any value, and stays so."""
-    found: defaultdict[str, tuple[Scalar, ...]] = defaultdict(tuple)
-    for name in (*one, *other):
-        any_value = not one.get(name, (None,)) or not other.get(name, (None,))
-        found[name] = () if any_value else (*one.get(name, ()), *other.get(name, ()))
-    return dict(found)
+def _merge_parameters(all_parameters: Iterable[Parameters]) -> Parameters:
+    """The values of all; a name without values stands for any value, and stays so."""
+    found: defaultdict[str, list[Scalar]] = defaultdict(list)
+    any_value = set[str]()
+    for parameters in all_parameters:
+        for name, values in parameters.items():
+            found[name] += values
+            if not values:
+                any_value.add(name)
+    return {name: () if name in any_value else tuple(values) for name, values in found.items()}
 
 
 def _limits_hold(said: AclPath, access: ApiAccess) -> bool:

@@ -7,7 +7,7 @@ of a version 2 mount that is read is `secret/data/app/db` to them.
 from collections.abc import Mapping
 from typing import Final
 
-from vault.model.acl.access import AclCapability, ApiAccess
+from vault.model.acl.access import USUAL_FORM, AclCapability, ApiAccess, ApiForm
 from vault.model.mounts import MountTable
 from vault.model.operation import Capability
 from vault.model.records import MountRow
@@ -21,7 +21,7 @@ _OPERATIONS: Final[Mapping[Capability, AclCapability]] = {
     _C.DELETE: _A.DELETE,
     _C.DESTROY: _A.DELETE,
     _C.LIST: _A.LIST,
-    _C.SUDO: _A.SUDO,
+    _C.SUDO: _A.UPDATE,
 }
 _VERSION_2: Final[Mapping[Capability, tuple[str, AclCapability]]] = {
     _C.CREATE: ("data/", _A.CREATE),
@@ -37,16 +37,49 @@ FOLDERS: Final = ("data/", "metadata/", "destroy/")
 """Where a version 2 mount has what the native API has in one place."""
 
 
-def nearest_api_access(capability: Capability, path: str, mounts: MountTable) -> ApiAccess:
+def nearest_api_access(
+    capability: Capability, path: str, mounts: MountTable, form: ApiForm = USUAL_FORM
+) -> ApiAccess:
     """The request of the Vault-compatible API that comes nearest to an access."""
     folder = path if not path or path.endswith("/") else f"{path}/"
     place = folder if capability is _C.LIST else path
     mount = mounts.find_for_path(folder)
     if mount is None or not _is_version_2(mount):
-        return ApiAccess(path=place, operation=_OPERATIONS[capability])
+        return _system_access(capability, place)
     prefix, operation = _VERSION_2[capability]
     below = place[len(mount.path) :]
-    return ApiAccess(path=f"{mount.path}{prefix}{below}", operation=operation)
+    return ApiAccess(
+        path=f"{mount.path}{form.tree or prefix}{below}", operation=form.operation or operation
+    )
+
+
+_POLICIES: Final = "sys/policies/"
+_ACL_POLICIES: Final = "sys/policies/acl/"
+_MOUNTS: Final = "sys/mounts/"
+_TUNE: Final = "/tune"
+_ACCESSORS: Final = "auth/token/accessors"
+_LEASES: Final = ("sys/leases/lookup", "sys/leases/renew", "sys/leases/revoke")
+"""The lease is a field of these, and the end of the path in the native API."""
+
+_AUDIT: Final = frozenset({"sys/audit", "sys/policies-replay"})
+"""Who reads these learns of everybody: in OpenBao `sys/audit` takes `sudo`."""
+
+
+def _system_access(capability: Capability, place: str) -> ApiAccess:
+    """Of what lies in no mount of version 2, such as the agent's own paths."""
+    operation = _OPERATIONS[capability]
+    if place.startswith(_POLICIES):
+        place = f"{_ACL_POLICIES}{place[len(_POLICIES) :]}"
+    elif place == _ACCESSORS and capability is _C.SUDO:
+        return ApiAccess(path=f"{place}/", operation=_A.LIST, needs_sudo=True)
+    elif place.startswith(_MOUNTS) and capability is _C.CREATE:
+        operation = _A.UPDATE
+    elif place.startswith(_MOUNTS) and capability is _C.UPDATE:
+        place = f"{place}{_TUNE}"
+    elif capability is _C.UPDATE:
+        place = next((one for one in _LEASES if place.startswith(f"{one}/")), place)
+    needs_sudo = capability is _C.SUDO or place in _AUDIT
+    return ApiAccess(path=place, operation=operation, needs_sudo=needs_sudo)
 
 
 def api_folders(folder: str, mounts: MountTable) -> tuple[str, ...]:

@@ -124,11 +124,14 @@ class VisibleNames:
         self._origin = origin
         self._now = now
         self._table = rules.tables.get(Capability.LIST)
+        self._filtered = rules.acl is not None and rules.acl.has_list_filters
         self._folder: str | None = None  # whose things are all shown, or none of them
         self._all = False
 
     def __call__(self, name: str, facts: SecretFacts) -> bool:
         """Whether the thing of this name and these facts shows in its folder's list."""
+        if self._filtered:
+            return self._shows(name, facts)
         folder = name[: name.rfind("/") + 1]
         if folder == self._folder:
             return self._all

@@ -34,7 +34,7 @@ def read_ceiling(path: Path | None) -> Policy:
     try:
         with path.open("rb") as file:
             written = json_text.decode(file.read(MAX_BYTES + 1))
-        return validate_policy(
+        ceiling = validate_policy(
             {"name": "ceiling", **written} if isinstance(written, dict) else written
         )
     except OSError as error:
@@ -42,6 +42,9 @@ def read_ceiling(path: Path | None) -> Policy:
     except (msgspec.DecodeError, ValidationError) as error:
         told = error.message if isinstance(error, ValidationError) else "is not JSON"
         raise UnavailableError("ceiling_invalid", f"{path} is no policy document: {told}") from None
+    if ceiling.acl:  # its paths are of the Vault-compatible API, those of a bundle are not
+        raise UnavailableError("ceiling_invalid", f"{path}: a ceiling has rules, and no acl")
+    return ceiling
 
 
 def compile_ceiling(ceiling: Policy) -> CompiledCeiling:

@@ -20,6 +20,7 @@ from vault.authz.acl import AclRules
 from vault.authz.api_paths import nearest_api_access
 from vault.authz.compile import CEILING, CompiledRule, Grant, RuleSet, is_mixed_folder
 from vault.authz.conditions import UndecidableError
+from vault.model.acl.access import AclCapability, ApiAccess
 from vault.model.identity import ROOT_POLICY
 from vault.model.memo import BoundedMemo
 from vault.model.operation import Capability
@@ -50,14 +51,22 @@ def is_listed(
     """Say whether `access.path` appears when the folder that it is in is listed.
 
     Rules for the thing itself count and those for exactly its folder; a denial of either hides it.
-    Policies in Vault's language say of a folder, `listed` or that of the thing, that all shows.
+    Policies in Vault's language say of a folder, `listed` or that of the thing, that all shows. The
+    list filter of one that is `listed` is the caller's to apply.
     """
     path = access.path
-    folder = path.rpartition("/")[0]
+    folder, _, key = path.rpartition("/")
     if rules.acl is not None:
         api = nearest_api_access(Capability.LIST, listed or folder, rules.mounts)
         access = structs.replace(access, api=api)
-    return _decide(rules, grants, access, (path, folder) if folder else (path,)).allowed
+    decision = _decide(rules, grants, access, (path, folder) if folder else (path,))
+    if decision.list_filter is None or rules.acl is None or access.api is None or listed:
+        return decision.allowed
+    shown = decision.list_filter.path_of(access.api.path, key)
+    return not rules.acl.capabilities(shown, access.now) <= _DENIED
+
+
+_DENIED: Final = frozenset({AclCapability.DENY})
 
 
 def _folder_forms(path: str) -> tuple[str, ...]:
@@ -81,7 +90,7 @@ def _decide(
 
 def _with_acl(acl: AclRules, rules: RuleSet, access: AccessRequest, native: Decision) -> Decision:
     """The decision with the policies in Vault's language, whose `deny` wins as any other does."""
-    api = access.api or nearest_api_access(access.capability, access.path, rules.mounts)
+    api = _api_access(rules, access)
     found = acl.decide(api, access.now, has_mfa=access.identity.mfa)
     if found.denied:
         return Decision(allowed=False, rule=found.rule, reason=DENY_RULE, alert=native.alert)
@@ -94,6 +103,12 @@ def _with_acl(acl: AclRules, rules: RuleSet, access: AccessRequest, native: Deci
         alert=native.alert,
         page_limit=found.page_limit,
         list_filter=found.list_filter,
+    )
+
+
+def _api_access(rules: RuleSet, access: AccessRequest) -> ApiAccess:
+    return access.api or nearest_api_access(
+        access.capability, access.path, rules.mounts, access.form
     )
 
 
@@ -131,6 +146,12 @@ def _granted(grants: tuple[Grant, ...], access: AccessRequest, forms: tuple[str,
     )
 
 
+def is_granted(grants: tuple[Grant, ...], access: AccessRequest) -> bool:
+    """Say whether an API key's permissions include an access."""
+    lists = access.capability is Capability.LIST
+    return _granted(grants, access, _folder_forms(access.path) if lists else (access.path,))
+
+
 def explain(rules: RuleSet, grants: tuple[Grant, ...], access: AccessRequest) -> Decision:
     """Decide as `evaluate` does and, for a no, say what is missing (a dry run; not for speed)."""
     decision = evaluate(rules, grants, access)
@@ -147,6 +168,9 @@ def explain(rules: RuleSet, grants: tuple[Grant, ...], access: AccessRequest) ->
         ]
     else:
         missing = _missing_conditions(rules, access)
+        if rules.acl is not None:
+            api = _api_access(rules, access)
+            missing.append(rules.acl.explain(api, access.now, has_mfa=access.identity.mfa))
     return structs.replace(decision, missing=tuple(missing))
 
 
@@ -184,7 +208,7 @@ def _missing_conditions(rules: RuleSet, access: AccessRequest) -> list[str]:
         else:
             has = ", ".join(c for c in Capability if c in rule.capabilities)
             other.append(f"{rule.label} covers this path with {has}, not {access.capability}")
-    return (held + other)[:MAX_MISSING] or [f"no rule allows {access.capability} here"]
+    return (held + other)[: MAX_MISSING - 1] or [f"no rule allows {access.capability} here"]
 
 
 def _covers(rule: CompiledRule, access: AccessRequest) -> bool:
@@ -236,6 +260,10 @@ class CompiledPolicies(Struct, frozen=True):
             known = evaluate(self.rules, self.grants, access)
             self.decisions.put(question, known)
         return known
+
+    def without_acl(self) -> "CompiledPolicies":
+        """The same without policies in Vault's language."""
+        return structs.replace(self, rules=structs.replace(self.rules, acl=None))
 
     @property
     def weight(self) -> int:

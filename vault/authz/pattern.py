@@ -16,7 +16,7 @@ GLOB: Final = "*"
 SEGMENT: Final = "+"
 
 
-class Pattern(Struct, frozen=True):
+class Pattern(Struct, frozen=True, gc=False):
     """A parsed pattern. `text` is literal up to `head`; `parts` is set when `+` occurs in it."""
 
     text: str  # without the closing `*`

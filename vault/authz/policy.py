@@ -6,6 +6,7 @@ Several faults are reported at once; the first is `details["field"]`, all are `d
 import re
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
+from functools import cached_property
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -28,6 +29,7 @@ MAX_WILD: Final = 1_000  # paths with `+`, of a policy or an API key: each may c
 MAX_SET_COST: Final = 2_000
 """Of all policies of one identity together (`policy_cost`): a decision takes some 3 ms at most."""
 MAX_PRIORITY: Final = 1_000_000
+_CHARACTERS_A_PATH: Final = 10  # of a text, which take as long to read as a path to compile
 
 ANY_CAPABILITY: Final = "*"  # as the only capability: every one, those of later versions too
 CAPABILITIES: Final = tuple(capability.value for capability in Capability)
@@ -64,7 +66,16 @@ class Action(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     type: Literal["alert"]
 
 
-class Policy(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class AclSummary(Struct, frozen=True):
+    """What is asked of a text in Vault's language over and over, so that it is read once."""
+
+    weight: int = 0  # how much work it is to read and compile, in paths of rules
+    cost: int = 0  # of a decision, at most
+    has_denials: bool = False
+    is_templated: bool = False
+
+
+class Policy(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, dict=True):
     """A policy. Its `conditions` hold for each rule; `priority` orders what is reported, only.
 
     `acl`: instead of rules, a text in Vault's language, kept as it was written.
@@ -84,11 +95,19 @@ class Policy(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         """What the text says; None without one."""
         return parse_acl_policy(self.name, self.acl) if self.acl else None
 
+    @cached_property
+    def acl_summary(self) -> AclSummary:
+        """What matters of its text."""
+        found = self.acl_policy
+        if found is None or not self.acl:
+            return AclSummary()
+        weight = len(found.paths) + len(self.acl) // _CHARACTERS_A_PATH
+        return AclSummary(weight, found.cost, bool(found.denials), found.is_templated)
+
     @property
     def has_denials(self) -> bool:
         """Whether it denies anything."""
-        found = self.acl_policy
-        return any(map(is_denial, self.rules)) or bool(found and found.denials)
+        return any(map(is_denial, self.rules)) or self.acl_summary.has_denials
 
 
 class ShownPolicy(Policy, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -117,9 +136,22 @@ def validate_policy(document: object) -> Policy:
     return msgspec.structs.replace(policy, name=canonical_name(policy.name, "name"))
 
 
+def without_edition(document: object) -> object:
+    """A decoded document without the fields that tell of its edition."""
+    if not isinstance(document, dict):
+        return document
+    return {name: value for name, value in document.items() if name not in _EDITION}
+
+
+_EDITION: Final = frozenset({"version", "updated_at"})
+
+
 def validate_new_policy(document: object) -> Policy:
-    """As `validate_policy`, for what is about to be written: stricter than for what is stored."""
-    policy = validate_policy(document)
+    """As `validate_policy`, for what is about to be written: stricter than for what is stored.
+
+    What a read shows beside the document may be there, so that it can be written back.
+    """
+    policy = validate_policy(without_edition(document))
     if _count_wildcards(policy.rules) > MAX_WILD:
         raise _refuse([("rules", _TOO_WILD)])
     if (cost := policy_cost(policy)) > MAX_SET_COST:
@@ -134,9 +166,7 @@ def policy_cost(policy: Policy) -> int:
     """What a decision may cost: the conditions, of the policy for each rule, and wild paths."""
     shared = sum(map(condition_cost, policy.conditions))
     checks = sum(shared + sum(map(condition_cost, rule.conditions)) for rule in policy.rules)
-    acl = policy.acl_policy
-    wild = 0 if acl is None else sum(SEGMENT in path.path for path in acl.paths)
-    return checks + wild + _count_wildcards(policy.rules)
+    return checks + policy.acl_summary.cost + _count_wildcards(policy.rules)
 
 
 def policy_document(policy: Policy) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from actors.world import World
 from protocols.instant import rfc3339
 from protocols.link.bundle import ZERO_HASH
 from vault.authz.access import Decision
+from vault.authz.acl import AclDenials
 from vault.authz.ceiling import NO_CEILING, compile_ceiling, count_narrowed
 from vault.authz.compile import CompiledCeiling, compile_permissions, compile_policies
 from vault.authz.evaluate import CompiledPolicies, DecisionKey
@@ -42,6 +43,7 @@ from vault.errors import (
     ValidationError,
     VaultError,
 )
+from vault.model.acl.access import AclCapability
 from vault.model.identity import DEFAULT_POLICY, ROOT_POLICY, ROTATION_POLICY, Identity, Method
 from vault.model.link_ports import ActiveBundle, PolicyTrust
 from vault.model.memo import BoundedMemo
@@ -133,7 +135,7 @@ class PolicySnapshot:
         self._templated = frozenset(
             name
             for name, policy in self.policies.items()
-            if (acl := policy.acl_policy) is not None and acl.is_templated
+            if policy.acl and policy.acl_summary.is_templated
         )
         self.bundle = bundle
         self._ceiling = ceiling
@@ -163,9 +165,8 @@ class PolicySnapshot:
         names = dict.fromkeys((*identity.policies, *identity.denied_by))
         paths = sum(len(permission.paths) for permission in identity.permissions)
         for policy in (*self.local_policies(identity, names), *self.bundle_policies(names)):
-            acl = policy.acl_policy
             paths += sum(len(rule.paths) for rule in policy.rules)
-            paths += 0 if acl is None else len(acl.paths)
+            paths += policy.acl_summary.weight
         return paths <= MAX_INLINE_PATHS
 
     def local_policies(self, identity: Identity, names: Iterable[str]) -> list[Policy]:
@@ -327,11 +328,15 @@ class PolicyStore:
         Raises `UnavailableError` if one of them cannot be understood.
         """
         seen = self._store.count_transactions(POLICIES)
-        policies = []
-        for number, row in enumerate(await self.stored_rows()):
-            if number % _MAX_INLINE_POLICIES == 0:
-                await trio.lowlevel.checkpoint()
-            policies.append(_policy(row))
+        policies: list[Policy] = []
+        stored = await self.stored_rows()
+        for begin in range(0, len(stored), _MAX_INLINE_POLICIES):
+            await trio.lowlevel.checkpoint()
+            rows = stored[begin : begin + _MAX_INLINE_POLICIES]
+            if any("acl" in row.document for row in rows):  # a large text takes 0.1 s to read
+                policies += await self._world.run_sync(_read_policies, rows)
+            else:
+                policies += _read_policies(rows)
         fleet = await self._stored_bundle()
         if seen >= self._seen:  # else a write was quicker, and has taken itself over
             self._seen, self.snapshot = (
@@ -408,6 +413,7 @@ class PolicyStore:
             if old is None:
                 _require_room(tx)
             row = new
+            _require_acl_denials_kept(by, tx, old, policy)
             if old is not None:
                 _require_denials_kept(by, old, policy)
                 row = replace(new, id=old.id, version=old.version + 1, created_at=old.created_at)
@@ -587,20 +593,43 @@ def _require_denials_kept(by: Identity, row: PolicyRow, new: Policy | None) -> N
 
 
 def _keeps_acl_denials(old: Policy, new: Policy) -> bool:
-    """Whether all that is denied in Vault's language stays so, and nothing is allowed within it.
-
-    A more specific path would lift a denial, so of a policy with denials no path may be added.
-    """
-    before, after = old.acl_policy, new.acl_policy
-    if before is None or not before.denials:
-        return True
-    if after is None:
-        return False
-    return (
-        before.denials <= after.denials
-        and {path.path for path in after.paths}
-        <= {path.path for path in before.paths} | after.denials
+    """Whether all that is denied in Vault's language stays so, and as long."""
+    before = old.acl_policy
+    after = {} if new.acl_policy is None else new.acl_policy.denials
+    return before is None or all(
+        path in after and (not after[path] or 0 < until <= after[path])
+        for path, until in before.denials.items()
     )
+
+
+def _require_acl_denials_kept(
+    by: Identity, tx: StoreTx, row: PolicyRow | None, new: Policy
+) -> None:
+    """Raise `AuthorizationError` if a path would lift a less specific denial that binds the caller.
+
+    In Vault's language the most specific path decides, in whichever policy it is.
+    """
+    written = new.acl_policy if new.enabled else None
+    if written is None or not written.allows:
+        return
+    old = None if row is None else _policy(row)
+    before = old.acl_policy if old is not None and old.enabled else None
+    known = {
+        (path.path, path.expires_at)
+        for path in (before.paths if before else ())
+        if before and path.path not in before.denials
+    }
+    added = [path for path in written.paths if (path.path, path.expires_at) not in known]
+    held = (tx.get(POLICIES, name) for name in sorted(by.binding_policies))
+    bound = [acl for each in held if each is not None and (acl := _policy(each).acl_policy)]
+    denials = AclDenials(path for acl in bound for path in acl.denials)
+    for path in added:
+        if AclCapability.DENY not in path.capabilities and (denial := denials.lifted_by(path.path)):
+            raise AuthorizationError(
+                "denial_lifted",
+                f'path "{path.path}" would lift the denial of "{denial}", which binds you: '
+                "only somebody who is not bound by it can write it",
+            )
 
 
 def _require_not_denied(by: Identity, bundle: PolicyBundle) -> None:
@@ -614,9 +643,14 @@ def _require_not_denied(by: Identity, bundle: PolicyBundle) -> None:
             )
 
 
+def _read_policies(rows: Iterable[PolicyRow]) -> list[Policy]:
+    return [_policy(row) for row in rows]
+
+
 def _policy(row: PolicyRow) -> Policy:
     try:
         policy = validate_policy(row.document)
+        _ = policy.acl_summary  # read in this thread
     except ValidationError as fault:
         # Skipping it could drop a denial: better no data path than a wider one.
         raise UnavailableError(

@@ -3,15 +3,17 @@
 from dataclasses import dataclass
 from typing import Final
 
+from actors.pacer import Pacer
 from actors.world import World
 from vault import operations
 from vault.authn.tokens import Tokens
 from vault.authz.access import AccessRequest
 from vault.authz.api_paths import native_access
 from vault.authz.authorizer import Authorizer
+from vault.authz.evaluate import is_granted
 from vault.errors import ValidationError
 from vault.handlers.handler import Call, Handler, Handlers, handler_table
-from vault.model.acl.access import AclCapability, ApiAccess
+from vault.model.acl.access import AclCapability
 from vault.model.identity import ROOT_POLICY, Identity
 from vault.model.mounts import MountTable
 from vault.model.operation import Capability
@@ -30,6 +32,7 @@ class CapabilityHandlers:
     tokens: Tokens
     mounts: MountTable
     world: World
+    pacer: Pacer
 
     def handlers(self) -> Handlers:
         """The operations this file serves."""
@@ -43,44 +46,58 @@ class CapabilityHandlers:
 
     async def own(self, call: Call[CheckCapabilities]) -> dict[str, list[str]]:
         """What the caller may do on each path."""
-        return self._by_path(call, call.identity)
+        return await self._by_path(call, call.identity)
 
     async def of_token(self, call: Call[CheckCapabilities]) -> dict[str, list[str]]:
         """What a token may do on each path. Raises `ValidationError` for one that is not known."""
         token = await self._token(call.payload)
         identity = await self.tokens.identity_of(token.accessor)
         if identity is None:
-            raise ValidationError("invalid_token", "invalid token")
+            raise ValidationError("token_unknown", "invalid token")
         if not self.authorizer.is_ready(identity):
             await self.authorizer.prepare(identity)
-        return self._by_path(call, identity)
+        return await self._by_path(call, identity)
 
     async def _token(self, payload: CheckCapabilities) -> TokenRow:
         if payload.accessor:
             return await self.tokens.lookup_accessor(payload.accessor)
         token = await self.tokens.find_by_text(payload.token)
         if token is None:
-            raise ValidationError("invalid_token", "invalid token")
+            raise ValidationError("token_unknown", "invalid token")
         return token
 
-    def _by_path(self, call: Call[CheckCapabilities], identity: Identity) -> dict[str, list[str]]:
+    async def _by_path(
+        self, call: Call[CheckCapabilities], identity: Identity
+    ) -> dict[str, list[str]]:
         paths = call.payload.paths
         if len(paths) > MAX_PATHS:
             raise ValidationError("paths_invalid", f"at most {MAX_PATHS} paths", field="paths")
-        return {path: self._capabilities(call, identity, path) for path in paths}
-
-    def _capabilities(
-        self, call: Call[CheckCapabilities], identity: Identity, path: str
-    ) -> list[str]:
         if ROOT_POLICY in identity.policies and not identity.permissions:
-            return [ROOT_POLICY]
-        found = [one.value for one in _ORDER if self._is_allowed(call, identity, path, one)]
-        return found or [AclCapability.DENY.value]
+            return {path: [ROOT_POLICY] for path in paths}
+        policies, found = self.authorizer.compiled_policies(identity), dict[str, list[str]]()
+        acl, native = policies.rules.acl, policies.without_acl()
+        for path in paths:
+            # What is said of the path counts, whether or not limits on requests hold.
+            said = _NOTHING if acl is None else acl.capabilities(path, self.world.now())
+            found[path] = []
+            for verb in () if _V.DENY in said else _ORDER:
+                await self.pacer.pace()
+                access = self._access(call, identity, path, verb)
+                if verb in said:
+                    allowed = not policies.grants or (
+                        access is not None and is_granted(policies.grants, access)
+                    )
+                else:
+                    allowed = access is not None and native.decide(access).allowed
+                if allowed:
+                    found[path].append(verb.value)
+            found[path] = found[path] or [_V.DENY.value]
+        return found
 
-    def _is_allowed(
+    def _access(
         self, call: Call[CheckCapabilities], identity: Identity, path: str, verb: AclCapability
-    ) -> bool:
-        """By policies in either form: the path is taken for what it is in the native API, too."""
+    ) -> AccessRequest | None:
+        """The path as what it is in the native API, too; None for what is no path there."""
         capability, place = native_access(verb, path.strip("/"), self.mounts)
         try:
             resource = (
@@ -89,18 +106,17 @@ class CapabilityHandlers:
                 else ResourcePath.parse(place)
             )
         except ValidationError:
-            return False
-        access = AccessRequest(
+            return None
+        return AccessRequest(
             capability=capability,
             path=resource,
             identity=identity,
             origin=call.op.origin,
             now=self.world.now(),
-            api=ApiAccess(path=path, operation=verb, parameters=dict),
         )
-        return self.authorizer.decide(access).allowed
 
 
+_NOTHING: Final = frozenset[AclCapability]()
 _V: Final = AclCapability
 _ORDER: Final = (
     _V.CREATE, _V.DELETE, _V.LIST, _V.PATCH, _V.READ, _V.SCAN, _V.SUDO, _V.UPDATE,

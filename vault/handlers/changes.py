@@ -231,7 +231,9 @@ class SecretWatch:
             self._watch.position = position
 
     async def _sees_any(self, names: list[str]) -> bool:
-        parts = self._parts
+        parts, identity = self._parts, self._call.identity
+        if not parts.authorizer.is_ready(identity):  # policies may have changed meanwhile
+            await parts.authorizer.prepare(identity)
         visibility = Visibility(parts.authorizer, self._call, parts.world.now())
         viewer = _Viewer(parts.store, visibility)
         for name in names:

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from vault.authz.access import Decision
 from vault.errors import ValidationError
+from vault.model.acl.access import USUAL_FORM, ApiForm
 from vault.model.identity import Identity
 from vault.model.name import canonical_name
 from vault.model.operation import (
@@ -80,6 +81,8 @@ class Handler(Generic[P, R]):
     `precondition`: raises, before that record, for an operation that this caller cannot do.
     `targets_secret`: the path names a secret, so its facts are looked up for create-or-update and
     for conditions on tags and metadata.
+    `api_forms`: how policies in Vault's language see it, each of which must be allowed, where that
+    is not told by the capability.
     `proposed_facts`: the facts as the operation would leave them, which must be allowed too.
     `is_audited=False`: the handler touches no stored data. Successes and validation errors are not
     audited; denials are.
@@ -115,6 +118,7 @@ class Handler(Generic[P, R]):
     anonymous: bool = False
     targets_secret: bool = False
     proposed_facts: Callable[[P, SecretFacts], SecretFacts] | None = None
+    api_forms: Callable[[P], tuple[ApiForm, ...]] = lambda _: (USUAL_FORM,)
     audit_request: Callable[[P], object] | None = None
     audit_response: Callable[[R], object] | None = None
 

@@ -351,6 +351,7 @@ class LeaseHandlers:
             identity=call.identity,
             origin=call.op.origin,
             now=self.world.now(),
+            api=call.op.api if (path, capability) == (call.op.path, Capability.UPDATE) else None,
         )
         return self.authorizer.decide(access).allowed
 

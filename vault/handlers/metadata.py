@@ -21,6 +21,7 @@ from vault.handlers.handler import (
 from vault.handlers.secret_settings import validate_max_versions, validate_metadata, validate_tags
 from vault.handlers.secrets import (
     MAX_ATTEMPTS,
+    METADATA_FORM,
     changed_meanwhile,
     check_existence_unchanged,
     check_facts_unchanged,
@@ -81,6 +82,7 @@ class MetadataHandlers:
                 mutates=True,
                 targets_secret=True,
                 proposed_facts=_proposed,
+                api_forms=lambda _: (METADATA_FORM,),
                 audit_response=lambda secret: {"secret_id": secret.id},
             ),
         )

@@ -16,7 +16,7 @@ from actors.world import World
 from vault import operations
 from vault.audit.query import MAX_PAGE, AuditQuery
 from vault.authn.credential_owners import CredentialOwners
-from vault.authz.policy import Policy, validate_policy
+from vault.authz.policy import Policy, validate_policy, without_edition
 from vault.authz.policy_replay import (
     DecisionFilter,
     DecisionPair,
@@ -301,7 +301,7 @@ def _read_policies(documents: tuple[dict[str, Any], ...], field_: str) -> tuple[
     for i, document in enumerate(documents):
         place = f"{field_}[{i}]"
         try:
-            policy = validate_policy(document)
+            policy = validate_policy(without_edition(document))
         except ValidationError as fault:
             inner = fault.details.get("field") or ""
             raise ValidationError(

@@ -23,9 +23,10 @@ from vault.errors import (
     VaultError,
 )
 from vault.handlers.handler import Call, create_or_update, updated_facts
-from vault.handlers.secrets import is_live
+from vault.handlers.secrets import METADATA_FORM, is_live
 from vault.handlers.stores import SecretStore
 from vault.handlers.visibility import load_stored_facts
+from vault.model.acl.access import USUAL_FORM
 from vault.model.backup_runs import RestoreAction, RestoredSecret, RestoreSecrets
 from vault.model.mounts import MountTable
 from vault.model.operation import Operation, OperationType, P, R, RunOperation
@@ -197,6 +198,7 @@ class CallerRestore:
             await parts.authorizer.prepare(identity)
         needed = parts.authorizer.needs_facts(identity)
         facts = await load_stored_facts(parts.secrets, path, in_full=needed)
+        forms = [USUAL_FORM, METADATA_FORM] if tags or metadata else [USUAL_FORM]
         wanted = [facts, updated_facts(facts, tags, metadata)] if needed else [facts]
         return all(
             parts.authorizer.decide(
@@ -207,7 +209,9 @@ class CallerRestore:
                     origin=self.call.op.origin,
                     facts=each,
                     now=parts.world.now(),
+                    form=form,
                 )
             ).allowed
             for each in wanted
+            for form in forms
         )

@@ -39,6 +39,7 @@ from vault.handlers.secret_settings import (
 )
 from vault.handlers.stores import SecretStore, SecretTx
 from vault.handlers.visibility import secret_facts
+from vault.model.acl.access import USUAL_FORM, AclCapability, ApiForm
 from vault.model.dynamic import CONNECTIONS
 from vault.model.dynamic import MOUNT_TYPE as DATABASE
 from vault.model.labels import Labels
@@ -91,6 +92,7 @@ class SecretHandlers:
                 proposed_facts=lambda payload, facts: updated_facts(
                     facts, payload.tags, payload.metadata
                 ),
+                api_forms=write_forms,
                 audit_request=_write_request,
                 audit_response=_audit_response,
             ),
@@ -100,6 +102,7 @@ class SecretHandlers:
                 capability=Capability.UPDATE,
                 mutates=True,
                 targets_secret=True,
+                api_forms=lambda _: (_PATCH_FORM,),
                 audit_request=_patch_request,
                 audit_response=_audit_response,
             ),
@@ -473,6 +476,16 @@ def _merge(target: bytes, patch: bytes) -> bytes:
 def _audit_response(result: SecretValue | SecretWritten) -> object:
     """What the audit record tells of the answer: which value it was, not the value."""
     return SecretVersionRef(result.secret.id, result.version.version)
+
+
+METADATA_FORM: Final = ApiForm("metadata/")
+_PATCH_FORM: Final = ApiForm("data/", AclCapability.PATCH)
+
+
+def write_forms(payload: WriteSecret) -> tuple[ApiForm, ...]:
+    """A write of the value and, where they come with it, one of the metadata."""
+    both = payload.metadata is not None or payload.tags is not None
+    return (USUAL_FORM, METADATA_FORM) if both else (USUAL_FORM,)
 
 
 def _write_request(payload: WriteSecret) -> object:

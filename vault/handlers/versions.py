@@ -13,6 +13,7 @@ from vault.handlers.handler import Call, Handler, Handlers, handler_table
 from vault.handlers.rotation_schedule import schedule
 from vault.handlers.secrets import check_facts_unchanged, is_live, secret_not_found
 from vault.handlers.stores import SecretStore, SecretTx
+from vault.model.acl.access import USUAL_FORM, AclCapability, ApiForm
 from vault.model.operation import Capability, OperationType, P
 from vault.model.payloads import Nothing, SecretVersions
 from vault.model.records import RecordStatus, SecretRow, VersionRow
@@ -32,12 +33,14 @@ class VersionHandlers:
     def handlers(self) -> Handlers:
         """The operations this file serves."""
         return handler_table(
-            _handler(operations.DELETE_VERSIONS, self.delete, Capability.DELETE),
-            _handler(operations.UNDELETE_VERSIONS, self.undelete, Capability.DELETE),
+            _handler(operations.DELETE_VERSIONS, self.delete, Capability.DELETE, _delete_forms),
+            _handler(
+                operations.UNDELETE_VERSIONS, self.undelete, Capability.DELETE, _form(_UNDELETE)
+            ),
             _handler(operations.DESTROY_VERSIONS, self.destroy, Capability.DESTROY),
-            _handler(operations.PURGE_SECRET, self.purge, Capability.DESTROY),
+            _handler(operations.PURGE_SECRET, self.purge, Capability.DESTROY, _form(_PURGE)),
             # KV v1 has no way back: there, deleting is erasing, and takes no more than `delete`.
-            _handler(operations.REMOVE_SECRET, self.purge, Capability.DELETE),
+            _handler(operations.REMOVE_SECRET, self.purge, Capability.DELETE, _form(_PURGE)),
         )
 
     async def delete(self, call: Call[SecretVersions]) -> SecretRow:
@@ -96,10 +99,24 @@ class VersionHandlers:
         return await self.store.transact(change)
 
 
+_DELETE: Final = ApiForm("delete/", AclCapability.UPDATE)
+_UNDELETE: Final = ApiForm("undelete/", AclCapability.UPDATE)
+_PURGE: Final = ApiForm("metadata/", AclCapability.DELETE)
+
+
+def _form(form: ApiForm = USUAL_FORM) -> Callable[[object], tuple[ApiForm, ...]]:
+    return lambda _: (form,)
+
+
+def _delete_forms(payload: SecretVersions) -> tuple[ApiForm, ...]:
+    return (_DELETE if payload.versions else USUAL_FORM,)
+
+
 def _handler(
     operation: OperationType[P, SecretRow],
     run: Callable[[Call[P]], Awaitable[SecretRow]],
     capability: Capability,
+    api_forms: Callable[[P], tuple[ApiForm, ...]] = _form(),  # noqa: B008  # never changed
 ) -> Handler[P, SecretRow]:
     return Handler(
         operation,
@@ -107,6 +124,7 @@ def _handler(
         capability=capability,
         mutates=True,
         targets_secret=True,
+        api_forms=api_forms,
         audit_response=lambda secret: {"secret_id": secret.id},
     )
 

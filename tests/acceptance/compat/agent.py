@@ -9,6 +9,16 @@ from tests.acceptance.compat.stories import (
     steps,
 )
 
+APP_HCL = """
+# what the application may
+path "secret/data/agent-policies/app/*" {
+  capabilities = ["create", "read"]
+}
+path "secret/metadata/agent-policies/app" { capabilities = ["list"] }
+path "secret/data/agent-policies/*" { capabilities = ["list"] }
+path "secret/data/agent-policies/denied" { capabilities = ["deny"] }
+"""
+
 AGENT = {
     "status": steps(
         Step("status", differs=DEV_SEAL),
@@ -111,6 +121,49 @@ AGENT = {
         Step(f"token lookup {J}", as_token="t"),
         f"token create {J} -id=MOUNT-chosen",
         f"token create {J} -id=s.mine",
+    ),
+    "policies": steps(
+        Step("policy write MOUNT-app -", stdin=APP_HCL),
+        Step("policy write -output-curl-string MOUNT-app -", stdin=APP_HCL, differs="addresses"),
+        "policy read MOUNT-app",
+        f"policy read {J} MOUNT-app",
+        "policy read MOUNT-none",
+        f"policy read {J} root",
+        "policy read root",
+        Step("policy write MOUNT-App -", stdin='{"path": {"a": {"capabilities": ["read"]}}}'),
+        "policy read MOUNT-app",
+        Step(
+            "policy write MOUNT-bad -", stdin='path "a" { capabilities = ["fly"] }', differs=WORDS
+        ),
+        Step("policy write MOUNT-bad -", stdin='path "a" {', differs=WORDS),
+        Step("policy write MOUNT-bad -", stdin='path "a/+*" {}', differs=WORDS),
+        Step("policy write root -", stdin=APP_HCL),
+        "policy read MOUNT-bad",
+        Step("policy write MOUNT-app -", stdin=APP_HCL),
+        Step(f"token create {J} -policy=MOUNT-app", keep=MADE),
+        "token capabilities {t} secret/data/MOUNT/app/x",
+        f"token capabilities {J} {{t}} secret/metadata/MOUNT/app/",
+        "token capabilities {t} secret/data/MOUNT/no",
+        "token capabilities {t} secret/data/MOUNT/denied",
+        "token capabilities {t} sys/policies/acl/x",
+        "token capabilities root-of-the-test secret/data/x",
+        "token capabilities wrong secret/data/x",
+        Step("token capabilities secret/data/MOUNT/app/x", as_token="t"),
+        Step("token capabilities secret/metadata/MOUNT/app", as_token="t"),
+        Step("policy list", as_token="t"),
+        Step("policy read MOUNT-app", as_token="t"),
+        "kv put secret/MOUNT/app/x a=1",
+        Step(f"kv get {J} secret/MOUNT/app/x", as_token="t"),
+        Step(f"kv put {J} secret/MOUNT/app/x a=2", as_token="t"),
+        Step("kv get secret/MOUNT/no", as_token="t"),
+        "policy delete MOUNT-app",
+        "policy delete MOUNT-app",
+        "policy delete default",
+        "policy delete root",
+        "token capabilities {t} secret/data/MOUNT/app/x",
+        Step("kv get secret/MOUNT/app/x", as_token="t"),
+        f"read {J} sys/policy/MOUNT-app",
+        "policy fmt /none",
     ),
     "token families": steps(
         Step(f"token create {J}", keep={"parent": "auth.client_token"}),

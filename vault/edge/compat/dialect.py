@@ -131,8 +131,11 @@ class CompatDialect(Dialect):
             operation = _OPERATIONS.get(_verb(request))
         if request.place != path or operation is None:
             return None
+        asked = request.path.removeprefix(self.prefix)
+        if operation in _LISTS and not asked.endswith("/"):
+            asked += "/"  # as OpenBao: a list is of a folder
         return ApiAccess(
-            path=request.path.removeprefix(self.prefix),
+            path=asked,
             operation=operation,
             parameters=lambda: _parameters(request),
         )
@@ -169,7 +172,7 @@ def _find_in_mount(mounts: MountTable, verb: str, path: str) -> FoundRoute:
     return route, (mount, *values)
 
 
-_LISTED_CODES: Final = frozenset({"invalid_accessor", "missing_accessor"})
+_LISTED_CODES: Final = frozenset({"invalid_accessor", "missing_accessor", "token_unknown"})
 _OUTCOMES: Final = {
     "none": "outcome: none; nothing was done, it can be repeated",
     "unknown": "outcome: unknown; it may be done or not, look before you repeat it",
@@ -215,10 +218,18 @@ _OPERATIONS: Final = {
 }
 
 
+_LISTS: Final = frozenset({AclCapability.LIST, AclCapability.SCAN})
+
+
 def _parameters(request: Request) -> dict[str, object]:
-    """The fields of a request, for policies that limit them."""
-    body = Fields.from_body(request) if request.body else Fields({})
-    return {**request.query, **body.values()}
+    """The fields of a request, for policies that limit them.
+
+    Raises `ValidationError` for one that is in both places: which of them counts is the route's.
+    """
+    body = Fields.from_body(request).values() if request.body else {}
+    if not request.query.keys().isdisjoint(body):
+        raise ValidationError("field_invalid", "a field is given in the query and in the body")
+    return {**request.query, **body}
 
 
 def _refuse_unsupported(request: Request) -> None:

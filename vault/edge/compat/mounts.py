@@ -221,7 +221,8 @@ def _engines(rows: list[MountRow]) -> dict[str, Any]:
 
 def _mount_path(path: str) -> tuple[ResourcePath, bool]:
     """The mount's path, without its closing slash, and whether `/tune` was asked for."""
-    return ResourcePath.parse(path.removesuffix(TUNE).rstrip("/")), path.endswith(TUNE)
+    tune = path.endswith(TUNE)
+    return ResourcePath.parse(path.removesuffix(TUNE if tune else "/")), tune
 
 
 def _path_in_message(name: str, *, quoted: bool) -> str:

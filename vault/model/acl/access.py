@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from msgspec import Struct
 
@@ -36,3 +36,16 @@ class ApiAccess(Struct, frozen=True, kw_only=True):
     needs_sudo: bool = False
     parameters: ReadParameters | None = None
     wrapping_ttl: int = 0
+
+
+class ApiForm(Struct, frozen=True):
+    """How the Vault-compatible API has an operation on a secret of a version 2 mount.
+
+    `tree`: where, such as `metadata/`; empty: where it has the capability. `operation`: its verb.
+    """
+
+    tree: str = ""
+    operation: AclCapability | None = None
+
+
+USUAL_FORM: Final = ApiForm()

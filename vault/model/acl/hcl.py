@@ -11,9 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple, TypeAlias, Union
 
-import msgspec
-
-from protocols import json_text
+from protocols.json_text import Pairs, decode_pairs
 
 MAX_CHARACTERS: Final = 256 * 1024
 MAX_DEPTH: Final = 16
@@ -82,19 +80,20 @@ def _line_and_column(text: str, at: int) -> str:
 
 
 def _parse_json(text: str) -> Block:
+    """An object is read as its pairs: a key may come twice, and none is lost."""
     try:
-        plain = json_text.decode(text)
-    except (msgspec.DecodeError, RecursionError) as fault:
+        found = decode_pairs(text)
+    except (ValueError, RecursionError) as fault:
         raise HclError(text, NOWHERE, f"it begins as JSON and is none: {fault}") from None
-    return _json_block(plain, 1)
+    return _json_block(found, 1)
 
 
-def _json_block(plain: dict[str, object], depth: int) -> Block:
+def _json_block(pairs: Pairs, depth: int) -> Block:
     """An object; one whose value is an object or a list of some counts as blocks."""
     items: list[Item] = []
-    for key, value in plain.items():
-        whole = value if isinstance(value, list) and value else [value]
-        if all(isinstance(one, dict) for one in whole):
+    for key, value in pairs:
+        whole = [value] if isinstance(value, Pairs) or not isinstance(value, list) else value
+        if whole and all(isinstance(one, Pairs) for one in whole):
             items += [Item((key,), _json_node(one, depth + 1), NOWHERE) for one in whole]
         else:
             items.append(Item((key,), _json_node(value, depth + 1), NOWHERE))
@@ -104,7 +103,7 @@ def _json_block(plain: dict[str, object], depth: int) -> Block:
 def _json_node(plain: object, depth: int) -> Node:
     if depth > MAX_DEPTH:
         raise HclError("", NOWHERE, f"values are nested more than {MAX_DEPTH} deep")
-    if isinstance(plain, dict):
+    if isinstance(plain, Pairs):
         return _json_block(plain, depth)
     if isinstance(plain, list):
         return Sequence(tuple(_json_node(one, depth + 1) for one in plain), NOWHERE)

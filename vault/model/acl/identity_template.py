@@ -4,7 +4,6 @@ What an identity is called must never become a pattern, or lead out of the place
 a value with one of `FORBIDDEN`, or one that is empty, makes the whole path count for nothing.
 """
 
-import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -13,14 +12,12 @@ from msgspec import Struct
 FORBIDDEN: Final = frozenset("/*+,{}")
 """Characters of a value that would change what a pattern covers."""
 
-_NAME: Final = re.compile(r"\s*([^{}]*?)\s*\}\}")
-
 
 class TemplateError(ValueError):
     """Braces that do not match."""
 
 
-class Template(Struct, frozen=True):
+class Template(Struct, frozen=True, gc=False):
     """Text and names in turn: `texts` has one more than `names`."""
 
     texts: tuple[str, ...]
@@ -42,11 +39,11 @@ def parse_template(text: str) -> Template:
     first, *rest = text.split("{{")
     texts, names = [first], list[str]()
     for part in rest:
-        name = _NAME.match(part)
-        if name is None:
+        name, closing, text = part.partition("}}")
+        if not closing or "{" in name or "}" in name:
             raise TemplateError("unbalanced templating characters: expected {{ name }}")
-        names.append(name[1])
-        texts.append(part[name.end() :])
+        names.append(name.strip())
+        texts.append(text)
     if any("}}" in one for one in texts):
         raise TemplateError("unbalanced templating characters: expected {{ name }}")
     return Template(tuple(texts), tuple(names))

@@ -12,7 +12,7 @@ from msgspec import Struct
 _ACTION: Final = re.compile(r"\{\{-?\s*\.(path|key)\s*-?\}\}")
 
 
-class ListFilter(Struct, frozen=True):
+class ListFilter(Struct, frozen=True, gc=False):
     """A template: text, and where the list's path and the entry's name come."""
 
     parts: tuple[str, ...]  # text and `path` or `key` in turn

@@ -4,8 +4,10 @@ The text is kept as it was written; this module reads it. Whatever could be read
 refused: an attribute that comes twice, a second label, an unknown key. `vault.authz.acl` decides.
 """
 
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
+from threading import Lock
 from typing import Final, TypeAlias
 
 from msgspec import Struct
@@ -18,10 +20,11 @@ from vault.model.acl.identity_template import TemplateError, parse_template
 from vault.model.acl.list_filter import ListFilter, parse_list_filter
 
 MAX_PATHS: Final = 2_000  # of a policy
-MAX_REMEMBERED: Final = 1_024  # policies
+MAX_REMEMBERED: Final = 8 << 20  # characters of policies that are kept as they were read
 MAX_PATH_LENGTH: Final = 1_024
 MAX_PARAMETERS: Final = 200  # of a path, names and values
 _MAX_DIGITS: Final = 18  # of a number in a string
+SEGMENT: Final = "+"  # stands for one segment of a path
 
 
 _C = AclCapability
@@ -38,7 +41,7 @@ Parameters: TypeAlias = Mapping[str, tuple[Scalar, ...]]
 """Names, in small letters or `*` for all, and the values; none: any value."""
 
 
-class AclPath(Struct, frozen=True, kw_only=True):
+class AclPath(Struct, frozen=True, kw_only=True, gc=False):
     """What a policy says of a path. Durations and instants in ns; 0 and empty: not limited.
 
     `allowed_parameters` None: any may be given.
@@ -65,14 +68,24 @@ class AclPolicy(Struct, frozen=True):
     paths: tuple[AclPath, ...]
 
     @property
-    def denials(self) -> frozenset[str]:
-        """The paths that are denied, as they are written."""
-        return frozenset(path.path for path in self.paths if _C.DENY in path.capabilities)
+    def denials(self) -> Mapping[str, int]:
+        """The paths that are denied, as they are written, and until when; 0: for good."""
+        found: dict[str, int] = {}
+        for path in self.paths:
+            if _C.DENY in path.capabilities:
+                known = found.get(path.path, path.expires_at)
+                found[path.path] = max(known, path.expires_at) if known and path.expires_at else 0
+        return found
 
     @property
     def allows(self) -> bool:
-        """Whether anything is allowed."""
-        return any(path.capabilities - {_C.DENY} for path in self.paths)
+        """Whether any path does not deny: each lifts the denials of less specific ones."""
+        return any(_C.DENY not in path.capabilities for path in self.paths)
+
+    @property
+    def cost(self) -> int:
+        """The paths that a decision may have to look at one by one."""
+        return sum(SEGMENT in path.path or path.expires_at > 0 for path in self.paths)
 
     @property
     def is_templated(self) -> bool:
@@ -80,15 +93,46 @@ class AclPolicy(Struct, frozen=True):
         return any(path.templated for path in self.paths)
 
 
-@lru_cache(maxsize=MAX_REMEMBERED)
+class _ParsedPolicies:
+    """The policies that were read last, up to `MAX_REMEMBERED` characters. Any thread may ask."""
+
+    def __init__(self) -> None:
+        self._found: OrderedDict[tuple[str, str], AclPolicy] = OrderedDict()
+        self._characters = 0
+        self._lock = Lock()
+
+    def get(self, key: tuple[str, str]) -> AclPolicy | None:
+        with self._lock:
+            found = self._found.get(key)
+            if found is not None:
+                self._found.move_to_end(key)
+            return found
+
+    def put(self, key: tuple[str, str], policy: AclPolicy) -> None:
+        with self._lock:
+            if key not in self._found:
+                self._found[key] = policy
+                self._characters += len(key[1])
+            while self._characters > MAX_REMEMBERED:
+                (_, text), _ = self._found.popitem(last=False)
+                self._characters -= len(text)
+
+
+_parsed: Final = _ParsedPolicies()
+
+
 def parse_acl_policy(name: str, text: str) -> AclPolicy:
     """Read a policy. Raises `ValidationError` (`policy_invalid`), with the line and column."""
+    if (known := _parsed.get((name, text))) is not None:
+        return known
     try:
-        return AclPolicy(name, tuple(_paths(text)))
+        policy = AclPolicy(name, tuple(_paths(text)))
     except HclError as fault:
         raise ValidationError(
             "policy_invalid", f"failed to parse policy: {fault}", field="policy"
         ) from None
+    _parsed.put((name, text), policy)
+    return policy
 
 
 def _paths(text: str) -> Iterator[AclPath]:
@@ -116,6 +160,12 @@ def _stanzas(text: str, item: Item) -> Iterator[tuple[str, Item]]:
             yield inner.keys[0], inner
     else:
         raise HclError(text, item.at, 'expected path "…" { … }')
+
+
+@lru_cache(maxsize=1 << len(_C))
+def _shared(capabilities: frozenset[AclCapability]) -> frozenset[AclCapability]:
+    """The same object for equal sets: there are few of them, and many paths."""
+    return capabilities
 
 
 class _Stanza:
@@ -199,7 +249,7 @@ class _Stanza:
             if form not in _OLD_FORMS:
                 raise self._error(old.at, f'invalid policy "{form}"')
             chosen |= _OLD_FORMS[form]
-        return frozenset({_C.DENY}) if _C.DENY in chosen else frozenset(chosen)
+        return _shared(frozenset({_C.DENY} if _C.DENY in chosen else chosen))
 
     def _parameters(self, node: Node | None) -> Parameters:
         if node is None:

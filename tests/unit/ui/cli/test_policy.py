@@ -21,6 +21,27 @@ def test_policies_are_json_and_lists_say_whose_they_are(agent: FakeAgent, cli: R
     assert cli("policy", "delete", "p", "--yes").code == 0
 
 
+HCL = 'path "secret/data/app/*" {\n  capabilities = ["read"]\n}\n'
+
+
+def test_a_policy_in_vaults_language_is_shown_and_put_as_it_is(
+    agent: FakeAgent, cli: Run, tmp_path: Path
+) -> None:
+    """A file that is no JSON is HCL, and so is JSON with Vault's `path`; -o json has all fields."""
+    stored = {"name": "p", "acl": HCL, "version": 2}
+    agent.answer(stored)
+    assert cli("policy", "get", "p").out == HCL
+    agent.answer(stored)
+    assert cli("policy", "get", "p", "-o", "json").json == stored
+    vault_json = '{"path": {"a": {"capabilities": ["read"]}}}'
+    for number, text in enumerate((HCL, vault_json)):
+        file = tmp_path / str(number)
+        file.write_text(text)
+        agent.answer({"name": "p"})
+        assert cli("policy", "put", "p", "--file", str(file)).code == 0
+        assert agent.seen[-1].body == {"name": "p", "acl": text.removesuffix("\n")}
+
+
 def test_a_policy_of_the_control_plane_is_told_as_that(agent: FakeAgent, cli: Run) -> None:
     """Beside the document, which has no such field."""
     agent.answer(POLICY | {"source": "control_plane"})

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from protocols.instant import SECOND
-from vault.authz.acl import AclRules
+from vault.authz.acl import AclDenials, AclRules
 from vault.model.acl.access import AclCapability, ApiAccess
 from vault.model.acl.policy import parse_acl_policy
 
@@ -158,3 +158,48 @@ def test_sudo_is_asked_for_beside_the_verb() -> None:
     )
     assert not allows(found, "a", needs_sudo=True)
     assert allows(found, "b", needs_sudo=True)
+
+
+def test_a_missing_right_is_explained() -> None:
+    """By the path that decides, of which policy, and what it lacks."""
+    found = rules(
+        """path "a" { capabilities = ["read"] }
+        path "m" { capabilities = ["read"] mfa_methods = ["x"] }
+        path "w" { capabilities = ["update"] required_parameters = ["x"] }"""
+    )
+    for path, verb, expected in [
+        ("b", C.READ, 'no path of a policy in Vault\'s language covers read on "b"'),
+        ("a", C.UPDATE, 'p0: a decides about update on "a", with read, not update'),
+        ("m", C.READ, "p0: m asks for a second factor (mfa_methods)"),
+        ("w", C.UPDATE, "p0: w has limits on parameters, pages or wrapping that do not hold"),
+    ]:
+        assert found.explain(ApiAccess(path=path, operation=verb), 1) == expected
+    sudo = ApiAccess(path="a", operation=C.READ, needs_sudo=True)
+    assert found.explain(sudo, 1).endswith("with read, not sudo")
+
+
+def test_many_stanzas_of_one_path_are_merged_at_once() -> None:
+    """What expires leaves the others; what is merged is not merged again for each request."""
+    stanza = 'path "a" {{ capabilities = ["read"] expiration = {} required_parameters = ["p{}"] }}'
+    found = rules("\n".join(stanza.format(at, at) for at in range(1, 2_000)))
+    access = ApiAccess(path="a", operation=C.READ, parameters=lambda: {"p1999": 1})
+    assert not found.decide(access, 1998 * SECOND - 1).allowed
+    assert found.decide(access, 1998 * SECOND).allowed
+    assert not found.decide(access, 1999 * SECOND).allowed
+
+
+@pytest.mark.parametrize(
+    ("denied", "path", "lifts"),
+    [
+        ("a/*", "a/b", True), ("a/*", "a/b*", True), ("a/*", "a/*", False), ("a/*", "b/*", False),
+        ("a/*", "*", False), ("a/b", "a/b", False), ("a/b", "a/*", False), ("+/b", "a/b", True),
+        ("a/+/c", "a/b/c", True), ("a/+/c", "a/*", True), ("a/b/*", "a/+/c", False),
+        ("a/{{identity.entity.name}}/*", "a/b/c", True),
+        ("a/b/*", "a/{{identity.entity.name}}/c", True),
+        ("a/*", "{{identity.entity.name}}/x", True), ("a/x+*", "a/x", False), ("*", "a", True),
+        ("a/b", "a/b/", True),
+    ],
+)  # fmt: skip
+def test_a_denial_is_lifted_by_what_is_more_specific(denied: str, path: str, lifts: bool) -> None:
+    """Or could be: it errs towards a yes."""
+    assert AclDenials([denied]).lifted_by(path) == (denied if lifts else "")

@@ -129,7 +129,7 @@ def test_a_ceiling_is_read_from_a_file(tmp_path: Path) -> None:
     file.write_bytes(msgspec.json.encode({"rules": [rule("allow", "secret/*")]}))
     assert read_ceiling(file).rules[0].paths == ("secret/*",)
     assert read_ceiling(None) is NO_CEILING
-    for content in (b"no json", b"[]", b'{"rules": [{"effect": "allow"}]}'):
+    for content in (b"no json", b"[]", b'{"rules": [{"effect": "allow"}]}', b'{"acl": "#"}'):
         file.write_bytes(content)
         with pytest.raises(UnavailableError, match=r"ceiling\.json"):
             read_ceiling(file)

@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vault.authz.policy import MAX_RULES, policy_document, validate_permissions, validate_policy
+from vault.authz.policy import (
+    MAX_RULES,
+    policy_document,
+    validate_new_policy,
+    validate_permissions,
+    validate_policy,
+)
 from vault.errors import ValidationError
 
 RULE = {"effect": "allow", "paths": ["secret/app/*"], "capabilities": ["read", "list"]}
@@ -197,3 +203,9 @@ def test_paths_with_a_plus_are_bounded() -> None:
     assert len(validate_permissions([few] * 20 + [letters] * 44)) == 64
     with pytest.raises(ValidationError, match=r"at most 1000 paths with '\+'"):
         validate_permissions([few] * 20 + [{"capabilities": ["*"], "paths": ["a/+"]}])
+
+
+def test_what_a_read_shows_can_be_written_back() -> None:
+    """The number and time of its edition are not part of the document."""
+    shown = {"name": "a", "acl": 'path "a" {}', "version": 3, "updated_at": "2026-01-01T00:00:00Z"}
+    assert validate_new_policy(shown).acl == 'path "a" {}'

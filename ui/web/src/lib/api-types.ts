@@ -249,8 +249,14 @@ export interface PolicyDocument {
   source?: "control_plane";
   description?: string;
   enabled?: boolean;
+  priority?: number;
   rules?: PolicyRule[];
   conditions?: Record<string, unknown>[];
+  /** Instead of rules: a text in Vault's language (HCL). */
+  acl?: string;
+  /** Of a policy that is stored. */
+  version?: number;
+  updated_at?: string;
 }
 
 /** Policies that an agent should have, and the outcome. */

@@ -21,15 +21,25 @@ export interface Validation {
 
 const TYPING_PAUSE = 250; // milliseconds without typing before the server validates
 
-/** Validates a text as it is edited: JSON here, the rest by the server at `path`. */
-export function useValidation(path: string, text: string): Validation {
+/** What a document has beside its text in Vault's language. */
+export type AclSettings = Pick<PolicyDocument, "description" | "enabled" | "priority">;
+
+/**
+ * Validates a text as it is edited: JSON here, the rest by the server at `path`. With `aclSettings`
+ * a text that is not JSON is a policy in Vault's language, with these settings.
+ */
+export function useValidation(
+  path: string,
+  text: string,
+  aclSettings: AclSettings | null = null,
+): Validation {
   const [validation, setValidation] = useState<Validation>({
     diagnostics: [],
     document: null,
     checking: true,
   });
   useEffect(() => {
-    const read = parseJson(text);
+    const read = aclSettings && isAcl(text) ? readAcl(text, aclSettings) : parseJson(text);
     if ("line" in read)
       return setValidation({ diagnostics: [read], document: null, checking: false });
     setValidation({ diagnostics: [], document: null, checking: true });
@@ -44,12 +54,27 @@ export function useValidation(path: string, text: string): Validation {
       clearTimeout(timer);
       controller.abort();
     };
-  }, [path, text]);
+  }, [path, text, aclSettings]);
   return validation;
 }
 
+/** Whether a text is a policy in Vault's language: HCL, or JSON with Vault's `path`. */
+export function isAcl(text: string): boolean {
+  if (!text.trimStart().startsWith("{")) return true;
+  if (jsonPositions(text).errorAt !== null) return false;
+  const parsed: Record<string, unknown> = JSON.parse(text);
+  return "path" in parsed && !("rules" in parsed);
+}
+
+function readAcl(text: string, settings: AclSettings): Diagnostic | { document: PolicyDocument } {
+  if (!text.trim()) return { line: 1, text: "The policy is empty." };
+  return { document: { ...settings, acl: text } };
+}
+
 /** The document as shown in editors, without its name. */
-export function formatPolicy({ name: _, ...document }: PolicyDocument): string {
+export function formatPolicy(policy: PolicyDocument): string {
+  const { name: _, version: __, updated_at: ___, ...document } = policy;
+  if (document.acl) return document.acl;
   return `${collapseLists(JSON.stringify(document, null, 2))}\n`;
 }
 
@@ -74,10 +99,15 @@ async function validate(
   } catch (thrown) {
     return serverErrors(asApiError(thrown)).map(({ field, message }) => {
       const detail = message.replace(/^body: /, "");
+      const place = field === "acl" && ACL_PLACE.exec(detail);
+      if (place) return { line: Number(place[1]), text: detail.replace(/^acl /, "") };
       return { line: lineOfField(text, field), text: field ? `${field}: ${detail}` : detail };
     });
   }
 }
+
+/** Where an error is in a text in Vault's language. */
+const ACL_PLACE = /\bAt (\d+):\d+: /;
 
 interface ServerError {
   field: string;

@@ -110,3 +110,37 @@ def test_json_says_the_same() -> None:
     assert only(text) == only(
         'path "a" { capabilities = ["read"] allowed_parameters = { x = ["y"] } }'
     )
+
+
+def test_a_template_that_does_not_end_is_refused_at_once() -> None:
+    """However many spaces there are: each is looked at once."""
+    spaces = " " * 900
+    with pytest.raises(ValidationError, match="unbalanced"):
+        parse_acl_policy("p", "\n".join([f'path "{{{{{spaces}" {{}}'] * 200))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"path": {"a": {"capabilities": ["deny"]}, "a": {"capabilities": ["read"]}}}',
+        '{"path": {"a": {"capabilities": ["deny"]}}, "path": {"a": {"capabilities": ["read"]}}}',
+    ],
+)
+def test_a_key_that_comes_twice_in_json_is_not_lost(text: str) -> None:
+    """As in HCL: both stanzas count."""
+    policy = parse_acl_policy("p", text)
+    assert len(policy.paths) == 2
+    assert policy.denials == {"a": 0}
+
+
+def test_an_attribute_that_comes_twice_in_json_is_refused() -> None:
+    """Which of them is meant is not for us to say."""
+    with pytest.raises(ValidationError, match="given twice"):
+        parse_acl_policy("p", '{"path": {"a": {"policy": "deny", "policy": "read"}}}')
+
+
+def test_of_a_denial_the_last_end_is_told() -> None:
+    """0: it is for good."""
+    stanza = 'path "{}" {{ capabilities = ["deny"] expiration = {} }}'
+    text = "\n".join(stanza.format(*each) for each in [("a", 5), ("a", 7), ("b", 5), ("b", 0)])
+    assert parse_acl_policy("p", text).denials == {"a": 7 * SECOND, "b": 0}

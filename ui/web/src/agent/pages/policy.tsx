@@ -10,7 +10,12 @@ import { showToast } from "../../components/toasts";
 import { put, remove } from "../../lib/api";
 import type { PolicyDocument } from "../../lib/api-types";
 import { useGet } from "../../lib/hooks";
-import { formatPolicy, POLICY_TEMPLATE, useValidation } from "../../lib/policy-document";
+import {
+  type AclSettings,
+  formatPolicy,
+  POLICY_TEMPLATE,
+  useValidation,
+} from "../../lib/policy-document";
 import { navigate, type PageProps, query } from "../../lib/router";
 import { DryRunForm } from "./policy/dry-run-form";
 import { PolicyReplay } from "./policy/replay";
@@ -45,7 +50,20 @@ export default function PolicyPage({ params: { name = "" } }: PageProps) {
   if (result.error) return <ErrorState error={result.error} onRetry={result.reload} />;
   if (!result.data) return <Loading label={`Loading ${name}`} />;
   if (result.data.source) return <ControlPlanePolicy name={name} document={result.data} />;
-  return <PolicyPageEditor key={name} name={name} before={formatPolicy(result.data)} />;
+  return (
+    <PolicyPageEditor
+      key={name}
+      name={name}
+      before={formatPolicy(result.data)}
+      settings={result.data.acl ? aclSettings(result.data) : NO_SETTINGS}
+    />
+  );
+}
+
+const NO_SETTINGS: AclSettings = {};
+
+function aclSettings({ description, enabled, priority }: PolicyDocument): AclSettings {
+  return { description, enabled, priority };
 }
 
 /** A policy of the control plane, which is read-only here. */
@@ -64,12 +82,20 @@ function ControlPlanePolicy({ name, document }: { name: string; document: Policy
   );
 }
 
-function PolicyPageEditor({ name, before: first }: { name: string; before: string }) {
+interface PolicyPageEditorProps {
+  name: string;
+  before: string;
+  /** What a policy in Vault's language has beside its text. */
+  settings?: AclSettings;
+}
+
+function PolicyPageEditor({ name, before: first, settings = NO_SETTINGS }: PolicyPageEditorProps) {
   const path = `policies/${encodeURIComponent(name)}`;
   const [before, setBefore] = useState(first);
   const [text, setText] = useState(first || formatPolicy(POLICY_TEMPLATE));
   const [dialog, setDialog] = useState<"save" | "delete" | null>(null);
-  const validation = useValidation(`${path}/validate`, text);
+  const [kept] = useState(settings);
+  const validation = useValidation(`${path}/validate`, text, kept);
   const save = async () => {
     await put(path, validation.document);
     setBefore(text);
@@ -98,7 +124,7 @@ function PolicyPageEditor({ name, before: first }: { name: string; before: strin
             text={text}
             saved={before}
             validation={validation}
-            hint="JSON, validated as you type. Saving applies the policy immediately."
+            hint="JSON, or HCL as for Vault and OpenBao; validated as you type. Saving applies the policy immediately."
             onChange={setText}
             onSave={() => setDialog("save")}
           />
