@@ -62,7 +62,7 @@ def revoke(
     context: typer.Context,
     lease: Lease,
     prefix: Annotated[
-        bool, typer.Option("--prefix", help="Revoke all leases whose ids begin so.")
+        bool, typer.Option("--prefix", help="Revoke all leases below this folder.")
     ] = False,
     force: Force = False,
     yes: Yes = False,
@@ -73,7 +73,7 @@ def revoke(
         client.call("POST", api_path("lease-revoke", lease), {"sync": not force, "force": force})
         print_note(f"{lease} is revoked")
         return
-    confirm(f"Revoke all leases that begin with {lease}?", yes=yes)
+    confirm(f"Revoke all leases below {lease}?", yes=yes)
     count, after = 0, ""
     while True:
         body = {"prefix": lease, "after": after, "force": force}

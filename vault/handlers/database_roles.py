@@ -154,9 +154,10 @@ class DatabaseRoleHandlers:
         return await self.store.transact(change, max_encryptions=1)
 
     async def _secret_of(self, call: Call[WriteConnection], payload: WriteConnection) -> str:
-        """The secret that the connection will have; the caller may read one that it has not made.
+        """The secret that the connection will have; the caller may read what it does not bring.
 
-        Raises `ValidationError`, `AuthorizationError`.
+        Who names a server for a password that is kept is sent that password there, and statements
+        that rotate it run as the administrator. Raises `ValidationError`, `AuthorizationError`.
         """
         path = call.op.path
         known = await self.store.get_connection(path)
@@ -169,7 +170,8 @@ class DatabaseRoleHandlers:
             )
         if not secret and known is not None:
             secret = known.secret
-        if secret != path:  # not secret: a path
+        keeps = known is not None and (payload.merge or payload.value is None)
+        if keeps or secret != path:  # not secret: a path
             await require_secret_access(self, call, secret)
         return secret
 

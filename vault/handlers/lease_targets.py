@@ -21,6 +21,8 @@ from vault.rotation.rotator import RotationError, TargetAccess, Value
 PER_CONNECTION: Final = 4
 """Threads of one connection that create or renew, and as many that drop. One that hangs keeps its
 thread until its time is over."""
+MAX_THREADS: Final = 256
+"""Threads of all connections that create or renew, and as many that drop."""
 MAX_WAITING: Final = 64  # calls that wait for such a thread; the next one fails at once
 CALL_SECONDS: Final = 10.0  # of one call, and of the wait for a thread before it
 _TAG_DIGITS: Final = 7  # of base 32
@@ -96,11 +98,21 @@ class LeaseTargets:
         )
         if limiter.statistics().tasks_waiting >= MAX_WAITING:
             raise RotationError("target_busy", "too many calls wait for this server: try again")
+        if limiter.available_tokens and self._busy(drops) >= MAX_THREADS:
+            raise RotationError("target_busy", "too many servers are waited for: try again")
         with trio.move_on_after(CALL_SECONDS + seconds):
             return await self.world.run_sync(
                 partial(_call, call, access), limiter=limiter, abandon_on_cancel=True
             )
         raise RotationError("target_busy", "the server does not answer in time: try again")
+
+    def _busy(self, drops: bool) -> int:
+        """How many threads are at work, those included that nobody waits for any more."""
+        return sum(
+            int(limiter.borrowed_tokens)
+            for (_, is_dropping), limiter in self._limiters.items()
+            if is_dropping == drops
+        )
 
     async def read(self, path: str) -> Value:
         """The fields of a connection secret that are text."""

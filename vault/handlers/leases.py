@@ -497,16 +497,19 @@ class LeaseHandlers:
         return closed
 
     async def revoke_prefix(self, call: Call[RevokeLeases]) -> RevokedLeases:
-        """End all leases whose ids begin so, some in each transaction; called again, it goes on.
+        """End a lease, or all of a folder, some in each transaction; called again, it goes on.
 
-        With `force` their users are dropped before the answer, and none of it is tried again.
+        A prefix ends with a segment: `database/creds/a` is not about those of the role `ab`. With
+        `force` their users are dropped before the answer, and none of it is tried again.
         """
-        payload, now = call.payload, self.world.now()
+        payload, now, prefix = call.payload, self.world.now(), call.payload.prefix
+        if not prefix.endswith("/") and await self.store.get_lease(prefix) is None:
+            prefix += "/"
         count, after, answers = 0, payload.after, True
         for _ in range(MAX_BATCHES):
 
             def change(tx: LeaseTx, after: str = after) -> tuple[list[DynamicLeaseRow], str]:
-                page = tx.list_leases(payload.prefix, after, BATCH)
+                page = tx.list_leases(prefix, after, BATCH)
                 live = [row for row in page if row.state != LeaseState.REVOKED]
                 ended = [self._end(tx, row, now, force=False) for row in live]
                 return ended, page[-1].id if len(page) == BATCH else ""

@@ -207,9 +207,11 @@ class SecretHandlers:
     async def patch(self, call: Call[PatchSecret]) -> SecretWritten:
         """A new version: the current value with a JSON merge patch applied (RFC 7396).
 
-        It expires as the current one does, whose value it has in part.
+        It expires as the current one does, whose value it has in part. Of what a connection of a
+        database mount logs in with no part is kept so. Raises `AuthorizationError`.
         """
         payload = call.payload
+        require_readable(self.mounts, call.op.path)  # what is kept would go to another address
 
         def change(tx: SecretTx) -> SecretWritten:
             secret, current = self._live_version(tx, call, 0)

@@ -4,10 +4,11 @@ A static role is the secret `MOUNT/static-creds/NAME` with a rotation policy, an
 its password is rotated, undone, read and watched as that of any other secret.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 from msgspec.structs import replace
@@ -117,6 +118,8 @@ class StaticRoleHandlers:
         stored = await self.store.get_secret(secret_path)
         policy, connection = await self._policy(mount, name, payload, stored)
         await require_secret_access(self, call, connection)
+        if stored is None:
+            await self._require_no_administrator(connection, payload.username)
         now = self.world.now()
 
         def change(tx: DatabaseTx) -> RotationRow | None:
@@ -125,6 +128,12 @@ class StaticRoleHandlers:
                 raise _changed()
             if tx.get_role(f"{mount.path}{ROLES}{name}") is not None:
                 raise ValidationError("role_exists", "Role and Static Role names must be unique")
+            if secret is None and _has_role(tx, mount, connection, payload.username):
+                raise ValidationError(
+                    "static_user_taken",
+                    "another static role has this user, and would not know of its new passwords",
+                    field="username",
+                )
             if secret is not None:
                 with_policy = replace(secret, rotation_policy=msgspec.to_builtins(policy))
                 tx.put_secret(schedule(tx, with_policy, now))
@@ -149,6 +158,22 @@ class StaticRoleHandlers:
                 )
                 raise
         return Nothing()
+
+    async def _require_no_administrator(self, connection: str, username: str) -> None:
+        """Raise `ValidationError` for whom the connection itself logs in as.
+
+        The connection would not know of the new password, and no rotation could come after it.
+        """
+        try:
+            value = await self.targets.read(connection)
+        except RotationError as error:
+            raise target_failed(error) from None
+        if username == _administrator_of(value):
+            raise ValidationError(
+                "static_user_administrator",
+                "the connection logs in as this user: rotate its password by rotate-root",
+                field="username",
+            )
 
     async def _policy(
         self, mount: MountRow, name: str, payload: WriteStaticRole, stored: SecretRow | None
@@ -345,6 +370,28 @@ def connection_missing(name: str) -> ValidationError:
     """For whoever names a connection that is not there."""
     return ValidationError(
         "connection_unknown", f'failed to find entry for connection with name: "{name}"'
+    )
+
+
+def _administrator_of(value: Mapping[str, str]) -> str:
+    """Whom a connection with this secret logs in as; empty: nobody can say."""
+    try:
+        in_url = urlsplit(value.get("url", "")).username
+    except ValueError:
+        in_url = None
+    return value.get("username") or unquote(in_url or "")
+
+
+def _has_role(tx: DatabaseTx, mount: MountRow, connection: str, username: str) -> bool:
+    """Whether a static role of the mount has this user at this connection."""
+    policies = (
+        parse_policy(row.rotation_policy)
+        for row in tx.list_secrets(mount.path + STATIC_CREDENTIALS, "", MAX_LISTED)
+        if row.rotation_policy is not None
+    )
+    return any(
+        policy.connection == connection and policy.config.get("user") == username
+        for policy in policies
     )
 
 

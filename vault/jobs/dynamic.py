@@ -192,6 +192,7 @@ class LeaseExpiry:
                 seconds = self._seconds()
                 if seconds < LEAST_SECONDS:
                     return
+                await trio.lowlevel.checkpoint_if_cancelled()  # a step itself is not cut in two
                 row = await self._step(row, seconds)
         except VaultError as error:
             log.warning("a step of a lease was not taken: %s", error.code)

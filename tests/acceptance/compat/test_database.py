@@ -407,3 +407,29 @@ def test_policies_are_asked_for_the_paths_of_vault(
         assert ask(ending, "PUT", path).status_code == 204
     assert not targets.can_log_in("postgresql", **made["data"])
     assert ask(server.token, "DELETE", "v1/sys/mounts/rights").ok
+
+
+def test_a_static_role_takes_no_other_ones_user(
+    servers: tuple[Server, Server], targets: Targets
+) -> None:
+    """Another role's password would be wrong from then on, and the administrator locked out."""
+    _, server = servers
+    targets.prepare("taken")
+
+    def post(path: str, body: Any) -> requests.Response:
+        return requests.post(
+            f"{server.address}/v1/{path}",
+            json=json.loads(targets.filled(json.dumps(body), "taken")),
+            headers={"X-Vault-Token": server.token},
+            timeout=90,
+        )
+
+    assert post("sys/mounts/taken", {"type": "database"}).ok
+    assert post("taken/config/pg", PG | {"allowed_roles": "*"}).ok
+    role = {"db_name": "pg", "username": "STATIC", "rotation_period": "1h"}
+    assert post("taken/static-roles/first", role).ok
+    again = post("taken/static-roles/second", role)
+    assert (again.status_code, "another static role" in again.text) == (400, True)
+    own = post("taken/static-roles/root", role | {"username": "ADMIN"})
+    assert (own.status_code, "rotate-root" in own.text) == (400, True)
+    assert post("taken/roles/ro", RO).ok

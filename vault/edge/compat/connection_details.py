@@ -79,6 +79,8 @@ _DSN_OPTIONS: Final = frozenset(
 )  # of Go's driver, which mean nothing here
 _SSL_MODES: Final = frozenset({"", "allow", "prefer", "require", "verify-ca", "verify-full"})
 _POSTGRESQL_FORM: Final = "it is not of the form postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
+_CREDENTIALS: Final = frozenset({"user", "password", "dbname"})
+"""That a URL has in their places, and not among its options."""
 _USER: Final = "{{username}}"
 _PASSWORD: Final = "{{password}}"
 _NO_DATABASE: Final = "information_schema"  # which every account of MySQL may use
@@ -109,21 +111,30 @@ def read_details(fields: Fields, kind: str, *, is_new: bool) -> ConnectionDetail
     unknown = sorted({*given} - {*_KNOWN[kind], *_EMPTY_ONLY, *_ONE_OF})
     if unknown:
         raise _unserved(unknown[0], "this plugin has no such setting here")
-    value = _read_redis(fields, is_new) if kind == REDIS else _read_sql(fields, kind, is_new)
-    shown = {name: fields.value(name) for name in given if name not in _SECRET}
-    is_inline = bool(value.get("password")) and not fields.text("password")
-    if is_inline:
-        url = fields.text("connection_url")
-        masked = url.replace(f":{quote(value['password'])}@", f":{MASKED}@")
-        shown["connection_url"] = MASKED if masked == url else masked  # it may be spelled otherwise
-    return ConnectionDetails(value, shown, is_inline)
-
-
-def _read_sql(fields: Fields, kind: str, is_new: bool) -> dict[str, str]:
-    url, username, password = (
-        fields.text(name) for name in ("connection_url", "username", "password")
+    in_url = {} if kind == REDIS else _read_url(fields, kind)
+    value = (
+        _read_redis(fields, is_new) if kind == REDIS else _read_sql(fields, kind, in_url, is_new)
     )
-    if not url and is_new:
+    shown = {name: fields.value(name) for name in given if name not in _SECRET}
+    inline = in_url.get("password", "")
+    if inline:
+        url = fields.text("connection_url")
+        masked = url.replace(f":{quote(inline)}@", f":{MASKED}@")
+        shown["connection_url"] = MASKED if masked == url else masked  # it may be spelled otherwise
+    return ConnectionDetails(value, shown, bool(inline))
+
+
+def _read_url(fields: Fields, kind: str) -> dict[str, str]:
+    """What stands in the URL itself; of none: nothing."""
+    url, username = fields.text("connection_url"), fields.text("username")
+    if not url:
+        return {}
+    return (_read_postgresql if kind == POSTGRESQL else _read_mysql)(url, username)
+
+
+def _read_sql(fields: Fields, kind: str, in_url: dict[str, str], is_new: bool) -> dict[str, str]:
+    username, password = fields.text("username"), fields.text("password")
+    if not in_url and is_new:
         raise _uncreated("connection_url cannot be empty")
     value = {"username": username, "password": password, "ca_certificate": fields.text("tls_ca")}
     if kind == POSTGRESQL:
@@ -131,9 +142,8 @@ def _read_sql(fields: Fields, kind: str, is_new: bool) -> dict[str, str]:
         value["client_key"] = fields.text("private_key")
     elif pem := fields.text("tls_certificate_key"):  # both in one text
         value |= {"client_certificate": pem, "client_key": pem}
-    if url:
-        read = _read_postgresql if kind == POSTGRESQL else _read_mysql
-        value |= read(url, username)
+    if in_url:
+        value |= in_url
         try:
             parse_server_address(value["url"], kind)
         except ValueError as error:
@@ -146,11 +156,13 @@ def _read_postgresql(url: str, username: str) -> dict[str, str]:
         return _read_keywords(url, username)
     try:
         parts = urlsplit(url)
-        host, port, options = parts.hostname or "", parts.port, dict(parse_qsl(parts.query))
+        host, port = parts.hostname or "", parts.port
+        options = dict(parse_qsl(parts.query, strict_parsing=True)) if parts.query else {}
     except ValueError:
         raise _unparsed(_POSTGRESQL_FORM) from None
-    if parts.scheme not in {"postgresql", "postgres"}:
-        raise _unparsed(_POSTGRESQL_FORM)
+    if parts.scheme not in {"postgresql", "postgres"} or parts.fragment:
+        raise _unparsed(_POSTGRESQL_FORM)  # a password that is not quoted looks like this, too
+    _refuse_options(dict.fromkeys(options.keys() & _CREDENTIALS, ""), frozenset())
     options = {"host": host, "port": str(port or ""), **options}
     options["user"] = unquote(parts.username or "")
     options["password"] = unquote(parts.password or "")

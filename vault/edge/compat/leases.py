@@ -118,7 +118,7 @@ async def revoke(dialect: Dialect, request: Request, path: str = "") -> Reply:
 @routes.add("POST", template="sys/leases/revoke-prefix/{path}")
 @routes.add("POST", template="sys/revoke-prefix/{path}")
 async def revoke_prefix(dialect: Dialect, request: Request, path: str) -> Reply:
-    """End all leases below a folder, or whose ids begin so."""
+    """End all leases below a folder, or one by its id."""
     return await _revoke_all(dialect, request, path, force=False)
 
 

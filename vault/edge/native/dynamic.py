@@ -214,7 +214,7 @@ class RevokeBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class RevokeManyBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All leases whose ids begin so. `after`: go on where the answer before ended."""
+    """All leases below a folder, or one by its id. `after`: go on where the answer before ended."""
 
     prefix: str
     after: str = ""

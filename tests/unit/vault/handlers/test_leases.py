@@ -24,6 +24,7 @@ from vault.errors import (
     UnavailableError,
     ValidationError,
 )
+from vault.handlers import lease_targets
 from vault.handlers.database_roles import DatabaseRoleHandlers
 from vault.handlers.lease_targets import MAX_WAITING, PER_CONNECTION, LeaseTargets, vault_prefix
 from vault.handlers.leases import KEPT, LeaseHandlers
@@ -38,6 +39,7 @@ from vault.model.payloads import (
     CreateUser,
     LeaseSelector,
     ListLeases,
+    PatchSecret,
     RenewLease,
     RevokeLease,
     RevokeLeases,
@@ -548,6 +550,22 @@ async def test_a_prefix_is_revoked_in_bounded_steps(bench: Bench) -> None:
     assert len(bench.server.drops) == 5
 
 
+async def test_a_prefix_ends_with_a_segment(bench: Bench) -> None:
+    """Whoever may end the leases of one role ends none of a role whose name begins so."""
+    lease = (await bench.create()).lease
+    path = f"{LEASES_PATH}revoke-prefix/"
+
+    async def revoke(prefix: str) -> int:
+        done = await bench.do("lease.revoke_prefix", path + prefix, RevokeLeases(prefix=prefix))
+        return int(done.count)
+
+    assert await revoke("database/creds/ap") == 0
+    assert await revoke(lease.id[:-1]) == 0
+    assert await revoke(lease.id) == 1
+    await bench.create()
+    assert await revoke("database/creds/app") == 2
+
+
 async def test_a_sweep_drops_users_of_ended_leases_and_reports_others(bench: Bench) -> None:
     """One that came to be behind its drop goes; what no lease knows may be a copy's of this vault.
 
@@ -603,6 +621,25 @@ async def test_a_server_that_hangs_holds_up_no_other(bench: Bench) -> None:
         other = await bench.do("credentials.create", path, CreateCredentials(), by=bench.client)
         assert other.lease.state == "active"
         gate.set()
+
+
+async def test_servers_that_hang_have_so_many_threads(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Together, too: then the next server is told to come later, and no thread is added."""
+    monkeypatch.setattr(lease_targets, "MAX_THREADS", 1)
+    other = "database/config/other"
+    value = WriteConnection(kind="fake", value={"password": PASSWORD}, verify=False)
+    await bench.do("database.connection.write", other, value)
+    gate = bench.server.gate = threading.Event()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(bench.create)
+        while not bench.server.busy:
+            await trio.lowlevel.checkpoint()
+        with pytest.raises(UnavailableError, match="target_busy"):
+            await bench.do("database.connection.write", other, replace(value, verify=True))
+        gate.set()
+    await bench.do("database.connection.write", other, replace(value, verify=True))
 
 
 async def test_who_writes_a_role_may_read_what_it_connects_with(bench: Bench) -> None:
@@ -711,6 +748,26 @@ async def test_a_connection_is_changed_in_part(bench: Bench) -> None:
     found = await bench.handlers.targets.read(CONNECTION)
     assert found == {"url": "fake://other", "password": PASSWORD}
     await bench.create()
+
+
+async def test_who_keeps_a_password_may_read_it(bench: Bench) -> None:
+    """Or an address of one's own would be told it, and statements would run with it."""
+    await bench.house.allow("config", "database/config/*", capabilities=("update",))
+    writer = await token(bench.house, ("config",))
+    parts: list[dict[str, Any]] = [
+        {"merge": True, "value": {"url": "fake://mine"}},
+        {"merge": True, "options": {"rotation_statements": ["…"]}},
+        {"options": {"rotation_statements": ["…"]}},
+    ]
+    for part in parts:
+        payload = WriteConnection(kind="fake", **part)
+        with pytest.raises(AuthorizationError, match="connection_denied"):
+            await bench.do("database.connection.write", CONNECTION, payload, by=writer)
+    patch = PatchSecret(patch=b'{"url":"fake://mine"}')
+    with pytest.raises(AuthorizationError, match="connection_unreadable"):
+        await bench.do("secret.patch", CONNECTION, patch, by=writer)
+    whole = WriteConnection(kind="fake", value={"url": "fake://", "password": PASSWORD})
+    await bench.do("database.connection.write", CONNECTION, whole, by=writer)
 
 
 async def test_a_change_in_part_does_not_bring_back_a_rotated_password(bench: Bench) -> None:

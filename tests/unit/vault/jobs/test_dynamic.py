@@ -1,5 +1,6 @@
 """The end of leases: what is due goes on, and nobody waits for a server that hangs."""
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -148,6 +149,30 @@ async def test_a_server_that_hangs_delays_no_other() -> None:
     assert len(paths) == PER_CONNECTION + 1
     assert vault.rows[-1].id in paths
     assert vault.rows[-1].state == "revoked"
+
+
+async def test_no_step_begins_behind_the_end() -> None:
+    """One that is under way is not cut in two; those that wait for it are not taken after it."""
+    vault = Vault([lease(f"a{n}") for n in range(2 * PER_CONNECTION)])
+    ended = trio.Event()
+
+    async def run(op: Operation) -> Any:
+        vault.asked.append(op)
+        with trio.CancelScope(shield=True):
+            await ended.wait()
+        return vault.over(op)
+
+    parts = dataclasses.replace(vault.parts(), run=run)
+    async with trio.open_nursery() as nursery, open_lease_expiry(parts) as expiry:
+        await expiry.run_turn()
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(_set_soon, ended)
+    assert len(vault.asked) == PER_CONNECTION
+
+
+async def _set_soon(event: trio.Event) -> None:
+    await trio.testing.wait_all_tasks_blocked()
+    event.set()
 
 
 async def test_nothing_begins_without_time_of_the_lease() -> None:

@@ -72,6 +72,20 @@ def test_a_password_in_the_address_is_masked(kind: str, url: str) -> None:
     assert "xxxxx" in found.shown["connection_url"]
 
 
+@pytest.mark.parametrize(
+    ("kind", "url"),
+    [
+        (POSTGRESQL, f"postgresql://admin:{CANARY}@db/app"),
+        (MYSQL, f"admin:{CANARY}@tcp(db:3306)/app"),
+    ],
+)
+def test_a_password_in_the_address_is_masked_beside_another_one(kind: str, url: str) -> None:
+    """The field does not say that the address has none."""
+    found = details(kind, connection_url=url, **USER)
+    assert found.is_inline
+    assert CANARY not in str(found.shown)
+
+
 def test_certificates_are_those_of_the_targets() -> None:
     """Keys are secret, certificates are shown."""
     url = f"postgresql://{TEMPLATE}@db/app"
@@ -121,6 +135,9 @@ def test_a_part_of_a_connection() -> None:
         (POSTGRESQL, {"connection_url": "postgresql://a:{{pw}}@db/x"}, "neither a text nor"),
         (POSTGRESQL, {"connection_url": "postgresql://a@db/x?sslmode=disable"}, "sslmode=disable"),
         (POSTGRESQL, {"connection_url": "postgresql://a@db/x?sslrootcert=/ca"}, "sslrootcert"),
+        (POSTGRESQL, {"connection_url": f"postgresql://a@db/x?password={CANARY}"}, "password in"),
+        (POSTGRESQL, {"connection_url": f"postgresql://a@db/x#{CANARY}"}, "postgresql://USER"),
+        (POSTGRESQL, {"connection_url": f"postgresql://a:12?{CANARY}@db/x"}, "postgresql://USER"),
         (MYSQL, {"connection_url": "mysql://a@db/x"}, "USER:PASSWORD@tcp"),
         (MYSQL, {"connection_url": "a:b@tcp(db)/?tls=skip-verify"}, "always verified"),
         (MYSQL, {"connection_url": "a:b@tcp(db)/?allowAllFiles=true"}, "allowAllFiles"),
