@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from vault.model.acl.access import USUAL_FORM, ApiAccess, ApiForm
 from vault.model.acl.list_filter import ListFilter
@@ -35,7 +35,7 @@ class Decision(Struct, frozen=True):
     `alert` is set when a policy with the action `alert` took part. A dry run alone fills `missing`
     (what stands between the caller and a yes, one sentence each) and `unknown` (the policies that
     the caller has by name and that do not exist: they add nothing). `page_limit` and `list_filter`
-    are what an allowed list is held to.
+    are what an allowed list is held to, if it is.
     """
 
     allowed: bool
@@ -44,8 +44,8 @@ class Decision(Struct, frozen=True):
     missing: tuple[str, ...] = ()
     alert: bool = False
     unknown: tuple[str, ...] = ()
-    page_limit: int = 0
-    list_filter: ListFilter | None = None
+    page_limit: int | UnsetType = UNSET
+    list_filter: ListFilter | UnsetType = UNSET
 
 
 ALLOWED: Final = "allowed"

@@ -88,7 +88,7 @@ class Authorizer:
         where it came through the Vault-compatible API.
         """
         template, rules = decision.list_filter, self.compiled_policies(identity).rules
-        if template is None or rules.acl is None:
+        if not template or rules.acl is None:
             return None
         api, acl = listed or nearest_api_access(Capability.LIST, folder, rules.mounts), rules.acl
         path = f"{api.path.removesuffix('/')}/"

@@ -6,7 +6,7 @@ the policies allow, an API key's permissions may still cut down.
 
 from typing import Final, TypeAlias
 
-from msgspec import Struct, structs
+from msgspec import UNSET, Struct, structs
 
 from vault.authz.access import (
     ALLOWED,
@@ -60,7 +60,7 @@ def is_listed(
         api = nearest_api_access(Capability.LIST, listed or folder, rules.mounts)
         access = structs.replace(access, api=api)
     decision = _decide(rules, grants, access, (path, folder) if folder else (path,))
-    if decision.list_filter is None or rules.acl is None or access.api is None or listed:
+    if not decision.list_filter or rules.acl is None or access.api is None or listed:
         return decision.allowed
     shown = decision.list_filter.path_of(access.api.path, key)
     return not rules.acl.capabilities(shown, access.now) <= _DENIED
@@ -101,8 +101,8 @@ def _with_acl(acl: AclRules, rules: RuleSet, access: AccessRequest, native: Deci
         rule=found.rule,
         reason=ALLOWED,
         alert=native.alert,
-        page_limit=found.page_limit,
-        list_filter=found.list_filter,
+        page_limit=found.page_limit or UNSET,
+        list_filter=found.list_filter or UNSET,
     )
 
 
