@@ -12,7 +12,7 @@ BASE = "organizations/acme"
 NAME = "db/payroll-app"
 
 
-def test_a_rotation_is_counted_and_told_without_its_name(folder: Path) -> None:
+def test_a_rotation_is_counted_and_reported_without_its_name(folder: Path) -> None:
     """The channel that the policy names is told, though it wants no such alerts of its own."""
     for name in ("plane", "agent"):
         (folder / name).mkdir()

@@ -105,7 +105,7 @@ def test_the_fields_of_a_policy_are_named_in_errors(shared_agent: Agent) -> None
         assert (answer.status, answer.json["details"]["field"]) == (400, name), answer.body
 
 
-def test_the_command_asks_and_tells_how_to_go_on(shared_agent: Agent, tmp_path: Path) -> None:
+def test_the_command_asks_and_prints_how_to_go_on(shared_agent: Agent, tmp_path: Path) -> None:
     """A dry run first; without a yes nothing begins; what has begun since is left as it is."""
     names = write(shared_agent, "commanded", 2)
     where = {

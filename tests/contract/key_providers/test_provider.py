@@ -25,7 +25,9 @@ async def test_it_unwraps_what_it_has_wrapped(provided: Provided) -> None:
     assert await provided.provider.unwrap(again, CONTEXT) == ROOT_KEY
 
 
-async def test_altered_bytes_and_other_vaults_are_told_as_another_key(provided: Provided) -> None:
+async def test_altered_bytes_and_other_vaults_are_reported_as_another_key(
+    provided: Provided,
+) -> None:
     """And the provider works on."""
     wrapped = await provided.provider.wrap(ROOT_KEY, CONTEXT)
     with pytest.raises(KeyProviderError) as caught:
@@ -39,7 +41,7 @@ async def test_altered_bytes_and_other_vaults_are_told_as_another_key(provided: 
 
 
 @pytest.mark.parametrize("provided", FORGETFUL, indirect=True)
-async def test_a_version_that_is_missing_is_told_apart_from_a_key(provided: Provided) -> None:
+async def test_a_missing_version_is_distinguished_from_a_missing_key(provided: Provided) -> None:
     """The newest version wraps; older ones unwrap what they have wrapped while they are there."""
     newest = await provided.provider.wrap(ROOT_KEY, CONTEXT)
     provided.forget("02")

@@ -59,6 +59,9 @@ class Request(Struct, frozen=True):
     wrapped: WrappedKey | None = None
     context: bytes = b""
 
+    def __repr__(self) -> str:
+        return f"Request(method={self.method!r})"
+
 
 class Answer(Struct, frozen=True, omit_defaults=True):
     """What it returned, or the error that it raised."""
@@ -68,6 +71,9 @@ class Answer(Struct, frozen=True, omit_defaults=True):
     root_key: bytes = b""
     code: str = ""
     message: str = ""
+
+    def __repr__(self) -> str:
+        return f"Answer(code={self.code!r})"
 
 
 def main() -> None:

@@ -53,7 +53,7 @@ async def firing(core: Core) -> set[tuple[str, str, Severity]]:
     return {(row.vault, row.code, row.severity) for row in rows if not row.ended_at}
 
 
-async def told(core: Core) -> list[tuple[str, str]]:
+async def sent_notices(core: Core) -> list[tuple[str, str]]:
     """Code and subject of each notice that waits, but those of alerts."""
     queued = await core.store.read(lambda tx: notices.oldest_notices(tx, 50))
     return [(each.code, each.subject) for each in queued if each.channels]
@@ -120,7 +120,7 @@ async def test_the_newest_look_of_a_vaults_nodes_counts(core: Core, world: FakeW
     assert {code for _, code, _ in await firing(core)} == {"rotation_stuck"}
 
 
-async def test_a_vault_tells_each_event_once(core: Core, world: FakeWorld) -> None:
+async def test_a_vault_reports_each_event_once(core: Core, world: FakeWorld) -> None:
     """Whichever of its nodes reports it, and however often; by an opaque id, or none."""
     await enrolled(core, world, "a", "b", "other")
     for name in ("a", "b"):
@@ -128,11 +128,11 @@ async def test_a_vault_tells_each_event_once(core: Core, world: FakeWorld) -> No
     first = counted(world, notices=(notice(RotationEvent.STUCK, 1, b"s" * 16),))
     for turn, name in enumerate(("a", "a", "b")):
         await say(core, world, name, replace(first, running=turn))
-    assert await told(core) == [("secret_rotation_stuck", "73" * 16)]
+    assert await sent_notices(core) == [("secret_rotation_stuck", "73" * 16)]
     more = (*first.notices, notice(RotationEvent.ROTATED, 2))
     await say(core, world, "b", replace(first, notices=more))
-    assert (await told(core))[1:] == [("secret_rotated", "")]
+    assert (await sent_notices(core))[1:] == [("secret_rotated", "")]
     await say(core, world, "other", first)
-    assert len(await told(core)) == 3
+    assert len(await sent_notices(core)) == 3
     queued = await core.store.read(lambda tx: notices.oldest_notices(tx, 50))
     assert {each.channels for each in queued} == {(channel_digest("on call").hex(),)}

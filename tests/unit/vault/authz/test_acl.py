@@ -151,7 +151,7 @@ def test_a_name_never_becomes_a_pattern(value: str) -> None:
     assert not any(allows(found, path) for path in ("home/ann/x", f"home/{value}/x", "home/x"))
 
 
-def test_sudo_is_asked_for_beside_the_verb() -> None:
+def test_sudo_is_required_with_the_verb() -> None:
     """Where the request is for administrators."""
     found = rules(
         'path "a" { capabilities = ["read"] } path "b" { capabilities = ["read","sudo"] }'

@@ -149,12 +149,12 @@ async def test_a_rotation_that_fails_again_and_again_is_overdue_since_the_first(
     assert (report.failing, report.overdue, report.overdue_since) == (2, 1, NOW - 5 * HOUR)
 
 
-def told(reporter: RotationReporter) -> list[tuple[str, str]]:
+def sent_notices(reporter: RotationReporter) -> list[tuple[str, str]]:
     """Event and secret of each notice."""
     return [(each.event, each.secret.decode()) for each in reporter.counts.notices]
 
 
-async def test_channels_are_told_what_the_policy_names() -> None:
+async def test_channels_are_notified_of_what_the_policy_names() -> None:
     """By the policy that the rotation began with; who lags is told when it is known."""
     vault = Vault()
     notify = {"channels": ["on call"], "events": [*RotationEvent]}
@@ -172,10 +172,10 @@ async def test_channels_are_told_what_the_policy_names() -> None:
     vault.lagging = {"lags", "early"}
     reporter = vault.reporter()
     await reporter.refresh()
-    assert told(reporter)[:3] == [
+    assert sent_notices(reporter)[:3] == [
         ("stuck", "sec:stuck"), ("failed", "sec:undone"), ("lagging", "sec:lags"),
     ]  # fmt: skip
-    assert {secret for event, secret in told(reporter)[3:] if event == "rotated"} == {
+    assert {secret for event, secret in sent_notices(reporter)[3:] if event == "rotated"} == {
         "sec:done", "sec:lags", "sec:unknown", "sec:early",
     }  # fmt: skip
     assert {each.channels for each in reporter.counts.notices} == {("on call",)}
@@ -183,7 +183,7 @@ async def test_channels_are_told_what_the_policy_names() -> None:
     assert len(ids) == len(reporter.counts.notices)
 
 
-async def test_of_many_notices_the_most_urgent_are_told() -> None:
+async def test_of_many_notices_the_most_urgent_are_sent() -> None:
     """The list is bounded; the counts are not."""
     vault = Vault()
     policy = {**POLICY, "notify": {"channels": ["x"], "events": ["stuck", "rotated"]}}
@@ -192,8 +192,8 @@ async def test_of_many_notices_the_most_urgent_are_told() -> None:
     vault.rotated("z", 1, "stuck", policy=policy)
     reporter = vault.reporter()
     await reporter.refresh()
-    assert len(told(reporter)) == MAX_ROTATION_NOTICES
-    assert told(reporter)[0] == ("stuck", "sec:z")
+    assert len(sent_notices(reporter)) == MAX_ROTATION_NOTICES
+    assert sent_notices(reporter)[0] == ("stuck", "sec:z")
     assert reporter.counts.rotated_day == MAX_ROTATION_NOTICES + 5
 
 

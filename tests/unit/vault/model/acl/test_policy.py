@@ -57,7 +57,7 @@ def test_the_old_form_stands_for_capabilities(old: str, capabilities: list[str])
     assert sorted(only(f'path "a" {{ policy = "{old}" }}').capabilities) == capabilities
 
 
-def test_deny_beside_others_is_deny_alone() -> None:
+def test_deny_with_other_capabilities_is_deny_alone() -> None:
     """As in OpenBao."""
     assert only('path "a" { capabilities = ["read", "deny"] }').capabilities == {"deny"}
 
@@ -139,7 +139,7 @@ def test_an_attribute_that_comes_twice_in_json_is_refused() -> None:
         parse_acl_policy("p", '{"path": {"a": {"policy": "deny", "policy": "read"}}}')
 
 
-def test_of_a_denial_the_last_end_is_told() -> None:
+def test_of_a_denial_the_last_end_is_reported() -> None:
     """0: it is for good."""
     stanza = 'path "{}" {{ capabilities = ["deny"] expiration = {} }}'
     text = "\n".join(stanza.format(*each) for each in [("a", 5), ("a", 7), ("b", 5), ("b", 0)])
