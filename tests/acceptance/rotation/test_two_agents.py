@@ -162,6 +162,8 @@ def test_a_holder_that_was_stopped_changes_nothing_when_it_goes_on(
     finally:
         os.kill(first.process.pid, signal.SIGCONT)
     await_true(lambda: "a step of a rotation was not taken" in first.output())
+    # It was away for longer than it may answer without a look at the database.
+    await_true(lambda: first.call("GET", f"/api/v1/rotation/{PATH}").status == 200)
     version, current = value(first)
     assert (version, value(second)) == (3, (3, current))
     assert [row["state"] for row in rotations(first)] == ["retired", "retired"]
