@@ -69,6 +69,21 @@ async def _with_authority(data_dir: Path, serve: Callable[[], Awaitable[None]]) 
     await serve()
 
 
+@app.command("freehold control health --config /etc/freehold/control.yaml")
+def health(
+    config: Config,
+    ready: Annotated[
+        bool, typer.Option("--ready", help="Also fail while its database does not answer.")
+    ] = False,
+) -> None:
+    """Ask the control plane on this machine whether it answers; for health checks of containers."""
+    from control.config.load import load_settings
+    from ui.cli.agent_install import check_health
+
+    server = load_or_exit(partial(load_settings, config)).server
+    check_health(*server.address, tls=server.tls.enabled, ready=ready)
+
+
 @app.command("freehold control init acme --config /etc/freehold/control.yaml --root /media/usb")
 def init(
     context: typer.Context,
