@@ -19,6 +19,7 @@ FIRST_RUN: Final[tuple[Check, ...]] = (
     file_checks.check_settings_file,
     file_checks.check_folders,
     file_checks.check_disks,
+    file_checks.check_database_disk,
     network_checks.check_certificate,
     network_checks.check_address,
 )

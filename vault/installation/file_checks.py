@@ -183,13 +183,19 @@ def check_disks(what: Installation) -> Iterator[Finding]:
                 f"{key}: {mount.place} is mounted so that fsync does not reach the disk",
                 "mount it without nobarrier, barrier=0 and sync=disabled",
             )
-        elif mount.kind in _OF_NETWORK and key == "storage.connection_string":
-            yield error(
-                "disk_of_network",
-                f"{key}: {file} is on a network file system ({mount.kind}), whose locks and fsync "
-                "a database cannot rely on",
-                "set the key to a place on a disk of this machine, or take a database server",
-            )
+
+
+def check_database_disk(what: Installation) -> Iterator[Finding]:
+    """A database's locks and fsync are worth what its file system is."""
+    file = what.settings.storage.file
+    mount = None if file is None else what.machine.mount_of(file)
+    if mount is not None and mount.kind in _OF_NETWORK:
+        yield error(
+            "disk_of_network",
+            f"storage.connection_string: {file} is on a network file system ({mount.kind}), whose "
+            "locks and fsync a database cannot rely on",
+            "set it to a place on a disk of this machine, or take a database server",
+        )
 
 
 def check_copies(what: Installation) -> Iterator[Finding]:

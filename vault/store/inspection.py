@@ -19,10 +19,11 @@ _BUSY_MS: Final = 2000
 
 def inspect_file(path: Path, seal_row: str) -> DatabaseState:
     """Of a SQLite file. Raises `BackendError` (`store_corrupt`, `store_unavailable`)."""
+    # Without a log nobody has it open, and SQLite would make one to read it.
+    is_open = path.with_name(f"{path.name}-wal").exists()
+    address = f"{path.absolute().as_uri()}?{'mode=ro' if is_open else 'immutable=1'}"
     try:
-        with closing(
-            sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
-        ) as database:
+        with closing(sqlite3.connect(address, uri=True, isolation_level=None)) as database:
             database.execute(f"PRAGMA busy_timeout={_BUSY_MS}")
             database.execute("PRAGMA trusted_schema=OFF")
             tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master")}

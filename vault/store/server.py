@@ -455,7 +455,8 @@ class ServerBackend(SqlBackend):
         """
         dialect = sa.create_engine(self.url, paramstyle="format").dialect
         try:
-            with closing(self.connect_driver(Role.READ)) as connection:
+            # As a writer's: what is safe depends on its settings. No transaction is begun.
+            with closing(self.connect_driver(Role.WRITE)) as connection:
                 if old := self.unsupported_version(connection):
                     return DatabaseState(too_old=old)
                 unsafe = tuple(self.unsafe_settings(connection))
