@@ -74,7 +74,9 @@ def init(
     settings = load_or_exit(partial(load_settings, config))
     tls = settings.server.tls
     if tls.enabled and tls.cert_file and tls.key_file:
-        make = partial(make_certificate, tls.cert_file, tls.key_file, run, SystemWorld())
+        make = partial(
+            make_certificate, tls.cert_file, tls.key_file, run.names, run.user, SystemWorld()
+        )
         in_one_line(lambda: made.extend(make()), VaultError)
     for line in made:
         print_note(line)

@@ -146,7 +146,9 @@ def prepare(run: FirstRun) -> list[str]:
     return made
 
 
-def make_certificate(certificate: Path, key: Path, run: FirstRun, world: World) -> list[str]:
+def make_certificate(
+    certificate: Path, key: Path, names: tuple[str, ...], user: User, world: World
+) -> list[str]:
     """An authority and a certificate of it for `names`, unless there is one of the two files.
 
     Returns what was made. Raises `SetupError` (`init_failed`).
@@ -160,16 +162,16 @@ def make_certificate(certificate: Path, key: Path, run: FirstRun, world: World) 
         folder.mkdir(mode=0o755, parents=True, exist_ok=True)
         if not root.exists():
             pem, secret = create_service_root(
-                f"Freehold agent {run.names[0]}"[:60], world.wall(), random_bytes
+                f"Freehold {names[0]}"[:60], world.wall(), random_bytes
             )
             write_atomically(root_key, secret.encode(), SECRET_MODE)
             write_atomically(root, pem.encode(), PUBLIC_MODE)
-        _issue(certificate, key, run.names, run.user, world)
+        _issue(certificate, key, names, user, world)
     except (OSError, PkiError) as failure:
         raise SetupError(
             "init_failed", f"no certificate is made: {_said(failure)}; correct that and repeat"
         ) from failure
-    return [f"made {root}, an authority of this agent alone", f"made {certificate} for {', '.join(run.names)}"]
+    return [f"made {root}, an authority of this machine alone", f"made {certificate} for {', '.join(names)}"]
 
 
 def renew_certificate(certificate: Path, key: Path, world: World) -> str:

@@ -110,7 +110,7 @@ def make_place(folder: Path, port: int) -> Place:
         web=False,
     )
     prepare(run)
-    make_certificate(run.tls / "server.crt", run.tls / "server.key", run, world)
+    make_certificate(run.tls / "server.crt", run.tls / "server.key", run.names, run.user, world)
     machine = Machine(
         user=user,
         world=world,

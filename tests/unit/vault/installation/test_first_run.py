@@ -73,12 +73,12 @@ def test_nothing_that_is_there_is_changed(run: FirstRun) -> None:
     world = FakeWorld(NOW)
     files = run.tls / "server.crt", run.tls / "server.key"
     prepare(run)
-    make_certificate(*files, run, world)
+    make_certificate(*files, run.names, run.user, world)
     run.config.write_text("# mine\n")
     run.data.chmod(0o750)
     before = [file.read_bytes() for file in (*files, run.tls / "ca.crt", run.config)]
     assert prepare(run) == [f"kept {run.config}"]
-    assert make_certificate(*files, run, world) == [f"kept {files[0]}, {files[1]}"]
+    assert make_certificate(*files, run.names, run.user, world) == [f"kept {files[0]}, {files[1]}"]
     assert [file.read_bytes() for file in (*files, run.tls / "ca.crt", run.config)] == before
     assert mode(run.data) == 0o750
 
@@ -88,7 +88,7 @@ def test_one_file_of_a_certificate_is_enough_to_leave_it(run: FirstRun) -> None:
     key = run.tls / "server.key"
     run.tls.mkdir(parents=True)
     key.write_text("mine")
-    make_certificate(run.tls / "server.crt", key, run, FakeWorld(NOW))
+    make_certificate(run.tls / "server.crt", key, run.names, run.user, FakeWorld(NOW))
     assert [path.name for path in run.tls.iterdir()] == ["server.key"]
     assert key.read_text() == "mine"
 
@@ -97,7 +97,7 @@ def test_clients_that_trust_the_authority_take_the_certificate(run: FirstRun) ->
     """For each name, and no other; keys are their owner's alone."""
     world = FakeWorld(NOW)
     files = run.tls / "server.crt", run.tls / "server.key"
-    make_certificate(*files, run, world)
+    make_certificate(*files, run.names, run.user, world)
     pem, key = (file.read_text() for file in files)
     root = (run.tls / "ca.crt").read_text()
     assert verify_service(key, pem, root, run.names, NOW)
