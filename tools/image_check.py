@@ -176,6 +176,7 @@ def whole_life(agent: Agent, client: Client, new: str) -> None:
         unseal(client, made)
     require(agent.health("--ready") == 0, "an open agent says that it is not ready")
     with step("first secret written and read"):
+        client.call("mount", "create", "secret")
         client.call("secret", "put", "secret/app/db", stdin="s3cret")
         require(client.secret() == "s3cret", "another secret came back")
     with step("SIGTERM: answers end, the audit log is signed, exit code 0"):

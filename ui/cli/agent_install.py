@@ -111,6 +111,7 @@ def _print_next(run: "FirstRun", port: int) -> None:
     print_note(f"  freehold agent serve --config {config}      # or: systemctl enable --now freehold-agent")
     print_note(f"  export FREEHOLD_ADDR=https://{run.names[0]}:{port} FREEHOLD_CACERT={root}")
     print_note("  freehold operator init                      # once: shares and root token")
+    print_note("  freehold mount create secret                # with FREEHOLD_TOKEN: where secrets go")
     if (run.tls / AUTHORITY_KEY).exists():
         print_note("Other machines trust the certificate after (Debian, with a copy of ca.crt):")
         print_note(f"  {trust_command(run)}")

@@ -78,7 +78,7 @@ class Fleet(SharedPeers):
         self._tracing = tracing
         self._seats: set[Seat] = set()
         self._counts: dict[int, Counts] = {}
-        self._heard = float("-inf")  # when a worker last sent its counts
+        self._heard = 0.0  # when a worker last sent its counts
         self._opening: Handover | None = None
         self._openings = 0
         self._is_shut = False
@@ -212,6 +212,7 @@ class Fleet(SharedPeers):
         too often, `OSError` when the first ones cannot be started or what starts them is gone.
         """
         self.port, self._listener = listener.port, listener
+        self._heard = self._world.monotonic()
         staff = Staff(
             zygote=self._zygote,
             page=self._page_fd,
