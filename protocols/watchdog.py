@@ -20,7 +20,7 @@ async def feed_watchdog(
     service: SystemdNotifier,
     is_serving: Callable[[float], bool],
     *,
-    call: Callable[[], None] = lambda: None,
+    call: Callable[[], object] = lambda: None,
 ) -> None:
     """Notify twice in each interval of the watchdog, until cancelled; at once without a watchdog.
 
@@ -34,7 +34,7 @@ async def feed_watchdog(
         was_well, well = well, False
         with trio.move_on_after(pause / 2):
             await trio.to_thread.run_sync(call, limiter=limiter, abandon_on_cancel=True)
-            well = is_serving(service.watchdog_seconds)
+            well = is_serving(pause)
         if well:
             try:
                 service.notify_watchdog()
