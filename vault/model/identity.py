@@ -37,7 +37,9 @@ class Identity(Struct, frozen=True, kw_only=True):
 
     `denied_by`: policies of whoever made the credential that it does not hold itself. Their
     denials count, their allowances do not. `line`: where the line of credentials begins that this
-    one was made by; empty: with `id`.
+    one was made by; empty: with `id`. `identity_policies`: those of `policies` that a token has
+    from its entity alone, and cannot pass on. `entity`: what identity templates stand for, beside
+    id and name.
     """
 
     id: str
@@ -49,6 +51,8 @@ class Identity(Struct, frozen=True, kw_only=True):
     credential: str = ""  # the accessor of the token or the id of the key: never the secret
     mfa: bool = False
     line: str = ""
+    identity_policies: tuple[str, ...] = ()
+    entity: tuple[tuple[str, str], ...] = ()
 
     @property
     def first(self) -> str:
