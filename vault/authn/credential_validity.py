@@ -84,11 +84,6 @@ def user_policies(get: RowLookup, user: UserRow) -> set[str]:
     return found | given
 
 
-def entity_policies(get: RowLookup, entity: UserRow) -> set[str]:
-    """As `user_policies`, for tokens of a login: root does not reach them."""
-    return user_policies(get, entity) - {ROOT_POLICY}
-
-
 def _role_policies(get: RowLookup, names: Iterable[str]) -> set[str]:
     found = set[str]()
     for name in names:

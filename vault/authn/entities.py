@@ -29,6 +29,7 @@ from vault.authn.groups import (
     set_memberships,
     without_mount,
 )
+from vault.authn.methods.method import LoginRefusedError, LoginResult
 from vault.authn.privilege import require_authority_over
 from vault.authn.revocation import Revoker
 from vault.authn.roles import MAX_POLICIES, normalized_policy_names
@@ -41,7 +42,7 @@ from vault.errors import (
 )
 from vault.model.fold import fold_text
 from vault.model.identity import ROOT_POLICY, Identity
-from vault.model.records import EntityAliasRow, GroupRow, RecordStatus, UserRow
+from vault.model.records import AuthMountRow, EntityAliasRow, GroupRow, RecordStatus, UserRow
 from vault.store.store import Store
 from vault.store.table import MAX_LIMIT, StoreQuery
 from vault.store.tables import ENTITY_ALIASES, GROUPS, USERS
@@ -372,6 +373,22 @@ class EntityDirectory:
 
     def __init__(self, world: World) -> None:
         self._world = world
+
+    def resolve(self, tx: StoreTx, mount: AuthMountRow, result: LoginResult, now: int) -> str:  # noqa: ARG002  # the clock is ours
+        """As `IdentityDirectory.resolve`."""
+        at = AliasMount(mount.accessor, f"auth/{mount.path}", mount.type)
+        try:
+            entity = self.admit(
+                tx,
+                at,
+                result.alias,
+                metadata=result.alias_metadata,
+                groups=result.groups,
+                roles=result.roles,
+            )
+        except AuthenticationError as error:
+            raise LoginRefusedError(error.code, error.message, vault_status=403) from None
+        return entity.id
 
     def admit(
         self,

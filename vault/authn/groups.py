@@ -367,6 +367,18 @@ def without_mount(member_of: dict[str, str], accessor: str) -> dict[str, str]:
     return {group: key for group, key in member_of.items() if not key.startswith(start)}
 
 
+def forget_mount(tx: StoreTx, accessor: str) -> bool:
+    """Drop the group aliases of a mount that goes; say whether there may be more.
+
+    From then on nobody is in a group by what the mount's source has said.
+    """
+    query = StoreQuery(equals={"mount_accessor": accessor}, limit=MAX_LIMIT)
+    rows = tx.select(GROUP_ALIASES, query)
+    for row in rows:
+        _drop_alias(tx, row)
+    return len(rows) == MAX_LIMIT
+
+
 def _checked_policies(names: tuple[str, ...] | None) -> list[str] | None:
     """In their one spelling. Raises `ValidationError` for root, and for more than a group may have.
 

@@ -5,8 +5,8 @@ from alembic import op
 
 from vault.store import columns
 
-revision = "0013"
-down_revision = "0012"
+revision = "0014"
+down_revision = "0013"
 
 
 def upgrade() -> None:
