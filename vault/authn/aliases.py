@@ -16,6 +16,9 @@ FOLDING_TYPES: Final = frozenset({"kerberos", "ldap", "radius", "userpass"})
 """Types of auth mounts whose sources take a name in any case for the same person."""
 
 
+TOKEN_ACCESSOR: Final = "auth_token"
+
+
 class AliasMount(Struct, frozen=True):
     """The auth mount of an alias. `path` is as OpenBao shows it (`auth/userpass/`)."""
 
@@ -30,6 +33,21 @@ class AliasMounts(Protocol):
     def find_alias_mount(self, accessor: str) -> AliasMount | None:
         """The mount of an accessor."""
         ...
+
+
+class TokenMount:
+    """The one mount that is always there."""
+
+    def find_alias_mount(self, accessor: str) -> AliasMount | None:
+        """Of tokens."""
+        return (
+            AliasMount(TOKEN_ACCESSOR, "auth/token/", "token")
+            if accessor == TOKEN_ACCESSOR
+            else None
+        )
+
+
+TOKEN_MOUNT_ONLY: Final = TokenMount()
 
 
 def alias_key(mount: AliasMount, name: str) -> str:
