@@ -20,6 +20,7 @@ from vault.authn.aliases import (
     AliasMount,
     AliasMounts,
     alias_key,
+    alias_mount,
     checked_metadata,
 )
 from vault.authn.credential_validity import user_policies
@@ -29,7 +30,7 @@ from vault.authn.groups import (
     set_memberships,
     without_mount,
 )
-from vault.authn.methods.method import LoginRefusedError, LoginResult
+from vault.authn.methods.method import LoginRefusedError, LoginResult, RowTx
 from vault.authn.privilege import require_authority_over
 from vault.authn.revocation import Revoker
 from vault.authn.roles import MAX_POLICIES, normalized_policy_names
@@ -374,13 +375,12 @@ class EntityDirectory:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    def resolve(self, tx: StoreTx, mount: AuthMountRow, result: LoginResult, now: int) -> str:  # noqa: ARG002  # the clock is ours
+    def resolve(self, tx: RowTx, mount: AuthMountRow, result: LoginResult, now: int) -> str:  # noqa: ARG002  # the clock is ours
         """As `IdentityDirectory.resolve`."""
-        at = AliasMount(mount.accessor, f"auth/{mount.path}", mount.type)
         try:
             entity = self.admit(
                 tx,
-                at,
+                alias_mount(mount),
                 result.alias,
                 metadata=result.alias_metadata,
                 groups=result.groups,
@@ -392,7 +392,7 @@ class EntityDirectory:
 
     def admit(
         self,
-        tx: StoreTx,
+        tx: RowTx,
         mount: AliasMount,
         name: str,
         *,
@@ -440,7 +440,7 @@ class EntityDirectory:
         return follow_source(tx, entity, mount, groups)
 
 
-def new_entity(tx: StoreTx, entity_id: str, name: str, now: int) -> UserRow:
+def new_entity(tx: RowTx, entity_id: str, name: str, now: int) -> UserRow:
     """An entity that is not stored yet; without a name it gets one that nobody has."""
     called = name or f"entity_{entity_id[:8]}"
     if not name and _find(tx, called) is not None:
@@ -460,7 +460,7 @@ def find_alias(tx: StoreTx, alias_id: str) -> EntityAliasRow | None:
     return next(iter(tx.select(ENTITY_ALIASES, query)), None)
 
 
-def add_alias(tx: StoreTx, entity: UserRow, row: EntityAliasRow) -> UserRow:
+def add_alias(tx: RowTx, entity: UserRow, row: EntityAliasRow) -> UserRow:
     """Store an alias with its entity. Raises `ValidationError` for a second one of its mount."""
     start = f"{row.mount_accessor}:"
     keys = [one for one in entity.aliases or () if one != row.alias_key]
@@ -578,7 +578,7 @@ def _changed(
     return new
 
 
-def _find(tx: StoreTx, name: str) -> UserRow | None:
+def _find(tx: RowTx, name: str) -> UserRow | None:
     query = StoreQuery(equals={"name_key": fold_text(name)}, limit=1)
     return next(iter(tx.select(USERS, query)), None)
 

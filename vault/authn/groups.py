@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from actors.world import World
 from vault.authn.aliases import AliasMount, AliasMounts, alias_key, checked_metadata
 from vault.authn.credential_validity import RowLookup, user_policies
+from vault.authn.methods.method import RowTx
 from vault.authn.privilege import require_authority_over, require_authority_over_role
 from vault.authn.roles import normalized_policy_names
 from vault.authn.users import username_key
@@ -325,7 +326,7 @@ def closure_policies(get: RowLookup, group: GroupRow) -> set[str]:
     return found
 
 
-def set_memberships(tx: StoreTx, entity: UserRow, wanted: dict[str, str]) -> UserRow:
+def set_memberships(tx: RowTx, entity: UserRow, wanted: dict[str, str]) -> UserRow:
     """Put the entity into these groups (with the key of the alias that did it), and no others.
 
     Raises `ValidationError` for more than `MAX_GROUPS`. Groups that are gone are left out.
@@ -349,15 +350,15 @@ def set_memberships(tx: StoreTx, entity: UserRow, wanted: dict[str, str]) -> Use
     return row
 
 
-def follow_source(tx: StoreTx, entity: UserRow, mount: AliasMount, names: Iterable[str]) -> UserRow:
+def follow_source(tx: RowTx, entity: UserRow, mount: AliasMount, names: Iterable[str]) -> UserRow:
     """Have the external groups of this mount follow what the source says now: these, no others.
 
     A group of the source without an alias here counts for nothing. Raises as `set_memberships`.
     """
-    keys = [(alias_key(mount, name),) for name in dict.fromkeys(names)]
-    aliases = tx.get_many(GROUP_ALIASES, keys)
+    keys = [alias_key(mount, name) for name in dict.fromkeys(names)]
+    aliases = [tx.get(GROUP_ALIASES, key) for key in keys]
     others = without_mount(entity.member_of or {}, mount.accessor)
-    said = {row.group_id: row.alias_key for row in aliases.values()}
+    said = {row.group_id: row.alias_key for row in aliases if row is not None}
     return set_memberships(tx, entity, {**others, **said})
 
 
@@ -367,7 +368,7 @@ def without_mount(member_of: dict[str, str], accessor: str) -> dict[str, str]:
     return {group: key for group, key in member_of.items() if not key.startswith(start)}
 
 
-def forget_mount(tx: StoreTx, accessor: str) -> bool:
+def forget_mount(tx: RowTx, accessor: str) -> bool:
     """Drop the group aliases of a mount that goes; say whether there may be more.
 
     From then on nobody is in a group by what the mount's source has said.
@@ -436,7 +437,7 @@ def _alias_by_id(tx: StoreTx, alias_id: str) -> GroupAliasRow | None:
     return next(iter(tx.select(GROUP_ALIASES, query)), None)
 
 
-def _drop_alias(tx: StoreTx, row: GroupAliasRow) -> None:
+def _drop_alias(tx: RowTx, row: GroupAliasRow) -> None:
     tx.delete(GROUP_ALIASES, row.alias_key)
     group = tx.get(GROUPS, row.group_id)
     if group is not None and group.alias_key == row.alias_key:
