@@ -34,6 +34,7 @@ from vault.authn.methods.registry import MethodParts, make_login_methods
 from vault.authn.revocation import Revoker
 from vault.authn.roles import Roles, load_service_identity
 from vault.authn.sessions import SessionLimits
+from vault.authn.source_checks import LoginSources, SourceRecords
 from vault.authn.stream_registry import StreamRegistry
 from vault.authn.tokens import Tokens
 from vault.authn.users import Users
@@ -78,6 +79,7 @@ from vault.handlers.rotation_selection import RotationSelectionHandlers
 from vault.handlers.rotations import RotationHandlers
 from vault.handlers.secrets import SecretHandlers
 from vault.handlers.sessions import SessionHandlers
+from vault.handlers.source_checks import SourceCheckHandlers
 from vault.handlers.static_roles import StaticRoleHandlers
 from vault.handlers.stores import (
     AccessStore,
@@ -216,6 +218,7 @@ class DataPath:
                 world=world,
             )
         )
+        self.source_records = SourceRecords(store, self.revoker, self.auth_mounts)
         self.auth_mount_handlers = AuthMountHandlers(
             AuthMountStore(barrier),
             self.auth_mounts,
@@ -275,6 +278,7 @@ class DataPath:
             **UserHandlers(self.users, self.authorizer).handlers(),
             **EntityHandlers(self.entities).handlers(),
             **GroupHandlers(self.groups).handlers(),
+            **SourceCheckHandlers(self.source_records, LoginSources(self.logins), world).handlers(),
             **RoleHandlers(Roles(self.parts.store, world), self.authorizer).handlers(),
             **ApiKeyHandlers(self.keys, self.users, self.authorizer, world).handlers(),
             **RotationHandlers(

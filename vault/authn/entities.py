@@ -53,6 +53,8 @@ MAX_MERGED: Final = 64  # entities that one merge takes in, and ids that an enti
 MAX_DELETED: Final = 100  # entities of one request
 LOGIN_INTERVAL: Final = 3600 * SECOND  # how old `UserRow.last_login` may be at a login
 
+VERIFIED_INTERVAL: Final = 60 * SECOND  # how old `EntityAliasRow.verified_at` may be at a login
+
 
 class EntityChange(Struct, frozen=True, kw_only=True):
     """What is written of an entity; None stays as it is."""
@@ -280,6 +282,7 @@ class Entities:
                 ),
                 roles=old.roles if old else [],
                 merged_from=old.merged_from if old else [],
+                verified_at=old.verified_at if old else 0,
                 created_at=old.created_at if old else now,
                 updated_at=now,
             )
@@ -426,14 +429,15 @@ class EntityDirectory:
                 name=name,
                 metadata=said,
                 roles=mapped,
+                verified_at=now,
                 created_at=now,
                 updated_at=now,
             )
             entity = add_alias(tx, replace(entity, last_login=now), alias)
         else:
             row = replace(alias, metadata=said, roles=mapped, mount_path=mount.path)
-            if row != alias:
-                tx.put(ENTITY_ALIASES, replace(row, updated_at=now))
+            if row != alias or now - alias.verified_at > VERIFIED_INTERVAL:
+                tx.put(ENTITY_ALIASES, replace(row, verified_at=now, updated_at=now))
         if now - entity.last_login > LOGIN_INTERVAL:
             entity = replace(entity, last_login=now)
             tx.put(USERS, entity)

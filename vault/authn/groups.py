@@ -209,12 +209,12 @@ class Groups:
             mount = self._require_mount(accessor or (old.mount_accessor if old else ""))
             called = name or (old.name if old else "")
             key = alias_key(mount, called)
+            group = self._group_of(tx, caller, group_id or (old.group_id if old else ""), new_group)
             there = tx.get(GROUP_ALIASES, key)
             if there is not None and (old is None or there.id != old.id):
                 raise ValidationError(
                     "alias_exists", "combination of mount and group alias name is already in use"
                 )
-            group = self._group_of(tx, caller, group_id or (old.group_id if old else ""), new_group)
             require_authority_over_role(
                 tx.get, caller, before := closure_policies(tx.get, group), before
             )
@@ -522,7 +522,7 @@ def _nest(
     tx: StoreTx, caller: Identity, child: GroupRow, parents: list[str], budget: list[int]
 ) -> None:
     before = closure_policies(tx.get, child)
-    tx.put(GROUPS, replace(child, parents=parents))
+    tx.put(GROUPS, replace(child, parents=parents, modify_index=child.modify_index + 1))
     _refresh_ancestors(tx, child.id, budget)
     after = closure_policies(tx.get, _require(tx, child.id))
     require_authority_over_role(tx.get, caller, before, after)

@@ -54,6 +54,7 @@ class AuthBody(Struct, frozen=True, kw_only=True):
             metadata=row.meta or None,
             lease_duration=_seconds(row.expires_at - row.issued_at) if row.expires_at else 0,
             renewable=row.renewable,
+            entity_id=row.user_id,
             orphan=not row.parent,
             num_uses=row.num_uses,
         )
@@ -241,7 +242,7 @@ def _lookup_body(row: TokenRow, text: str, now: int) -> dict[str, Any]:
         "creation_time": row.created_at // SECOND,
         "creation_ttl": _seconds(row.ttl),
         "display_name": row.display_name,
-        "entity_id": "",
+        "entity_id": row.user_id,
         "expire_time": rfc3339_or_none(row.expires_at),
         "explicit_max_ttl": _seconds(row.explicit_max_ttl),
         "id": text,
