@@ -100,7 +100,13 @@ class Entities:
         self._mounts = mounts
 
     async def write(
-        self, caller: Identity, change: EntityChange, *, entity_id: str = "", by_name: str = ""
+        self,
+        caller: Identity,
+        change: EntityChange,
+        *,
+        entity_id: str = "",
+        by_name: str = "",
+        must_be_new: bool = False,
     ) -> tuple[UserRow, bool]:
         """Make or change an entity; return it, and whether it is new.
 
@@ -120,6 +126,8 @@ class Entities:
             old = tx.get(USERS, entity_id) if entity_id else _find(tx, name) if name else None
             if entity_id and old is None:
                 raise NotFoundError("entity_not_found", "entity not found from id")
+            if must_be_new and old is not None:
+                raise ConflictError("entity_exists", "entity name is already in use")
             if old is not None:
                 require_authority_over(tx.get, caller, user_policies(tx.get, old))
             before = old or new_entity(tx, new_id, name, now)

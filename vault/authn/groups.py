@@ -66,7 +66,13 @@ class Groups:
         self._mounts = mounts
 
     async def write(
-        self, caller: Identity, change: GroupChange, *, group_id: str = "", by_name: str = ""
+        self,
+        caller: Identity,
+        change: GroupChange,
+        *,
+        group_id: str = "",
+        by_name: str = "",
+        must_be_new: bool = False,
     ) -> tuple[GroupRow, bool]:
         """Make or change a group; return it, and whether it is new.
 
@@ -84,6 +90,8 @@ class Groups:
             old = tx.get(GROUPS, group_id) if group_id else _find(tx, name) if name else None
             if group_id and old is None:
                 raise NotFoundError("group_not_found", "no such group")
+            if must_be_new and old is not None:
+                raise ConflictError("group_exists", "group name is already in use")
             kind = change.kind or (old.kind if old else INTERNAL)
             _check_kind(old, kind, change)
             name = (change.name or (old.name if old else "")) or name or f"group_{new_id[:8]}"

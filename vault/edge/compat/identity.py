@@ -430,7 +430,7 @@ async def _list(
 def _keys_reply(request: Request, keys: list[str], info: dict[str, Any] | None = None) -> Reply:
     """A list; none at all is how clients learn of an empty one."""
     if not keys:
-        raise NotFoundError("list_empty", "there is nothing to list")
+        raise NotFoundError("empty_list", "there is nothing to list")
     return data_reply(request, {"keys": keys} if info is None else {"key_info": info, "keys": keys})
 
 
