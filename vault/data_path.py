@@ -22,15 +22,17 @@ from actors.periodic import LAST_SECONDS, Job
 from vault.authn.aliases import EnabledMounts
 from vault.authn.api_keys import ApiKeys
 from vault.authn.authenticator import Authenticator, CredentialMethod
+from vault.authn.batch_tokens import BatchTokens
 from vault.authn.bearer import api_key_method, token_method
 from vault.authn.credential_owners import CredentialOwners
-from vault.authn.credential_scheme import API_KEY, TOKEN
+from vault.authn.credential_scheme import API_KEY, BATCH, TOKEN
 from vault.authn.credential_usage import CredentialUsage
 from vault.authn.entities import Entities, EntityDirectory
 from vault.authn.groups import Groups
 from vault.authn.logins import LoginParts, Logins
 from vault.authn.methods.method import AuthSurface
 from vault.authn.methods.registry import MethodParts, make_login_methods
+from vault.authn.methods.token_roles import TokenRoles
 from vault.authn.revocation import Revoker
 from vault.authn.roles import Roles, load_service_identity
 from vault.authn.sessions import SessionLimits
@@ -193,7 +195,8 @@ class DataPath:
             max_per_user=authentication.max_sessions_per_user,
         )
         scheme = parts.credential_scheme
-        self.tokens = Tokens(store, scheme, self.revoker, world, limits)
+        self.batch_tokens = BatchTokens(store, scheme, world)
+        self.tokens = Tokens(store, scheme, self.revoker, world, limits, batch=self.batch_tokens)
         self.users = Users(store, self.revoker, world)
         self.entities = Entities(store, self.revoker, world, EnabledMounts(self.auth_mounts))
         self.groups = Groups(store, world, EnabledMounts(self.auth_mounts))
@@ -215,6 +218,7 @@ class DataPath:
                 methods=methods,
                 directory=EntityDirectory(world),
                 scheme=scheme,
+                batch=self.batch_tokens,
                 world=world,
             )
         )
@@ -270,7 +274,12 @@ class DataPath:
             **LoginHandlers(self.logins).handlers(),
             **MalformedRequestHandlers(self.authorizer).handlers(),
             **TokenHandlers(
-                self.tokens, self.keys, self.authorizer, world, self.logins.check_renewal
+                self.tokens,
+                self.keys,
+                self.authorizer,
+                world,
+                self.logins.check_renewal,
+                TokenRoles(self.auth_entries).get,
             ).handlers(),
             **SessionHandlers(
                 self.tokens, authentication.session_idle, authentication.session_timeout
@@ -436,8 +445,11 @@ class DataPath:
         methods_by_name: dict[str, CredentialMethod] = {
             TOKEN: token_method(parts.store, scheme, lockout, world),
             API_KEY: api_key_method(parts.store, scheme, lockout, world),
+            BATCH: self.batch_tokens,
         }
         chosen = {name.replace("_", "-") for name in parts.settings.authentication.methods}
+        if TOKEN in chosen:
+            chosen.add(BATCH)
         methods = {name: method for name, method in methods_by_name.items() if name in chosen}
         return Authenticator(scheme, methods, self.credential_usage, world)
 

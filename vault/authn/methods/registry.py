@@ -8,6 +8,7 @@ from vault.authn.credential_scheme import CredentialScheme
 from vault.authn.methods.approle import AppRole
 from vault.authn.methods.method import EntryReader, LoginMethod
 from vault.authn.methods.passwords import PasswordHashes
+from vault.authn.methods.token_roles import TokenRoles
 from vault.authn.methods.userpass import Userpass
 
 
@@ -25,6 +26,7 @@ def make_login_methods(parts: MethodParts) -> Mapping[str, LoginMethod]:
     """The methods by the type of their mounts."""
     methods: list[LoginMethod] = [
         AppRole(parts.entries, parts.scheme, parts.world, parts.random),
+        TokenRoles(parts.entries),
         Userpass(parts.entries, PasswordHashes(parts.world)),
     ]
     return {method.type: method for method in methods}
