@@ -85,6 +85,7 @@ from vault.data_path import (
 from vault.errors import TamperedError, VaultError
 from vault.handlers.adoption import Adoption, StoredAdoption
 from vault.handlers.audit import AuditHandlers
+from vault.handlers.auth_entries import erase_expired_entries
 from vault.handlers.backups import BackupHandlers
 from vault.handlers.consumer_recorder import forget_old_consumers
 from vault.handlers.control_plane import ControlPlaneHandlers
@@ -135,6 +136,8 @@ from vault.jobs.scheduled_backups import (
     BackupOnCommand,
     ScheduledBackups,
 )
+from vault.jobs.source_checks import CHECK_INTERVAL as SOURCE_CHECK_INTERVAL
+from vault.jobs.source_checks import SourceChecks
 from vault.metrics import Metrics
 from vault.model.operation import Operation, P, R
 from vault.model.path import ResourcePath
@@ -379,6 +382,7 @@ async def open_core(
                         wired.pipeline,
                         path.mounts,
                         partial(_explain_refusal, audit, store, heartbeat),
+                        path.auth,
                         dependencies.peers.shut,
                     )
 
@@ -510,6 +514,24 @@ def _wire_pipeline(
             "expired-tokens",
             SWEEP_INTERVAL,
             leased(EXPIRY, partial(path.revoker.revoke_expired, world.clock)),
+        ),
+        Job(
+            "expired-auth-entries",
+            SWEEP_INTERVAL,
+            leased(EXPIRY, partial(erase_expired_entries, path.auth_entries, world.clock)),
+        ),
+        Job(
+            "source-checks",
+            SOURCE_CHECK_INTERVAL,
+            leased(
+                EXPIRY,
+                SourceChecks(
+                    path.source_records,
+                    pipeline.run_operation,
+                    base.dependencies.settings.authentication.source_max_age,
+                    world,
+                ),
+            ),
         ),
         Job(
             "old-consumers",

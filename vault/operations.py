@@ -12,6 +12,8 @@ from vault.audit.proof import Proof
 from vault.audit.query import AuditPage, AuditQuery
 from vault.audit.verification import VerificationState
 from vault.authn.api_keys import ApiKey, CreatedKey
+from vault.authn.entities import AliasChange, EntityChange, EntityView
+from vault.authn.groups import GroupChange, GroupView
 from vault.authn.stream_subscriber import StreamSubscriber
 from vault.authn.tokens import IssuedToken, NewToken
 from vault.authz.access import Decision
@@ -39,23 +41,33 @@ from vault.model.payloads import (
     AccessorSelector,
     ApplyBundle,
     BeginRotation,
+    ChangeMembers,
     CheckCapabilities,
+    CheckSource,
     CompareVersions,
     CreateApiKey,
     CreateCredentials,
     CreateUser,
+    DeleteEntities,
     DryRunAccess,
+    EnableAuth,
+    FindIdentity,
     HashAuditValue,
     LeaseSelector,
     ListApiKeys,
     ListEgress,
+    ListEntries,
+    ListIdentities,
     ListKeys,
     ListLeases,
     ListReaders,
     ListRotations,
     ListSecrets,
     ListUsers,
+    LogIn,
     MalformedRequest,
+    MergeEntities,
+    MoveAuth,
     Nothing,
     PatchSecret,
     PauseRotations,
@@ -71,16 +83,21 @@ from vault.model.payloads import (
     RevokeLeases,
     RewrapDataKeys,
     RollbackSecret,
+    RunAuthAction,
     ScheduleSecrets,
     SecretVersions,
+    SelectEntry,
     SelectRotations,
     StepLease,
     StepRotation,
     TokenSelector,
+    TuneAuth,
     TuneMount,
     UpdateUser,
     WriteConnection,
     WriteDatabaseRole,
+    WriteEntry,
+    WriteGroupAlias,
     WriteMetadata,
     WriteMount,
     WritePolicy,
@@ -91,9 +108,13 @@ from vault.model.payloads import (
 )
 from vault.model.policy_replay import PolicyReplayReport, ReplayPolicies
 from vault.model.records import (
+    AuthMountRow,
     ConnectionRow,
     DatabaseRoleRow,
     DynamicLeaseRow,
+    EntityAliasRow,
+    GroupAliasRow,
+    GroupRow,
     MountRow,
     NodeRow,
     PolicyRow,
@@ -104,12 +125,18 @@ from vault.model.records import (
     UserRow,
 )
 from vault.model.results import (
+    ActionResult,
+    AliasWritten,
     BrowserSession,
+    EntityWritten,
     Exposure,
+    GroupAliasWritten,
+    GroupWritten,
     IssuedCredentials,
     KeyList,
     KnownNode,
     LeasePage,
+    ListedGroup,
     OrphanedUsers,
     ReaderPage,
     RenewedLease,
@@ -127,7 +154,9 @@ from vault.model.results import (
     SecretRotation,
     SecretValue,
     SecretWritten,
+    SourceCheck,
     StaticRole,
+    StoredEntry,
     UserWritten,
     VersionComparison,
 )
@@ -216,6 +245,25 @@ REVOKE_LEASES: Final = OperationType[RevokeLeases, RevokedLeases]("lease.revoke_
 TIDY_LEASES: Final = OperationType[Nothing, Nothing]("lease.tidy")
 STEP_LEASE: Final = OperationType[StepLease, DynamicLeaseRow]("lease.step")
 
+# Auth mounts, what their methods keep, and logins
+LIST_AUTH: Final = OperationType[Nothing, list[AuthMountRow]]("auth.mount.list")
+LIST_VISIBLE_AUTH: Final = OperationType[Nothing, list[AuthMountRow]]("auth.mount.visible")
+READ_AUTH: Final = OperationType[Nothing, AuthMountRow]("auth.mount.read")
+ENABLE_AUTH: Final = OperationType[EnableAuth, AuthMountRow]("auth.mount.enable")
+TUNE_AUTH: Final = OperationType[TuneAuth, AuthMountRow]("auth.mount.tune")
+MOVE_AUTH: Final = OperationType[MoveAuth, AuthMountRow]("auth.mount.move")
+DISABLE_AUTH: Final = OperationType[Nothing, None]("auth.mount.disable")
+LIST_AUTH_ENTRIES: Final = OperationType[ListEntries, list[str]]("auth.entry.list")
+READ_AUTH_ENTRY: Final = OperationType[SelectEntry, StoredEntry]("auth.entry.read")
+WRITE_AUTH_ENTRY: Final = OperationType[WriteEntry, StoredEntry]("auth.entry.write")
+DELETE_AUTH_ENTRY: Final = OperationType[SelectEntry, None]("auth.entry.delete")
+READ_BY_AUTH_METHOD: Final = OperationType[RunAuthAction, ActionResult]("auth.action.read")
+LIST_BY_AUTH_METHOD: Final = OperationType[RunAuthAction, ActionResult]("auth.action.list")
+UPDATE_BY_AUTH_METHOD: Final = OperationType[RunAuthAction, ActionResult]("auth.action.update")
+DELETE_BY_AUTH_METHOD: Final = OperationType[RunAuthAction, ActionResult]("auth.action.delete")
+BEGIN_LOGIN: Final = OperationType[RunAuthAction, ActionResult]("auth.login.begin")
+LOG_IN: Final = OperationType[LogIn, IssuedToken]("auth.login")
+
 # Policies
 LIST_POLICIES: Final = OperationType[Nothing, PolicyNames]("policy.list")
 READ_POLICY: Final = OperationType[Nothing, ShownPolicy]("policy.read")
@@ -256,12 +304,40 @@ REFUSE_SESSION: Final = OperationType[dict[str, str], None]("session.refuse")
 OPEN_FEED: Final = OperationType[Nothing, StreamSubscriber]("live.open")
 WATCH_TOPIC: Final = OperationType[StreamSubscriber, TopicWatch]("live.watch")
 
-# Users, roles and API keys
+# Users and API keys
 LIST_USERS: Final = OperationType[ListUsers, list[UserRow]]("user.list")
 READ_USER: Final = OperationType[Nothing, UserRow]("user.read")
 CREATE_USER: Final = OperationType[CreateUser, UserWritten]("user.create")
 UPDATE_USER: Final = OperationType[UpdateUser, UserWritten]("user.update")
 DELETE_USER: Final = OperationType[Nothing, None]("user.delete")
+
+# One identity: entities are users
+LIST_ENTITIES: Final = OperationType[ListIdentities, list[EntityView]]("entity.list")
+READ_ENTITY: Final = OperationType[Nothing, EntityView]("entity.read")
+FIND_ENTITY: Final = OperationType[FindIdentity, EntityView | None]("entity.find")
+CREATE_ENTITY: Final = OperationType[EntityChange, EntityWritten]("entity.create")
+WRITE_ENTITY: Final = OperationType[EntityChange, EntityWritten]("entity.write")
+DELETE_ENTITY: Final = OperationType[Nothing, UserRow]("entity.delete")
+DELETE_ENTITIES: Final = OperationType[DeleteEntities, None]("entity.delete_many")
+MERGE_ENTITIES: Final = OperationType[MergeEntities, UserRow]("entity.merge")
+LIST_ALIASES: Final = OperationType[ListIdentities, list[EntityAliasRow]]("alias.list")
+READ_ALIAS: Final = OperationType[Nothing, EntityAliasRow]("alias.read")
+WRITE_ALIAS: Final = OperationType[AliasChange, AliasWritten]("alias.write")
+DELETE_ALIAS: Final = OperationType[Nothing, None]("alias.delete")
+CHECK_SOURCE: Final = OperationType[CheckSource, SourceCheck]("alias.check_source")
+LIST_GROUPS: Final = OperationType[ListIdentities, list[ListedGroup]]("group.list")
+READ_GROUP: Final = OperationType[Nothing, GroupView]("group.read")
+FIND_GROUP: Final = OperationType[FindIdentity, GroupView | None]("group.find")
+CREATE_GROUP: Final = OperationType[GroupChange, GroupWritten]("group.create")
+WRITE_GROUP: Final = OperationType[GroupChange, GroupWritten]("group.write")
+CHANGE_MEMBERS: Final = OperationType[ChangeMembers, GroupRow]("group.members")
+DELETE_GROUP: Final = OperationType[Nothing, GroupRow]("group.delete")
+LIST_GROUP_ALIASES: Final = OperationType[ListIdentities, list[GroupAliasRow]]("group_alias.list")
+READ_GROUP_ALIAS: Final = OperationType[Nothing, GroupAliasRow]("group_alias.read")
+WRITE_GROUP_ALIAS: Final = OperationType[WriteGroupAlias, GroupAliasWritten]("group_alias.write")
+DELETE_GROUP_ALIAS: Final = OperationType[Nothing, None]("group_alias.delete")
+
+# Roles
 LIST_ROLES: Final = OperationType[Nothing, list[RoleRow]]("role.list")
 READ_ROLE: Final = OperationType[Nothing, RoleRow]("role.read")
 WRITE_ROLE: Final = OperationType[WriteRole, RoleWritten]("role.write")

@@ -10,6 +10,7 @@ from actors.world import World
 from vault import operations
 from vault.authn import token_lifetime
 from vault.authn.api_keys import ApiKeys
+from vault.authn.methods.token_roles import RoleRequest
 from vault.authn.tokens import IssuedToken, NewToken, Tokens
 from vault.authz.access import AccessRequest
 from vault.authz.authorizer import Authorizer
@@ -32,6 +33,11 @@ class TokenHandlers:
     keys: ApiKeys
     authorizer: Authorizer
     world: World
+    check_renewal: Callable[[TokenRow], Awaitable[None]]
+    """Raises where the auth method of a login's token does not let it be renewed any more."""
+
+    find_role: Callable[[str], Awaitable[RoleRequest]]
+    """A token role by its name. Raises `ValidationError` for one that is not there."""
 
     def handlers(self) -> Handlers:
         """The operations this file serves. Those that only the powerful may do take sudo."""
@@ -72,7 +78,10 @@ class TokenHandlers:
 
     async def create(self, call: Call[NewToken]) -> IssuedToken:
         """A child of the caller's credential, or an orphan. Raises as `Tokens.create`."""
-        new = call.payload
+        new, role = call.payload, None
+        if new.role:
+            role = await self.find_role(new.role)
+            new = role.applied(new)
         sudo = self.authorizer.decide(
             AccessRequest(
                 capability=Capability.SUDO,
@@ -83,7 +92,11 @@ class TokenHandlers:
             )
         )
         issued = await self.tokens.create(
-            call.identity, new, sudo=sudo.allowed, orphan=call.op.path == ORPHAN_PATH
+            call.identity,
+            new,
+            sudo=sudo.allowed,
+            orphan=call.op.path == ORPHAN_PATH,
+            limits=role,
         )
         warnings = issued.warnings + self.authorizer.unknown_policy_warnings(issued.row.policies)
         return msgspec.structs.replace(issued, warnings=warnings)
@@ -109,7 +122,7 @@ class TokenHandlers:
     async def renew(self, call: Call[RenewToken]) -> IssuedToken:
         """Renew the token of a text."""
         payload = call.payload
-        return await self.tokens.renew(await self.tokens.lookup(payload.token), payload.increment)
+        return await self._renew(await self.tokens.lookup(payload.token), payload.increment)
 
     async def renew_self(self, call: Call[RenewToken]) -> IssuedToken:
         """Renew the caller's own token."""
@@ -119,13 +132,17 @@ class TokenHandlers:
             token_lifetime.renew_lifetime(
                 row, payload.increment, self.world.now()
             )  # raises: it is not renewable
-        return await self.tokens.renew(row, payload.increment)
+        return await self._renew(row, payload.increment)
 
     async def renew_accessor(self, call: Call[RenewToken]) -> IssuedToken:
         """Renew the token of an accessor."""
         payload = call.payload
         row = await self.tokens.lookup_accessor(payload.accessor)
-        return await self.tokens.renew(row, payload.increment)
+        return await self._renew(row, payload.increment)
+
+    async def _renew(self, row: TokenRow, increment: int) -> IssuedToken:
+        await self.check_renewal(row)
+        return await self.tokens.renew(row, increment)
 
     async def revoke(self, call: Call[TokenSelector]) -> TokenRow | None:
         """End the token of a text and what came from it; a text that is no token is no error."""

@@ -11,6 +11,8 @@ from vault.edge.native.changes import changes
 from vault.edge.native.consumers import consumers
 from vault.edge.native.dynamic import dynamic
 from vault.edge.native.endpoint import build_router
+from vault.edge.native.entities import entities
+from vault.edge.native.groups import groups
 from vault.edge.native.keys import keys
 from vault.edge.native.nodes import nodes
 from vault.edge.native.openapi import openapi_endpoint
@@ -42,6 +44,8 @@ _DOCUMENTED: Final = (
     policies,
     replays,
     users,
+    entities,
+    groups,
     nodes,
     roles,
     keys,
