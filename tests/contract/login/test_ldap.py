@@ -1,7 +1,7 @@
 """The method `ldap` at a real slapd: who gets in, with which groups, and who does not."""
 
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -10,12 +10,12 @@ from ldap import MOD_ADD, MOD_DELETE
 
 from actors.world import SystemWorld
 from tests.support.certificates import Authority
+from tests.support.login import MOUNT, Entries
 from tests.support.slapd import ROOT, ROOT_PASSWORD, SUFFIX, Slapd, slapd
 from vault.authn.methods.ldap.config import LdapConfig, LdapGroup, LdapUser, prepared
 from vault.authn.methods.ldap.method import LdapMethod
 from vault.authn.methods.method import (
     CONFIG,
-    Entry,
     EntryChange,
     LoginRefusedError,
     LoginRequest,
@@ -23,13 +23,10 @@ from vault.authn.methods.method import (
 )
 from vault.errors import UnavailableError, ValidationError
 from vault.model.operation import Origin
-from vault.model.records import AuthMountRow, TokenRow
+from vault.model.records import TokenRow
 
 PEOPLE, GROUPS = f"ou=people,{SUFFIX}", f"ou=groups,{SUFFIX}"
 PASSWORD = "correct-horse"
-MOUNT = AuthMountRow(
-    id="m", path="ldap/", accessor="auth_ldap_1", type="ldap", created_at=1, updated_at=1
-)
 ACCESS = """access to attrs=userPassword by anonymous auth by * none
 access to * by * read"""
 
@@ -86,30 +83,6 @@ def config(server: Slapd, **fields: Any) -> LdapConfig:
         token_policies=("default",),
     )
     return msgspec.structs.replace(usual, **fields)
-
-
-class Entries:
-    """`EntryReader` of one mount, in memory."""
-
-    def __init__(self, documents: Mapping[tuple[str, str], Any]) -> None:
-        self._documents = documents
-
-    async def get(self, mount_id: str, kind: str, name: str) -> Entry | None:
-        """As stored."""
-        found = self._documents.get((kind, name)) if mount_id == MOUNT.id else None
-        return (
-            None
-            if found is None
-            else Entry(name=name, id=name, document=msgspec.to_builtins(found))
-        )
-
-    async def list_names(self, *_: Any, **__: Any) -> list[str]:
-        """A login lists nothing."""
-        raise NotImplementedError
-
-    def transact(self, *_: Any) -> Any:
-        """A login changes nothing."""
-        raise NotImplementedError
 
 
 def method(configured: LdapConfig, **documents: Any) -> LdapMethod:
