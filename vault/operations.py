@@ -45,17 +45,21 @@ from vault.model.payloads import (
     CreateCredentials,
     CreateUser,
     DryRunAccess,
+    EnableAuth,
     HashAuditValue,
     LeaseSelector,
     ListApiKeys,
     ListEgress,
+    ListEntries,
     ListKeys,
     ListLeases,
     ListReaders,
     ListRotations,
     ListSecrets,
     ListUsers,
+    LogIn,
     MalformedRequest,
+    MoveAuth,
     Nothing,
     PatchSecret,
     PauseRotations,
@@ -71,16 +75,20 @@ from vault.model.payloads import (
     RevokeLeases,
     RewrapDataKeys,
     RollbackSecret,
+    RunAuthAction,
     ScheduleSecrets,
     SecretVersions,
+    SelectEntry,
     SelectRotations,
     StepLease,
     StepRotation,
     TokenSelector,
+    TuneAuth,
     TuneMount,
     UpdateUser,
     WriteConnection,
     WriteDatabaseRole,
+    WriteEntry,
     WriteMetadata,
     WriteMount,
     WritePolicy,
@@ -91,6 +99,7 @@ from vault.model.payloads import (
 )
 from vault.model.policy_replay import PolicyReplayReport, ReplayPolicies
 from vault.model.records import (
+    AuthMountRow,
     ConnectionRow,
     DatabaseRoleRow,
     DynamicLeaseRow,
@@ -104,6 +113,7 @@ from vault.model.records import (
     UserRow,
 )
 from vault.model.results import (
+    ActionResult,
     BrowserSession,
     Exposure,
     IssuedCredentials,
@@ -128,6 +138,7 @@ from vault.model.results import (
     SecretValue,
     SecretWritten,
     StaticRole,
+    StoredEntry,
     UserWritten,
     VersionComparison,
 )
@@ -215,6 +226,25 @@ REVOKE_LEASE: Final = OperationType[RevokeLease, DynamicLeaseRow | None]("lease.
 REVOKE_LEASES: Final = OperationType[RevokeLeases, RevokedLeases]("lease.revoke_prefix")
 TIDY_LEASES: Final = OperationType[Nothing, Nothing]("lease.tidy")
 STEP_LEASE: Final = OperationType[StepLease, DynamicLeaseRow]("lease.step")
+
+# Auth mounts, what their methods keep, and logins
+LIST_AUTH: Final = OperationType[Nothing, list[AuthMountRow]]("auth.mount.list")
+LIST_VISIBLE_AUTH: Final = OperationType[Nothing, list[AuthMountRow]]("auth.mount.visible")
+READ_AUTH: Final = OperationType[Nothing, AuthMountRow]("auth.mount.read")
+ENABLE_AUTH: Final = OperationType[EnableAuth, AuthMountRow]("auth.mount.enable")
+TUNE_AUTH: Final = OperationType[TuneAuth, AuthMountRow]("auth.mount.tune")
+MOVE_AUTH: Final = OperationType[MoveAuth, AuthMountRow]("auth.mount.move")
+DISABLE_AUTH: Final = OperationType[Nothing, None]("auth.mount.disable")
+LIST_AUTH_ENTRIES: Final = OperationType[ListEntries, list[str]]("auth.entry.list")
+READ_AUTH_ENTRY: Final = OperationType[SelectEntry, StoredEntry]("auth.entry.read")
+WRITE_AUTH_ENTRY: Final = OperationType[WriteEntry, StoredEntry]("auth.entry.write")
+DELETE_AUTH_ENTRY: Final = OperationType[SelectEntry, None]("auth.entry.delete")
+READ_BY_AUTH_METHOD: Final = OperationType[RunAuthAction, ActionResult]("auth.action.read")
+LIST_BY_AUTH_METHOD: Final = OperationType[RunAuthAction, ActionResult]("auth.action.list")
+UPDATE_BY_AUTH_METHOD: Final = OperationType[RunAuthAction, ActionResult]("auth.action.update")
+DELETE_BY_AUTH_METHOD: Final = OperationType[RunAuthAction, ActionResult]("auth.action.delete")
+BEGIN_LOGIN: Final = OperationType[RunAuthAction, ActionResult]("auth.login.begin")
+LOG_IN: Final = OperationType[LogIn, IssuedToken]("auth.login")
 
 # Policies
 LIST_POLICIES: Final = OperationType[Nothing, PolicyNames]("policy.list")
