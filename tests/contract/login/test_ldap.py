@@ -114,10 +114,10 @@ async def test_a_person_gets_the_policies_of_groups_and_of_themselves(server: Sl
     """The alias is the name that the directory has, in its one spelling."""
     asked = method(
         config(server),
-        groups_engineers=LdapGroup(policies=("build",)),
-        groups_local=LdapGroup(policies=("extra",)),
-        groups_staff=LdapGroup(policies=("not-hers",)),
-        users_ann=LdapUser(policies=("own",), groups=("local",)),
+        group_engineers=LdapGroup(policies=("build",)),
+        group_local=LdapGroup(policies=("extra",)),
+        group_staff=LdapGroup(policies=("not-hers",)),
+        user_ann=LdapUser(policies=("own",), groups=("local",)),
     )
     found = await log_in(asked, "ANN")
     assert found.alias == "ann"

@@ -18,6 +18,7 @@ from protocols.pki.client_certificate import (
     verify_client,
 )
 from protocols.pki.errors import PkiError
+from vault.authn.methods.documents import checked_token_fields, exact_name
 from vault.authn.methods.method import (
     CONFIG,
     Action,
@@ -30,7 +31,6 @@ from vault.authn.methods.method import (
     TokenFields,
 )
 from vault.errors import ValidationError
-from vault.model.identity import Method
 from vault.model.records import AuthMountRow, TokenRow
 
 MAX_ROLES: Final = 200  # that are tried for a login that names none
@@ -79,17 +79,22 @@ class Revocations(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 class CertMethod:
     """See `LoginMethod`."""
 
-    type = Method.CERTIFICATE
+    type: Final = "cert"
+    login_paths: Final = ("login",)
 
     def __init__(self, entries: EntryReader, world: World) -> None:
         self._entries = entries
         self._world = world
         self.kinds: Mapping[str, EntryKind[Any]] = {
             CONFIG: EntryKind(name=CONFIG, document=CertConfig),
-            CERTS: EntryKind(name=CERTS, document=CertRole, prepare=_prepared),
-            CRLS: EntryKind(name=CRLS, document=Revocations, prepare=_checked),
+            CERTS: EntryKind(
+                name=CERTS, document=CertRole, canonical=exact_name, prepare=_prepared
+            ),
+            CRLS: EntryKind(
+                name=CRLS, document=Revocations, canonical=exact_name, prepare=_checked
+            ),
         }
-        self.actions: Mapping[str, Action] = {}
+        self.actions: Mapping[str, Action[Any]] = {}
 
     def lockout_name(self, request: LoginRequest) -> str:  # noqa: ARG002  # see `LoginMethod`
         """Nobody's: there is nothing to guess."""
@@ -199,7 +204,7 @@ def _pattern(text: str) -> re.Pattern[str]:
 
 
 async def _prepared(change: EntryChange[CertRole]) -> CertRole:
-    new = change.new
+    new = checked_token_fields(change.new)
     try:
         check_trusted(new.certificate)
     except PkiError as error:

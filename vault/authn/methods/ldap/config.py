@@ -8,7 +8,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from protocols.instant import SECOND
-from vault.authn.methods.method import Duration, EntryChange, TokenFields
+from vault.authn.methods.documents import checked_policies, checked_token_fields
+from vault.authn.methods.method import MAX_GROUPS, Duration, EntryChange, TokenFields
 from vault.connections.ldap import LdapAddress, parse_ldap_address
 from vault.errors import ValidationError
 
@@ -98,6 +99,7 @@ async def prepared(change: EntryChange[LdapConfig]) -> LdapConfig:
     """What is stored. Raises `ValidationError` for what would be unsafe or cannot work."""
     new = change.new
     _refuse_unserved(new)
+    new = checked_token_fields(new)
     try:
         addresses = new.addresses
     except ValueError as error:
@@ -130,6 +132,20 @@ async def prepared(change: EntryChange[LdapConfig]) -> LdapConfig:
         if not 0 < getattr(new, field) <= MAX_TIMEOUT:
             raise _invalid(field, f"{field} is 1 to {MAX_TIMEOUT // SECOND} seconds")
     return new
+
+
+async def prepared_group(change: EntryChange[LdapGroup]) -> LdapGroup:
+    """What is stored of a group. Raises `ValidationError`."""
+    return LdapGroup(policies=checked_policies(change.new.policies, "policies"))
+
+
+async def prepared_user(change: EntryChange[LdapUser]) -> LdapUser:
+    """What is stored of a user. Raises `ValidationError`."""
+    new = change.new
+    if len(new.groups) > MAX_GROUPS:
+        raise _invalid("groups", f"a user is in at most {MAX_GROUPS} groups")
+    groups = tuple(dict.fromkeys(canonical(name) for name in new.groups))
+    return LdapUser(policies=checked_policies(new.policies, "policies"), groups=groups)
 
 
 def fill(template: str, values: Mapping[str, str]) -> str:

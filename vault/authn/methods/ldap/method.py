@@ -29,14 +29,13 @@ from vault.authn.methods.method import (
     TokenParameters,
 )
 from vault.errors import UnavailableError, ValidationError
-from vault.model.identity import Method
 from vault.model.records import AuthMountRow, TokenRow
 
 MAX_THREADS: Final = 8  # questions to all directories at once; others wait for their turn
 MAX_PASSWORD: Final = 1_024  # characters
 MAX_USERNAME: Final = 512
-GROUP: Final = "groups"
-USER: Final = "users"
+GROUP: Final = "group"
+USER: Final = "user"
 _LOGIN: Final = "login/"
 _USERNAME: Final = "username"
 _GROUPS: Final = "groups"
@@ -47,7 +46,8 @@ log: Final = logging.getLogger("freehold.authn")
 class LdapMethod:
     """See `LoginMethod`."""
 
-    type = Method.LDAP
+    type: Final = "ldap"
+    login_paths: Final = ("login/{name}",)
 
     def __init__(self, entries: EntryReader, world: World) -> None:
         self._entries = entries
@@ -58,13 +58,24 @@ class LdapMethod:
                 name=CONFIG,
                 document=LdapConfig,
                 sealed=frozenset({"bindpass", "client_tls_key"}),
-                hidden=frozenset({"bindpass", "client_tls_key"}),
                 prepare=settings.prepared,
             ),
-            GROUP: EntryKind(name=GROUP, document=LdapGroup, canonical=canonical),
-            USER: EntryKind(name=USER, document=LdapUser, canonical=canonical),
+            GROUP: EntryKind(
+                name=GROUP,
+                folder="groups",
+                document=LdapGroup,
+                canonical=canonical,
+                prepare=settings.prepared_group,
+            ),
+            USER: EntryKind(
+                name=USER,
+                folder="users",
+                document=LdapUser,
+                canonical=canonical,
+                prepare=settings.prepared_user,
+            ),
         }
-        self.actions: Mapping[str, Action] = {}
+        self.actions: Mapping[str, Action[Any]] = {}
 
     def lockout_name(self, request: LoginRequest) -> str:
         """The name as directories compare it: no other spelling has tries of its own."""
