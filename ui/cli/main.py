@@ -31,10 +31,12 @@ and again took a tenth of the loading."""
 
 GROUPS: Final = (
     "secret", "policy", "user", "identity", "role", "key", "token", "auth", "mount", "audit",
-    "operator", "agent", "node", "storage", "backup", "rotation", "credentials", "lease",
+    "operator", "agent", "node", "storage", "backup", "import", "rotation", "credentials", "lease",
     "control", "fleet",
 )  # fmt: skip
 """In the order of the help; each is a module beside this one, and its `app`."""
+_MODULES: Final = {"import": "import_vault"}
+"""Of groups whose names are no names of modules."""
 
 
 class LazyGroups(TyperGroup):
@@ -54,7 +56,8 @@ class _LazyCommands(UserDict[str, Any]):
 
     def __getitem__(self, name: str) -> Any:
         if self.data[name] is None:
-            group = get_group(import_module(f"ui.cli.{name}").app.typer)
+            module = import_module(f"ui.cli.{_MODULES.get(name, name)}")
+            group = get_group(module.app.typer)
             group.name = name
             self.data[name] = group
         return self.data[name]

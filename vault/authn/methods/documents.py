@@ -1,6 +1,7 @@
 """Checks that the documents of several methods share."""
 
 import re
+from collections.abc import Iterable
 from typing import Final, TypeVar
 
 from msgspec.structs import replace
@@ -49,21 +50,21 @@ def exact_name(name: str) -> str:
     return name
 
 
-def checked_token_fields(document: F) -> F:
-    """The document with policies and networks in their one spelling. Raises `ValidationError`."""
-    policies = {
-        canonical_name(name.strip(), "token_policies")
-        for name in document.token_policies
-        if name.strip()
-    }
+def checked_policies(names: Iterable[str], field: str) -> tuple[str, ...]:
+    """The names of policies in their one spelling and order. Raises `ValidationError`."""
+    policies = {canonical_name(name.strip(), field) for name in names if name.strip()}
     if ROOT_POLICY in policies:
-        raise ValidationError(
-            "root_refused", "auth methods cannot create root tokens", field="token_policies"
-        )
+        raise ValidationError("root_refused", "auth methods cannot create root tokens", field=field)
     if len(policies) > MAX_POLICIES:
         raise ValidationError(
-            "token_invalid", f"a token has at most {MAX_POLICIES} policies", field="token_policies"
+            "token_invalid", f"a token has at most {MAX_POLICIES} policies", field=field
         )
+    return tuple(sorted(policies))
+
+
+def checked_token_fields(document: F) -> F:
+    """The document with policies and networks in their one spelling. Raises `ValidationError`."""
+    policies = checked_policies(document.token_policies, "token_policies")
     kind = document.token_type.replace("_", "-") or TokenType.DEFAULT
     if kind not in _TYPES:
         raise ValidationError(
@@ -79,7 +80,7 @@ def checked_token_fields(document: F) -> F:
         raise ValidationError("ttl_invalid", "token_period is too long", field="token_period")
     return replace(
         document,
-        token_policies=tuple(sorted(policies)),
+        token_policies=policies,
         token_bound_cidrs=parse_cidrs(document.token_bound_cidrs, "token_bound_cidrs"),
         token_type=kind,
     )

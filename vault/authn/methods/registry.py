@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from actors.world import World
 from vault.authn.credential_scheme import CredentialScheme
 from vault.authn.methods.approle import AppRole
+from vault.authn.methods.cert import CertMethod
+from vault.authn.methods.ldap.method import LdapMethod
 from vault.authn.methods.method import EntryReader, LoginMethod
 from vault.authn.methods.passwords import PasswordHashes
 from vault.authn.methods.token_roles import TokenRoles
@@ -28,5 +30,7 @@ def make_login_methods(parts: MethodParts) -> Mapping[str, LoginMethod]:
         AppRole(parts.entries, parts.scheme, parts.world, parts.random),
         TokenRoles(parts.entries),
         Userpass(parts.entries, PasswordHashes(parts.world)),
+        LdapMethod(parts.entries, parts.world),
+        CertMethod(parts.entries, parts.world),
     ]
     return {method.type: method for method in methods}

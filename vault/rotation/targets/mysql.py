@@ -21,11 +21,11 @@ import pymysql
 from pymysql.constants import CR, ER
 from pymysql.converters import escape_string
 
+from vault.connections.deadline import Deadline
 from vault.connections.mysql import UnixSocketConnection
 from vault.connections.tls import client_context
 from vault.crypto.mysql_verifier import native_password_verifier
 from vault.model.server_address import MYSQL, ServerAddress, parse_server_address
-from vault.rotation.deadline import Deadline
 from vault.rotation.leased_user import LeasedUser, is_leased
 from vault.rotation.rotator import RotationError, TargetAccess, Value
 from vault.rotation.targets import templates

@@ -15,9 +15,9 @@ import msgspec
 import psycopg
 from psycopg import errors, pq, sql
 
+from vault.connections.deadline import Deadline
 from vault.connections.postgresql import BoundedConnection, libpq_parameters
 from vault.model.server_address import POSTGRESQL, parse_server_address
-from vault.rotation.deadline import Deadline
 from vault.rotation.leased_user import LeasedUser, is_leased
 from vault.rotation.rotator import RotationError, TargetAccess, Value
 from vault.rotation.targets import templates
