@@ -25,6 +25,7 @@ from vault.authn.bearer import api_key_method, token_method
 from vault.authn.credential_owners import CredentialOwners
 from vault.authn.credential_scheme import API_KEY, TOKEN
 from vault.authn.credential_usage import CredentialUsage
+from vault.authn.cubbyhole import Cubbyholes
 from vault.authn.revocation import Revoker
 from vault.authn.roles import Roles, load_service_identity
 from vault.authn.sessions import SessionLimits
@@ -52,6 +53,7 @@ from vault.handlers.changes import ChangeHandlers, WatchParts
 from vault.handlers.compromise import CompromiseHandlers, Credentials
 from vault.handlers.consumer_recorder import LEADER, ConsumerRecorder
 from vault.handlers.consumers import ConsumerHandlers, Dependents, find_leased, find_rotated
+from vault.handlers.cubbyhole import CubbyholeHandlers
 from vault.handlers.database_roles import DatabaseRoleHandlers
 from vault.handlers.handler import Handlers
 from vault.handlers.lease_targets import LeaseTargets, vault_prefix
@@ -176,6 +178,7 @@ class DataPath:
         )
         scheme = parts.credential_scheme
         self.tokens = Tokens(store, scheme, self.revoker, world, limits)
+        self.cubbyholes = Cubbyholes(store, scheme, self.revoker, world)
         self.users = Users(store, self.revoker, world)
         self.keys = ApiKeys(store, scheme, self.revoker, self.credential_usage, world)
         self.owners = CredentialOwners(self.keys, self.tokens, self.users)
@@ -221,6 +224,7 @@ class DataPath:
             **self.mount_handlers.handlers(),
             **MalformedRequestHandlers(self.authorizer).handlers(),
             **TokenHandlers(self.tokens, self.keys, self.authorizer, world).handlers(),
+            **CubbyholeHandlers(self.cubbyholes).handlers(),
             **SessionHandlers(
                 self.tokens, authentication.session_idle, authentication.session_timeout
             ).handlers(),

@@ -12,6 +12,7 @@ from vault.audit.proof import Proof
 from vault.audit.query import AuditPage, AuditQuery
 from vault.audit.verification import VerificationState
 from vault.authn.api_keys import ApiKey, CreatedKey
+from vault.authn.cubbyhole import WrappedAnswer
 from vault.authn.stream_subscriber import StreamSubscriber
 from vault.authn.tokens import IssuedToken, NewToken
 from vault.authz.access import Decision
@@ -46,6 +47,7 @@ from vault.model.payloads import (
     CreateUser,
     DryRunAccess,
     HashAuditValue,
+    KeepValue,
     LeaseSelector,
     ListApiKeys,
     ListEgress,
@@ -78,7 +80,9 @@ from vault.model.payloads import (
     StepRotation,
     TokenSelector,
     TuneMount,
+    UnwrapAnswer,
     UpdateUser,
+    WrapAnswer,
     WriteConnection,
     WriteDatabaseRole,
     WriteMetadata,
@@ -128,6 +132,7 @@ from vault.model.results import (
     SecretValue,
     SecretWritten,
     StaticRole,
+    UnwrappedAnswer,
     UserWritten,
     VersionComparison,
 )
@@ -246,6 +251,18 @@ REVOKE_TOKEN: Final = OperationType[TokenSelector, TokenRow | None]("token.revok
 REVOKE_OWN_TOKEN: Final = OperationType[Nothing, TokenRow]("token.revoke_self")
 REVOKE_ACCESSOR: Final = OperationType[AccessorSelector, TokenRow]("token.revoke_accessor")
 REVOKE_ORPHAN: Final = OperationType[TokenSelector, TokenRow]("token.revoke_orphan")
+
+# Cubbyholes and wrapped answers
+READ_CUBBYHOLE: Final = OperationType[Nothing, bytes]("cubbyhole.read")
+LIST_CUBBYHOLE: Final = OperationType[Nothing, list[str]]("cubbyhole.list")
+WRITE_CUBBYHOLE: Final = OperationType[KeepValue, None]("cubbyhole.write")
+DELETE_CUBBYHOLE: Final = OperationType[Nothing, None]("cubbyhole.delete")
+WRAP_VALUE: Final = OperationType[Nothing, None]("wrapping.wrap_value")
+WRAP_ANSWER: Final = OperationType[WrapAnswer, WrappedAnswer]("wrapping.wrap")
+UNWRAP: Final = OperationType[UnwrapAnswer, UnwrappedAnswer]("wrapping.unwrap")
+UNWRAP_OWN: Final = OperationType[Nothing, UnwrappedAnswer]("wrapping.unwrap_own")
+REWRAP: Final = OperationType[UnwrapAnswer, WrappedAnswer]("wrapping.rewrap")
+LOOK_UP_WRAPPING: Final = OperationType[TokenSelector, WrappedAnswer]("wrapping.lookup")
 
 # Browser sessions and live feeds
 OPEN_SESSION: Final = OperationType[Nothing, BrowserSession]("session.open")

@@ -23,6 +23,8 @@ from vault.store.tables import API_KEYS, ROLES, TOKENS, USERS
 R = TypeVar("R", bound=Struct)
 
 KEY_PARENT: Final = "key:"  # `TokenRow.parent` of a token that an API key made; no token id has ':'
+WRAPPING_PATH: Final = "sys/wrapping/wrap"
+"""`TokenRow.path` of a wrapped answer's token; the token API, with its own paths, makes none."""
 MAX_DEPTH: Final = 32  # tokens in a line, bounding the lookups of one request
 
 
@@ -104,6 +106,10 @@ def token_identity(
     line = _lineage(get, row, now, real)
     if line is None:
         return None
+    if row.path == WRAPPING_PATH:  # a policy of that name gives it nothing
+        return Identity(
+            id=row.accessor, name=row.display_name, method=Method.TOKEN, credential=row.accessor
+        )
     user = get(USERS, row.user_id) if row.user_id else None
     policies = tuple(row.policies) if user is None else _remaining_policies(get, user, row)
     return Identity(

@@ -24,11 +24,13 @@ import hmac
 import re
 import zlib
 from base64 import b32encode
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
 from protocols.http.session_key import credential_of
-from vault.crypto.encoding import BASE62, base62
+from vault.crypto.aead import AeadKey
+from vault.crypto.encoding import BASE62, base62, length_prefixed
 from vault.crypto.errors import MalformedCredential
 from vault.crypto.hmac import TAG_SIZE, HmacKey
 from vault.crypto.random import random_bytes
@@ -48,6 +50,7 @@ _API_KEY = "fh_"
 _TOKEN = "s."
 _SECRET_DOMAIN = b"freehold-credential-secret-v1\0"
 _CHOSEN_DOMAIN = b"freehold-chosen-token-id-v1\0"
+_OWN_DOMAIN = b"freehold-credential-own-content-v1\0"
 _SHAPE = re.compile(
     rf"(?:fh_([a-z2-7]{{16}})_([{BASE62}]{{43}})_([0-9a-f]{{8}})"
     rf"|s\.([a-z2-7]{{16}})([{BASE62}]{{43}}))"
@@ -158,6 +161,21 @@ def parse_credential(text: str) -> ParsedCredential:
 def hash_secret(pepper: HmacKey, secret: bytes) -> bytes:
     """The 32-byte keyed hash under which a secret is stored."""
     return pepper.tag(_SECRET_DOMAIN + secret)
+
+
+def own_key(pepper: HmacKey, text: str) -> AeadKey:
+    """The key of what a credential keeps for itself.
+
+    HMAC-SHA256 under the pepper is a pseudo-random function, and the label its domain: neither the
+    stored hash of the secret nor the keyring alone gives the key. Each box has a random nonce, and
+    a token that writes 2^32 of them does nothing else for years (`aead`).
+    """
+    return AeadKey(pepper.tag(_OWN_DOMAIN + text.encode("utf-8", "surrogatepass")))
+
+
+def own_context(place: Sequence[str]) -> bytes:
+    """What such a box is bound to: its place, whose parts cannot run into each other."""
+    return length_prefixed([_OWN_DOMAIN, *(part.encode() for part in place)])
 
 
 def locate_credential(pepper: HmacKey, text: str) -> LocatedCredential:

@@ -353,3 +353,13 @@ class BrowserSession(Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         return f"Session(accessor={self.accessor!r})"
+
+
+class UnwrappedAnswer(Struct, frozen=True, kw_only=True):
+    """An answer that waited behind the wrapping token of this accessor."""
+
+    accessor: str
+    content: bytes
+
+    def __repr__(self) -> str:
+        return f"UnwrappedAnswer(accessor={self.accessor!r})"

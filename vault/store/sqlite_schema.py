@@ -151,6 +151,9 @@ CREATE INDEX ix_secret_consumers_fetched_at ON secret_consumers(fetched_at);
 CREATE TABLE consumer_recorders(id VARCHAR(512)NOT NULL,flushed_at BIGINT NOT NULL,
   is_open BOOLEAN NOT NULL,lost_at BIGINT NOT NULL,mac BLOB NOT NULL,
   CONSTRAINT pk_consumer_recorders PRIMARY KEY(id));
+CREATE TABLE cubbyhole(token_id VARCHAR(512)NOT NULL,path VARCHAR(512)NOT NULL,
+  box BLOB NOT NULL,created_at BIGINT NOT NULL,mac BLOB NOT NULL,
+  CONSTRAINT pk_cubbyhole PRIMARY KEY(token_id,path));
 """
 _AUTOINDEXES: Final = {  # primary and unique keys of tables with a rowid
     "alembic_version": 1,
@@ -175,6 +178,7 @@ _AUTOINDEXES: Final = {  # primary and unique keys of tables with a rowid
     "lease_clients": 1,
     "secret_consumers": 1,
     "consumer_recorders": 1,
+    "cubbyhole": 1,
 }
 _HEAD: Final = re.compile(r"CREATE (TABLE|INDEX) (\w+)(?: ON (\w+))?\(")
 _SPACE: Final = re.compile(r"[ \t\n\f\r]+")

@@ -6,6 +6,8 @@ from typing import Any, ClassVar, Final, TypeAlias
 
 from actors.world import World
 from vault.edge.compat import (
+    audit,
+    cubbyhole,
     database,
     health,
     kv1,
@@ -17,6 +19,7 @@ from vault.edge.compat import (
     root_key,
     seal,
     token,
+    wrapping,
 )
 from vault.edge.compat.envelope import errors_reply
 from vault.edge.compat.fields import Fields, parse_bool
@@ -71,6 +74,9 @@ class CompatDialect(Dialect):
         policies.routes,
         token.routes,
         leases.routes,
+        audit.routes,
+        cubbyhole.routes,
+        wrapping.routes,
     )
     max_body = MAX_BODY
 
@@ -82,6 +88,7 @@ class CompatDialect(Dialect):
     def find_route(self, request: Request, path: str) -> FoundRoute:
         """The agent's own routes first; then those of the engine in whose mount the path lies."""
         _refuse_unsupported(request)
+        request.wrap_ttl = wrapping.requested_ttl(request)
         verb = _verb(request)
         if is_reserved(path):
             return self.router.match(verb, path)
@@ -94,6 +101,12 @@ class CompatDialect(Dialect):
             return _find_in_mount(mounts, verb, path)
         route, mount, begin = below
         return route, (mount, path[begin:])
+
+    async def finish(self, request: Request, route: Route, reply: Reply) -> Reply:
+        """Wrapped, where the request asks for that."""
+        if not request.wrap_ttl or route.public:
+            return reply
+        return await wrapping.wrapped_reply(self, request, reply)
 
     def finds_in_mounts(self, path: str) -> bool:
         """All but the agent's own routes."""
@@ -138,6 +151,7 @@ class CompatDialect(Dialect):
             path=asked,
             operation=operation,
             parameters=lambda: _parameters(request),
+            wrapping_ttl=request.wrap_ttl,
         )
 
     def error_reply(self, error: VaultError, request_id: str) -> Reply:  # noqa: ARG002  # errors have no id here
@@ -233,8 +247,6 @@ def _parameters(request: Request) -> dict[str, object]:
 
 
 def _refuse_unsupported(request: Request) -> None:
-    """Refuse what would be dangerous to ignore: another tenant's names, a secret to be wrapped."""
+    """Refuse what would be dangerous to ignore: another tenant's names."""
     if request.headers.get(b"x-vault-namespace", b"").strip(b"/") not in {b"", b"root"}:
         raise NotFoundError("namespace_not_found", "namespace not found")
-    if request.headers.get(b"x-vault-wrap-ttl", b"0") not in {b"0", b"0s", b""}:
-        raise ValidationError("wrapping_unsupported", "response wrapping is not supported")

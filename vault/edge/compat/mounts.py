@@ -187,6 +187,15 @@ _SYSTEM: Final = _entry(
         "uuid": "system",
     }
 )
+_CUBBYHOLE: Final = _entry(
+    {
+        "accessor": "cubbyhole",
+        "description": "per-token private secret storage",
+        "local": True,
+        "type": "cubbyhole",
+        "uuid": "cubbyhole",
+    }
+)
 _TOKENS: Final = _entry(
     {
         "accessor": "auth_token",
@@ -216,7 +225,8 @@ def _options(row: MountRow) -> dict[str, str]:
 
 
 def _engines(rows: list[MountRow]) -> dict[str, Any]:
-    return {row.path: _engine(row) for row in rows} | {"sys/": _SYSTEM}
+    found = {row.path: _engine(row) for row in rows} | {"cubbyhole/": _CUBBYHOLE, "sys/": _SYSTEM}
+    return dict(sorted(found.items()))
 
 
 def _mount_path(path: str) -> tuple[ResourcePath, bool]:
