@@ -37,6 +37,7 @@ from vault.authz.policy import Policy
 from vault.authz.policy_store import PolicyStore
 from vault.authz.rate_limits import Buckets, Limit, RateLimiter
 from vault.authz.record_limits import FailureLimits, RecordLimits, is_loopback
+from vault.authz.tickets import DenialTickets
 from vault.barrier import Barrier
 from vault.cluster.redis import RedisTarget, open_connection
 from vault.cluster.shared_limits import LimitKeys, SharedLimits
@@ -185,6 +186,7 @@ class DataPath:
         self.mount_handlers = MountHandlers(
             MountStore(barrier), self.mounts, self.authorizer, world
         )
+        self._tickets = DenialTickets(barrier.seal_ticket, barrier.open_ticket)
         self.lockout = parts.peers.lockout()
         self.snapshots = SnapshotRefresher(
             (self.policies, self.mount_handlers, barrier), store.count_all_transactions
@@ -284,7 +286,9 @@ class DataPath:
                 self.authorizer, self.tokens, self.mounts, world, Pacer(world.monotonic)
             ).handlers(),
             **RotationSelectionHandlers(self.rotations, self.authorizer, world).handlers(),
-            **PolicyHandlers(self.policies, self.authorizer, self.users, secrets, world).handlers(),
+            **PolicyHandlers(
+                self.policies, self.authorizer, self.users, secrets, self._tickets, world
+            ).handlers(),
         }
 
     def make_pipeline(self, handlers: Handlers) -> Pipeline:
@@ -314,6 +318,7 @@ class DataPath:
                 catch_up=parts.store.catch_up,
                 commits=lambda: parts.store.commits,
                 stale_reads=self._stale_reads(),
+                tickets=self._tickets,
             )
         )
 

@@ -18,6 +18,7 @@ from vault.authn.tokens import IssuedToken, NewToken
 from vault.authz.access import Decision
 from vault.authz.policy import Policy, ShownPolicy
 from vault.authz.policy_store import Effective, PolicyNames
+from vault.authz.tickets import ExplainedDenial
 from vault.model.backup_runs import (
     BackupPage,
     CreateBackup,
@@ -46,6 +47,7 @@ from vault.model.payloads import (
     CreateCredentials,
     CreateUser,
     DryRunAccess,
+    ExplainDenial,
     HashAuditValue,
     KeepValue,
     LeaseSelector,
@@ -235,6 +237,7 @@ CHECK_OWN_CAPABILITIES: Final = OperationType[CheckCapabilities, dict[str, list[
 CHECK_CAPABILITIES: Final = OperationType[CheckCapabilities, dict[str, list[str]]](
     "policy.capabilities"
 )
+EXPLAIN_DENIAL: Final = OperationType[ExplainDenial, ExplainedDenial]("policy.explain")
 DRY_RUN_ACCESS: Final = OperationType[DryRunAccess, Decision]("policy.dry_run")
 REPLAY_POLICIES: Final = OperationType[ReplayPolicies, PolicyReplayReport]("policy.replay")
 

@@ -395,6 +395,12 @@ class TokenSelector(Struct, frozen=True, kw_only=True):
     token: str
 
 
+class ExplainDenial(Struct, frozen=True, kw_only=True):
+    """The ticket of a refusal (`policy.explain`)."""
+
+    ticket: str
+
+
 class UnwrapAnswer(Struct, frozen=True, kw_only=True):
     """The answer behind this wrapping token (`wrapping.unwrap`, `wrapping.rewrap`)."""
 

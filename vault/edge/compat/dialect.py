@@ -5,6 +5,7 @@ from contextlib import suppress
 from typing import Any, ClassVar, Final, TypeAlias
 
 from actors.world import World
+from vault.authz.tickets import TICKET
 from vault.edge.compat import (
     audit,
     cubbyhole,
@@ -45,6 +46,8 @@ from vault.model.path import MAX_REMEMBERED, ResourcePath, is_short
 from vault.model.records import MountRow
 
 PREFIX: Final = "/v1/"
+TICKET_HEADER: Final = b"x-freehold-ticket"
+"""Of a refusal: what an administrator can look into (`freehold policy explain`)."""
 MAX_BODY: Final = 2 << 20  # as native: it is read before we know the caller, a value has 1 MiB
 
 FoundRoute: TypeAlias = tuple[Route, tuple[Any, ...]]
@@ -166,7 +169,9 @@ class CompatDialect(Dialect):
         if isinstance(error, MethodError):
             return errors_reply(405, _ERROR_LIST.format("unsupported operation"))
         if error.code == PERMISSION_DENIED:  # clients print and match OpenBao's words alone
-            return errors_reply(error.status, _ERROR_LIST.format("permission denied"))
+            denied = errors_reply(error.status, _ERROR_LIST.format("permission denied"))
+            ticket = error.details.get(TICKET)
+            return denied if ticket is None else denied.with_header(TICKET_HEADER, str(ticket))
         if error.code in _LISTED_CODES:
             return errors_reply(error.status, _ERROR_LIST.format(error.message))
         return errors_reply(error.status, error.message, *_outcome_messages(error))
