@@ -56,6 +56,7 @@ KEYRING_CHANGED: Final = "keyring_changed"
 VALUE_FIELD: Final = "value"
 _ROW_LABEL: Final = b"freehold-row-v1"
 _CURSOR_LABEL: Final = b"freehold-cursor-v1"
+_TICKET_LABEL: Final = b"freehold-denial-ticket-v1"
 _encode_row = msgspec.msgpack.Encoder(order="deterministic").encode
 
 
@@ -311,6 +312,19 @@ class Barrier:
         except (ValueError, CryptoError):
             raise ValidationError(
                 "cursor_invalid", "the cursor is not one of this vault; start over", field="cursor"
+            ) from None
+
+    def seal_ticket(self, content: bytes) -> bytes:
+        """What only this vault can read again: it tells whoever carries it nothing."""
+        return aead.seal(self._keyring.cursor, content, _TICKET_LABEL)
+
+    def open_ticket(self, ticket: bytes) -> bytes:
+        """What was sealed. Raises `ValidationError` for anything else."""
+        try:
+            return aead.open_(self._keyring.cursor, ticket, _TICKET_LABEL)
+        except CryptoError:
+            raise ValidationError(
+                "ticket_invalid", "this is no ticket of this vault", field="ticket"
             ) from None
 
     @property

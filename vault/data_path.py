@@ -27,6 +27,7 @@ from vault.authn.bearer import api_key_method, token_method
 from vault.authn.credential_owners import CredentialOwners
 from vault.authn.credential_scheme import API_KEY, BATCH, TOKEN
 from vault.authn.credential_usage import CredentialUsage
+from vault.authn.cubbyhole import Cubbyholes
 from vault.authn.entities import Entities, EntityDirectory
 from vault.authn.groups import Groups
 from vault.authn.logins import LoginParts, Logins
@@ -45,6 +46,7 @@ from vault.authz.policy import Policy
 from vault.authz.policy_store import PolicyStore
 from vault.authz.rate_limits import Buckets, Limit, RateLimiter
 from vault.authz.record_limits import FailureLimits, RecordLimits, is_loopback
+from vault.authz.tickets import DenialTickets
 from vault.barrier import Barrier
 from vault.cluster.redis import RedisTarget, open_connection
 from vault.cluster.shared_limits import LimitKeys, SharedLimits
@@ -63,6 +65,7 @@ from vault.handlers.changes import ChangeHandlers, WatchParts
 from vault.handlers.compromise import CompromiseHandlers, Credentials
 from vault.handlers.consumer_recorder import LEADER, ConsumerRecorder
 from vault.handlers.consumers import ConsumerHandlers, Dependents, find_leased, find_rotated
+from vault.handlers.cubbyhole import CubbyholeHandlers
 from vault.handlers.database_roles import DatabaseRoleHandlers
 from vault.handlers.entities import EntityHandlers
 from vault.handlers.groups import GroupHandlers
@@ -197,6 +200,7 @@ class DataPath:
         scheme = parts.credential_scheme
         self.batch_tokens = BatchTokens(store, scheme, world)
         self.tokens = Tokens(store, scheme, self.revoker, world, limits, batch=self.batch_tokens)
+        self.cubbyholes = Cubbyholes(store, scheme, self.revoker, world)
         self.users = Users(store, self.revoker, world)
         self.entities = Entities(store, self.revoker, world, EnabledMounts(self.auth_mounts))
         self.groups = Groups(store, world, EnabledMounts(self.auth_mounts))
@@ -231,6 +235,7 @@ class DataPath:
             world,
             self.revoker.revoke_tokens,
         )
+        self._tickets = DenialTickets(barrier.seal_ticket, barrier.open_ticket)
         self.lockout = parts.peers.lockout()
         self.snapshots = SnapshotRefresher(
             (self.policies, self.mount_handlers, self.auth_mount_handlers, barrier),
@@ -281,6 +286,7 @@ class DataPath:
                 self.logins.check_renewal,
                 TokenRoles(self.auth_entries).get,
             ).handlers(),
+            **CubbyholeHandlers(self.cubbyholes).handlers(),
             **SessionHandlers(
                 self.tokens, authentication.session_idle, authentication.session_timeout
             ).handlers(),
@@ -343,7 +349,9 @@ class DataPath:
                 self.authorizer, self.tokens, self.mounts, world, Pacer(world.monotonic)
             ).handlers(),
             **RotationSelectionHandlers(self.rotations, self.authorizer, world).handlers(),
-            **PolicyHandlers(self.policies, self.authorizer, self.users, secrets, world).handlers(),
+            **PolicyHandlers(
+                self.policies, self.authorizer, self.users, secrets, self._tickets, world
+            ).handlers(),
         }
 
     def make_pipeline(self, handlers: Handlers) -> Pipeline:
@@ -373,6 +381,7 @@ class DataPath:
                 catch_up=parts.store.catch_up,
                 commits=lambda: parts.store.commits,
                 stale_reads=self._stale_reads(),
+                tickets=self._tickets,
             )
         )
 

@@ -12,6 +12,7 @@ from vault.audit.proof import Proof
 from vault.audit.query import AuditPage, AuditQuery
 from vault.audit.verification import VerificationState
 from vault.authn.api_keys import ApiKey, CreatedKey
+from vault.authn.cubbyhole import WrappedAnswer
 from vault.authn.entities import AliasChange, EntityChange, EntityView
 from vault.authn.groups import GroupChange, GroupView
 from vault.authn.stream_subscriber import StreamSubscriber
@@ -19,6 +20,7 @@ from vault.authn.tokens import IssuedToken, NewToken
 from vault.authz.access import Decision
 from vault.authz.policy import Policy, ShownPolicy
 from vault.authz.policy_store import Effective, PolicyNames
+from vault.authz.tickets import ExplainedDenial
 from vault.model.backup_runs import (
     BackupPage,
     CreateBackup,
@@ -51,8 +53,10 @@ from vault.model.payloads import (
     DeleteEntities,
     DryRunAccess,
     EnableAuth,
+    ExplainDenial,
     FindIdentity,
     HashAuditValue,
+    KeepValue,
     LeaseSelector,
     ListApiKeys,
     ListEgress,
@@ -93,7 +97,9 @@ from vault.model.payloads import (
     TokenSelector,
     TuneAuth,
     TuneMount,
+    UnwrapAnswer,
     UpdateUser,
+    WrapAnswer,
     WriteConnection,
     WriteDatabaseRole,
     WriteEntry,
@@ -157,6 +163,7 @@ from vault.model.results import (
     SourceCheck,
     StaticRole,
     StoredEntry,
+    UnwrappedAnswer,
     UserWritten,
     VersionComparison,
 )
@@ -278,6 +285,7 @@ CHECK_OWN_CAPABILITIES: Final = OperationType[CheckCapabilities, dict[str, list[
 CHECK_CAPABILITIES: Final = OperationType[CheckCapabilities, dict[str, list[str]]](
     "policy.capabilities"
 )
+EXPLAIN_DENIAL: Final = OperationType[ExplainDenial, ExplainedDenial]("policy.explain")
 DRY_RUN_ACCESS: Final = OperationType[DryRunAccess, Decision]("policy.dry_run")
 REPLAY_POLICIES: Final = OperationType[ReplayPolicies, PolicyReplayReport]("policy.replay")
 
@@ -294,6 +302,18 @@ REVOKE_TOKEN: Final = OperationType[TokenSelector, TokenRow | None]("token.revok
 REVOKE_OWN_TOKEN: Final = OperationType[Nothing, TokenRow]("token.revoke_self")
 REVOKE_ACCESSOR: Final = OperationType[AccessorSelector, TokenRow]("token.revoke_accessor")
 REVOKE_ORPHAN: Final = OperationType[TokenSelector, TokenRow]("token.revoke_orphan")
+
+# Cubbyholes and wrapped answers
+READ_CUBBYHOLE: Final = OperationType[Nothing, bytes]("cubbyhole.read")
+LIST_CUBBYHOLE: Final = OperationType[Nothing, list[str]]("cubbyhole.list")
+WRITE_CUBBYHOLE: Final = OperationType[KeepValue, None]("cubbyhole.write")
+DELETE_CUBBYHOLE: Final = OperationType[Nothing, None]("cubbyhole.delete")
+WRAP_VALUE: Final = OperationType[Nothing, None]("wrapping.wrap_value")
+WRAP_ANSWER: Final = OperationType[WrapAnswer, WrappedAnswer]("wrapping.wrap")
+UNWRAP: Final = OperationType[UnwrapAnswer, UnwrappedAnswer]("wrapping.unwrap")
+UNWRAP_OWN: Final = OperationType[Nothing, UnwrappedAnswer]("wrapping.unwrap_own")
+REWRAP: Final = OperationType[UnwrapAnswer, WrappedAnswer]("wrapping.rewrap")
+LOOK_UP_WRAPPING: Final = OperationType[TokenSelector, WrappedAnswer]("wrapping.lookup")
 
 # Browser sessions and live feeds
 OPEN_SESSION: Final = OperationType[Nothing, BrowserSession]("session.open")

@@ -28,6 +28,7 @@ from vault.authz.access import AccessRequest, Decision
 from vault.authz.authorizer import Authorizer
 from vault.authz.rate_limits import RateLimiter
 from vault.authz.record_limits import FailureLimits, RecordLimits, TooManyFailuresError
+from vault.authz.tickets import TICKET, DenialTickets
 from vault.errors import (
     AuthenticationError,
     AuthorizationError,
@@ -81,6 +82,7 @@ class Pipeline:
         self._load_service_identity = parts.load_service_identity
         self._handlers = parts.handlers
         self._metrics = parts.metrics
+        self._tickets = parts.tickets
         self._world = parts.world
 
     async def run_operation(self, op: Operation[P, R]) -> R:
@@ -339,20 +341,20 @@ class Pipeline:
         facts: SecretFacts,
         form: ApiForm,
     ) -> None:
-        context.decision = self._authorizer.decide(
-            AccessRequest(
-                capability=capability,
-                path=context.op.path,
-                identity=context.identity,
-                origin=context.op.origin,
-                facts=facts,
-                now=self._world.now(),
-                api=_api_access(context, capability),
-                form=form,
-            )
+        access = AccessRequest(
+            capability=capability,
+            path=context.op.path,
+            identity=context.identity,
+            origin=context.op.origin,
+            facts=facts,
+            now=self._world.now(),
+            api=_api_access(context, capability),
+            form=form,
         )
+        context.decision = self._authorizer.decide(access)
         if not context.decision.allowed:
-            raise _denied(context)
+            ticket = self._tickets and self._tickets.issue(access, context.op.request_id)
+            raise _denied(context, ticket or "")
 
     async def _load_facts(self, context: AuditContext[P, R]) -> SecretFacts:
         handler = context.handler
@@ -502,6 +504,7 @@ class PipelineParts:
     catch_up: Callable[[], Awaitable[None]] | None = None
     commits: Callable[[], int] = int
     stale_reads: StaleReads | None = None
+    tickets: DenialTickets | None = None
 
 
 class AuditContext(Generic[P, R]):
@@ -606,8 +609,8 @@ class AuditContext(Generic[P, R]):
         )
 
 
-def _denied(context: AuditContext[P, R]) -> AuthorizationError:
-    """What the caller asked for and may not do.
+def _denied(context: AuditContext[P, R], ticket: str) -> AuthorizationError:
+    """What the caller asked for and may not do, and a ticket for an administrator.
 
     Where it depends on whether something is there which capability that takes, both are named.
     """
@@ -620,6 +623,7 @@ def _denied(context: AuditContext[P, R]) -> AuthorizationError:
         "it (`freehold policy check` says what is missing)",
         capability=capability,
         path=path,
+        **({TICKET: ticket} if ticket else {}),
     )
 
 

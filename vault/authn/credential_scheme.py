@@ -1,5 +1,6 @@
 """What authentication asks of the crypto of credentials; `vault.app` hands it in."""
 
+from collections.abc import Sequence
 from typing import Final, Protocol
 
 TOKEN: Final = "token"  # a kind, not a secret
@@ -73,6 +74,14 @@ class CredentialScheme(Protocol):
 
     def locate(self, text: str) -> LocatedCredential:
         """Say where any presented text would be found; never raises."""
+        ...
+
+    def seal_own(self, text: str, place: Sequence[str], content: bytes) -> bytes:
+        """Seal what a credential keeps for itself: nothing opens it without the text."""
+        ...
+
+    def open_own(self, text: str, place: Sequence[str], box: bytes) -> bytes | None:
+        """Return what `seal_own` sealed at this place; None: not by this text, or changed since."""
         ...
 
     def matches(self, located: LocatedCredential, stored: bytes | None) -> bool:

@@ -46,6 +46,8 @@ LOGIN_METHODS: Final = {
     if method not in {Method.TOKEN, Method.API_KEY, Method.SERVICE, Method.ANONYMOUS}
 } | {"cert": Method.CERTIFICATE}
 """The methods of logins, by the type of their auth mounts."""
+WRAPPING_PATH: Final = "sys/wrapping/wrap"
+"""`TokenRow.path` of a wrapped answer's token; the token API, with its own paths, makes none."""
 MAX_DEPTH: Final = 32  # tokens in a line, bounding the lookups of one request
 _ENTITY: Final = "identity.entity."
 
@@ -187,6 +189,10 @@ def token_identity(
     line = _lineage(get, row, now, real)
     if line is None:
         return None
+    if row.path == WRAPPING_PATH:  # a policy of that name gives it nothing
+        return Identity(
+            id=row.accessor, name=row.display_name, method=Method.TOKEN, credential=row.accessor
+        )
     user = get(USERS, row.user_id) if row.user_id else None
     if line.login is row:
         policies = _login_policies(get, user, row)

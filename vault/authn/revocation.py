@@ -19,7 +19,7 @@ from vault.model.records import TokenRow
 from vault.store.interface import UNKNOWN
 from vault.store.store import Store
 from vault.store.table import MAX_LIMIT, StoreQuery
-from vault.store.tables import TOKENS, USAGE
+from vault.store.tables import CUBBYHOLE, TOKENS, USAGE
 from vault.store.transaction import StoreTx
 
 MAX_CASCADE: Final = 1_000  # tokens of one commit; about 0.1 s of the writer
@@ -123,6 +123,8 @@ def _cascade(
 def _remove(tx: StoreTx, row: TokenRow) -> str:
     tx.delete(TOKENS, row.id)
     tx.delete(USAGE, row.accessor)
+    for kept in tx.select(CUBBYHOLE, StoreQuery(equals={"token_id": row.id})):
+        tx.delete(CUBBYHOLE, row.id, kept.path)
     return row.accessor
 
 

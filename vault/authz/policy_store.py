@@ -85,6 +85,16 @@ BUILT_IN_DEFAULT: Final = Policy(
             paths=("auth/token/renew-self", "auth/token/revoke-self"),
             capabilities=("update",),
         ),
+        Rule(
+            effect=Effect.ALLOW,
+            paths=("cubbyhole/*",),
+            capabilities=("create", "read", "update", "delete", "list"),
+        ),
+        Rule(
+            effect=Effect.ALLOW,
+            paths=("sys/wrapping/wrap", "sys/wrapping/unwrap"),
+            capabilities=("update",),
+        ),
     ),
 )
 

@@ -41,6 +41,7 @@ from vault.model.records import (
     AccessRow,
     ApiKeyRow,
     ConsumerRow,
+    CubbyholeRow,
     PolicyRow,
     RecordStatus,
     RoleRow,
@@ -658,6 +659,7 @@ class _Planner:
             TokenRow: self._look_at_token,
             PolicyRow: self._look_at_policy,
             UsageRow: self._look_at_usage,
+            CubbyholeRow: self._look_at_cubbyhole,
         }
 
     def look_at(self, entry: Entry) -> None:
@@ -740,6 +742,10 @@ class _Planner:
         if row.credential_id in self._gone:
             self._rows[entry.place] = None
 
+    def _look_at_cubbyhole(self, entry: Entry, row: CubbyholeRow) -> None:
+        if row.token_id in self._gone:
+            self._rows[entry.place] = None
+
     def _end_tokens(self) -> None:
         """Leave out the tokens that ended, with all that came from them."""
         self._tokens_ended = True
@@ -760,7 +766,7 @@ class _Planner:
         for token in self._tokens:
             if token.id in ended:
                 self._leave_out((_TOKENS_POSITION, (token.id,)), "tokens_revoked")
-                self._gone.add(token.accessor)
+                self._gone.update((token.accessor, token.id))
         self._tokens.clear()
 
     def _still(self, names: list[str], kept: frozenset[str] | None) -> list[str]:

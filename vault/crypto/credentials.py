@@ -29,12 +29,14 @@ import hmac
 import re
 import zlib
 from base64 import b32encode, urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
 from protocols.http.session_key import credential_of
 from vault.crypto import aead
-from vault.crypto.encoding import BASE62, base62
+from vault.crypto.aead import AeadKey
+from vault.crypto.encoding import BASE62, base62, length_prefixed
 from vault.crypto.errors import CryptoError, MalformedCredential
 from vault.crypto.hkdf import hkdf_sha256
 from vault.crypto.hmac import TAG_SIZE, HmacKey
@@ -58,6 +60,7 @@ _SALT_SIZE = 16
 _BATCH_DOMAIN = b"freehold-batch-token-v1\0"
 _SECRET_DOMAIN = b"freehold-credential-secret-v1\0"
 _CHOSEN_DOMAIN = b"freehold-chosen-token-id-v1\0"
+_OWN_DOMAIN = b"freehold-credential-own-content-v1\0"
 _SHAPE = re.compile(
     rf"(?:fh_([a-z2-7]{{16}})_([{BASE62}]{{43}})_([0-9a-f]{{8}})"
     rf"|s\.([a-z2-7]{{16}})([{BASE62}]{{43}}))"
@@ -204,6 +207,21 @@ def _batch_id(pepper: HmacKey, text: str) -> str:
 def hash_secret(pepper: HmacKey, secret: bytes) -> bytes:
     """The 32-byte keyed hash under which a secret is stored."""
     return pepper.tag(_SECRET_DOMAIN + secret)
+
+
+def own_key(pepper: HmacKey, text: str) -> AeadKey:
+    """The key of what a credential keeps for itself.
+
+    HMAC-SHA256 under the pepper is a pseudo-random function, and the label its domain: neither the
+    stored hash of the secret nor the keyring alone gives the key. Each box has a random nonce, and
+    a token that writes 2^32 of them does nothing else for years (`aead`).
+    """
+    return AeadKey(pepper.tag(_OWN_DOMAIN + text.encode("utf-8", "surrogatepass")))
+
+
+def own_context(place: Sequence[str]) -> bytes:
+    """What such a box is bound to: its place, whose parts cannot run into each other."""
+    return length_prefixed([_OWN_DOMAIN, *(part.encode() for part in place)])
 
 
 def locate_credential(pepper: HmacKey, text: str) -> LocatedCredential:

@@ -93,7 +93,7 @@ class Dialect:
             if len(request.body) > MAX_UNKNOWN_BODY:
                 await self._need_known(request, route)
             await trio.lowlevel.checkpoint()  # see `EdgeApp.__call__`
-            reply = await route.answer(self, request, *values)
+            reply = await self.finish(request, route, await route.answer(self, request, *values))
         except VaultError as error:
             reply = self._counted_error_reply(
                 await self.record_malformed(request, route, error), request_id
@@ -110,6 +110,10 @@ class Dialect:
                 if failure is not nothing:
                     reply = self._counted_error_reply(failure, request_id)
         return _tell_state(reply.with_header(b"x-request-id", request_id), request), endpoint
+
+    async def finish(self, request: Request, route: Route, reply: Reply) -> Reply:  # noqa: ARG002  # a dialect's own
+        """The last word on an answer that is no error."""
+        return reply
 
     async def _need_known(self, request: Request, route: Route) -> None:
         """Refuse a large body of a caller who is not known, before it is decoded.

@@ -8,6 +8,8 @@ from msgspec import Struct
 
 ROOT_POLICY: Final = "root"  # allows everything; built in, cannot be written or deleted
 DEFAULT_POLICY: Final = "default"  # what every token may do to itself
+WRAPPING_POLICY: Final = "response-wrapping"
+"""What the token of a wrapped answer is said to have: it unwraps that, and may nothing else."""
 ROTATION_POLICY: Final = "service-rotation"  # what the rotation of secrets may do
 SERVICE_POLICIES: Final = {"rotation": ROTATION_POLICY}
 """The own policy of each service that policies can restrict; the others have `root`."""

@@ -470,6 +470,45 @@ class TokenSelector(Struct, frozen=True, kw_only=True):
     token: str
 
 
+class ExplainDenial(Struct, frozen=True, kw_only=True):
+    """The ticket of a refusal (`policy.explain`)."""
+
+    ticket: str
+
+
+class UnwrapAnswer(Struct, frozen=True, kw_only=True):
+    """The answer behind this wrapping token (`wrapping.unwrap`, `wrapping.rewrap`)."""
+
+    token: str
+
+    def __repr__(self) -> str:
+        return "UnwrapAnswer()"
+
+
+class WrapAnswer(Struct, frozen=True, kw_only=True):
+    """An answer to be kept behind a new token for `ttl` ns (`wrapping.wrap`).
+
+    `accessor`: of the token that the answer brings; empty: it brings none.
+    """
+
+    content: bytes
+    ttl: int
+    creation_path: str
+    accessor: str = ""
+
+    def __repr__(self) -> str:
+        return f"WrapAnswer(creation_path={self.creation_path!r})"
+
+
+class KeepValue(Struct, frozen=True, kw_only=True):
+    """A value for the caller's cubbyhole (`cubbyhole.write`)."""
+
+    value: bytes
+
+    def __repr__(self) -> str:
+        return "KeepValue()"
+
+
 class AccessorSelector(Struct, frozen=True, kw_only=True):
     """The token with this accessor (`token.lookup_accessor`, `token.revoke_accessor`)."""
 

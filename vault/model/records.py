@@ -324,6 +324,16 @@ class AuthEntryRow(Struct, frozen=True, kw_only=True, gc=False):
     mac: bytes = b""
 
 
+class CubbyholeRow(Struct, frozen=True, kw_only=True, gc=False):
+    """What a token keeps for itself: it goes with the token. Sealed by the token's own text."""
+
+    token_id: str
+    path: str
+    box: bytes
+    created_at: int
+    mac: bytes = b""
+
+
 BUNDLE_ROW: Final = "fleet:bundle"
 """The `PolicyRow.name` of a control plane's bundle, which no policy can have. Its document's
 `rules` are the bundle's policies, each as JSON text."""

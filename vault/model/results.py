@@ -417,3 +417,13 @@ class ActionResult(Struct, frozen=True, kw_only=True):
     """What an action of an auth method answers; None: nothing."""
 
     fields: dict[str, Any] | None = None
+
+
+class UnwrappedAnswer(Struct, frozen=True, kw_only=True):
+    """An answer that waited behind the wrapping token of this accessor."""
+
+    accessor: str
+    content: bytes
+
+    def __repr__(self) -> str:
+        return f"UnwrappedAnswer(accessor={self.accessor!r})"

@@ -193,6 +193,9 @@ CREATE INDEX ix_group_aliases_mount_accessor ON group_aliases(mount_accessor);
 CREATE TABLE group_members(group_id VARCHAR(512)NOT NULL,entity_id VARCHAR(512)NOT NULL,
   mac BLOB NOT NULL,
   CONSTRAINT pk_group_members PRIMARY KEY(group_id,entity_id));
+CREATE TABLE cubbyhole(token_id VARCHAR(512)NOT NULL,path VARCHAR(512)NOT NULL,
+  box BLOB NOT NULL,created_at BIGINT NOT NULL,mac BLOB NOT NULL,
+  CONSTRAINT pk_cubbyhole PRIMARY KEY(token_id,path));
 """
 _AUTOINDEXES: Final = {  # primary and unique keys of tables with a rowid
     "alembic_version": 1,
@@ -223,6 +226,7 @@ _AUTOINDEXES: Final = {  # primary and unique keys of tables with a rowid
     "entity_groups": 2,
     "group_aliases": 2,
     "group_members": 1,
+    "cubbyhole": 1,
 }
 _HEAD: Final = re.compile(r"CREATE (TABLE|INDEX) (\w+)(?: ON (\w+))?\(")
 _SPACE: Final = re.compile(r"[ \t\n\f\r]+")

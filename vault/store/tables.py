@@ -5,7 +5,7 @@ from typing import Any, Final
 from vault.model import records
 from vault.store.table import Table
 
-SCHEMA_LEVEL: Final = 14
+SCHEMA_LEVEL: Final = 15
 """The last migration that this program knows. See `NodeRow.level`."""
 SYSTEM: Final = Table("system", records.SystemRow, ("name",))
 HEAD_ROW: Final = "mark"
@@ -52,6 +52,7 @@ TOKENS: Final = Table(
     unique=("accessor",),
     indexes=("parent", "user_id", "expires_at"),
 )
+CUBBYHOLE: Final = Table("cubbyhole", records.CubbyholeRow, ("token_id", "path"), cached=False)
 POLICIES: Final = Table("policies", records.PolicyRow, ("name",))
 USAGE: Final = Table(
     "credential_usage",
@@ -149,4 +150,5 @@ ALL: Final[tuple[Table[Any], ...]] = (
     GROUPS,
     GROUP_ALIASES,
     GROUP_MEMBERS,
+    CUBBYHOLE,
 )

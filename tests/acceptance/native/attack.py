@@ -45,6 +45,7 @@ BODIES: dict[str, Any] = {
     "changes_acknowledge": {"path": HELD, "version": 1},
     "policies_write": {"rules": [RULE]},
     "policies_validate": {"rules": [RULE]},
+    "policies_explain": {"ticket": "fdt_none"},
     "policies_dry_run": {"path": HELD, "capability": "read", "user": "held"},
     "replays_replay": {"write": [{"name": "tried", "rules": [RULE]}]},
     "users_create": {"username": "new"},
@@ -82,8 +83,8 @@ NAMES = {
     "batch_write secrets.[].name",
 }
 """Texts that are names of secrets, which begin with their mount."""
-TRIED = ("policies_validate", "policies_dry_run", "replays_replay", "batch_read", "audit_hash",
-         "changes_acknowledge", "tokens_revoke_text", "backups_create",
+TRIED = ("policies_validate", "policies_dry_run", "policies_explain", "replays_replay",
+         "batch_read", "audit_hash", "changes_acknowledge", "tokens_revoke_text", "backups_create",
          "backups_restore", "rotations_run", "dynamic_revoke_leases")  # fmt: skip
 """Operations that keep nothing of what they are sent."""
 FREE = {
@@ -241,6 +242,7 @@ def _thing(agent: Agent, id_: str, number: int, sent: str) -> tuple[str, str]:
         return f"tokens/{token['accessor']}/renew", ""
     at = {
         "policies_dry_run": "policies-dry-run", "replays_replay": "policies-replay",
+        "policies_explain": "policies-explain",
         "users_create": "users", "roles_write": f"roles/r{number}", "batch_read": "batch/read",
         "tokens_create": "tokens", "tokens_renew_self": "tokens/self/renew",
         "tokens_lookup": "tokens/lookup", "tokens_revoke_text": "tokens/revoke",

@@ -92,6 +92,7 @@ BODIES: Final[dict[str, Any]] = {
     "POST /api/v1/batch/read": {"names": ["two/{secret}", "two/none"]},
     "POST /api/v1/batch/write": {"secrets": [{"name": "two/{secret}", "value": 1}]},
     "POST /api/v1/changes/ack": {"path": "two/{secret}", "version": 1},
+    "POST /api/v1/policies-explain": {"ticket": "fdt_none"},
     "POST /api/v1/policies-dry-run": {"capability": "read", "path": "two/{secret}"},
     "POST /api/v1/policies-replay": {"hours": 1, "write": [{"name": "new", "rules": [RULE]}]},
     "PUT /api/v1/policies/{name}": {"rules": [RULE]},
@@ -151,6 +152,14 @@ QUERIES: Final[dict[str, str]] = {
 }
 
 REFUSED: Final[dict[str, int]] = {
+    "POST /api/v1/policies-explain": 400,  # a ticket is of a refusal
+    "POST /v1/sys/wrapping/wrap": 400,  # it asks for no wrapping
+    "POST /v1/sys/wrapping/unwrap": 400,
+    "POST /v1/sys/wrapping/rewrap": 400,
+    "GET /v1/sys/wrapping/lookup": 400,
+    "POST /v1/sys/wrapping/lookup": 400,
+    "POST /v1/sys/audit/{path}": 400,
+    "DELETE /v1/sys/audit/{path}": 400,
     "POST /v1/sys/init": 400,
     "POST /v1/sys/unseal": 400,
     "POST /api/v1/system/rotate-root": 400,  # no key provider wraps its root key

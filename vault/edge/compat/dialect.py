@@ -6,8 +6,11 @@ from typing import Any, ClassVar, Final, TypeAlias
 
 from actors.world import World
 from vault.authn.methods.method import LoginRefusedError
+from vault.authz.tickets import TICKET
 from vault.edge.compat import (
+    audit,
     auth_mounts,
+    cubbyhole,
     database,
     health,
     identity,
@@ -20,6 +23,7 @@ from vault.edge.compat import (
     root_key,
     seal,
     token,
+    wrapping,
 )
 from vault.edge.compat.auth import EXTRA
 from vault.edge.compat.auth_methods import method_routes
@@ -48,6 +52,8 @@ from vault.model.path import MAX_REMEMBERED, ResourcePath, is_short
 from vault.model.records import MountRow
 
 PREFIX: Final = "/v1/"
+TICKET_HEADER: Final = b"x-freehold-ticket"
+"""Of a refusal: what an administrator can look into (`freehold policy explain`)."""
 MAX_BODY: Final = 2 << 20  # as native: it is read before we know the caller, a value has 1 MiB
 
 FoundRoute: TypeAlias = tuple[Route, tuple[Any, ...]]
@@ -79,6 +85,9 @@ class CompatDialect(Dialect):
         identity.routes,
         token.routes,
         leases.routes,
+        audit.routes,
+        cubbyhole.routes,
+        wrapping.routes,
     )
     max_body = MAX_BODY
 
@@ -91,6 +100,7 @@ class CompatDialect(Dialect):
     def find_route(self, request: Request, path: str) -> FoundRoute:
         """The agent's own routes first; then those of the engine in whose mount the path lies."""
         _refuse_unsupported(request)
+        request.wrap_ttl = wrapping.requested_ttl(request)
         verb = _verb(request)
         if _is_in_auth_mount(path):
             return self._find_in_auth_mount(verb, path.removeprefix(AUTH))
@@ -105,6 +115,12 @@ class CompatDialect(Dialect):
             return _find_in_mount(mounts, verb, path)
         route, mount, begin = below
         return route, (mount, path[begin:])
+
+    async def finish(self, request: Request, route: Route, reply: Reply) -> Reply:
+        """Wrapped, where the request asks for that."""
+        if not request.wrap_ttl or route.public:
+            return reply
+        return await wrapping.wrapped_reply(self, request, reply)
 
     def finds_in_mounts(self, path: str) -> bool:
         """All but the agent's own routes."""
@@ -167,6 +183,7 @@ class CompatDialect(Dialect):
             path=asked,
             operation=operation,
             parameters=lambda: _parameters(request),
+            wrapping_ttl=request.wrap_ttl,
         )
 
     def error_reply(self, error: VaultError, request_id: str) -> Reply:  # noqa: ARG002  # errors have no id here
@@ -183,7 +200,9 @@ class CompatDialect(Dialect):
         if isinstance(error, MethodError):
             return errors_reply(405, _ERROR_LIST.format("unsupported operation"))
         if error.code == PERMISSION_DENIED:  # clients print and match OpenBao's words alone
-            return errors_reply(error.status, _ERROR_LIST.format("permission denied"))
+            denied = errors_reply(error.status, _ERROR_LIST.format("permission denied"))
+            ticket = error.details.get(TICKET)
+            return denied if ticket is None else denied.with_header(TICKET_HEADER, str(ticket))
         if error.code in _LISTED_CODES:
             return errors_reply(error.status, _ERROR_LIST.format(error.message))
         return errors_reply(error.status, error.message, *_outcome_messages(error))
@@ -276,8 +295,6 @@ def _parameters(request: Request) -> dict[str, object]:
 
 
 def _refuse_unsupported(request: Request) -> None:
-    """Refuse what would be dangerous to ignore: another tenant's names, a secret to be wrapped."""
+    """Refuse what would be dangerous to ignore: another tenant's names."""
     if request.headers.get(b"x-vault-namespace", b"").strip(b"/") not in {b"", b"root"}:
         raise NotFoundError("namespace_not_found", "namespace not found")
-    if request.headers.get(b"x-vault-wrap-ttl", b"0") not in {b"0", b"0s", b""}:
-        raise ValidationError("wrapping_unsupported", "response wrapping is not supported")

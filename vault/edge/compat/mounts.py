@@ -164,6 +164,15 @@ _SYSTEM: Final = mount_entry(
         "uuid": "system",
     }
 )
+_CUBBYHOLE: Final = mount_entry(
+    {
+        "accessor": "cubbyhole",
+        "description": "per-token private secret storage",
+        "local": True,
+        "type": "cubbyhole",
+        "uuid": "cubbyhole",
+    }
+)
 
 
 def _engine(row: MountRow) -> dict[str, Any]:
@@ -184,7 +193,8 @@ def _options(row: MountRow) -> dict[str, str]:
 
 
 def _engines(rows: list[MountRow]) -> dict[str, Any]:
-    return {row.path: _engine(row) for row in rows} | {"sys/": _SYSTEM}
+    found = {row.path: _engine(row) for row in rows} | {"cubbyhole/": _CUBBYHOLE, "sys/": _SYSTEM}
+    return dict(sorted(found.items()))
 
 
 def _mount_path(path: str) -> tuple[ResourcePath, bool]:

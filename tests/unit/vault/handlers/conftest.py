@@ -25,6 +25,7 @@ from vault.authn.tokens import Tokens
 from vault.authn.users import Users
 from vault.authz.authorizer import Authorizer
 from vault.authz.policy_store import PolicyStore
+from vault.authz.tickets import DenialTickets
 from vault.barrier import Barrier, HmacRowGuard
 from vault.crypto.keyring import Keyring
 from vault.handlers.access_counters import AccessCounters
@@ -278,7 +279,14 @@ async def house() -> AsyncIterator[House]:
             **UserHandlers(users, authorizer).handlers(),
             **RoleHandlers(Roles(store, world), authorizer).handlers(),
             **ApiKeyHandlers(keys, users, authorizer, world).handlers(),
-            **PolicyHandlers(book, authorizer, users, secrets, world).handlers(),
+            **PolicyHandlers(
+                book,
+                authorizer,
+                users,
+                secrets,
+                DenialTickets(barrier.seal_ticket, barrier.open_ticket),
+                world,
+            ).handlers(),
             **SystemHandlers(
                 key_store, lambda: sealings.append("sealed"), order_seal,
                 lambda: Node("agent", "unit", "running"), KeyRewrapper(key_store),
