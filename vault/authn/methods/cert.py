@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from msgspec import Struct, convert
+from msgspec.structs import replace
 
 from actors.world import World
 from protocols.pki.client_certificate import (
@@ -205,6 +206,7 @@ def _pattern(text: str) -> re.Pattern[str]:
 
 async def _prepared(change: EntryChange[CertRole]) -> CertRole:
     new = checked_token_fields(change.new)
+    new = replace(new, display_name=new.display_name or change.name)
     try:
         check_trusted(new.certificate)
     except PkiError as error:
