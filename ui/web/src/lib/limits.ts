@@ -25,6 +25,7 @@ export const CONTROL_LIMITS = {
 
 export const AGENT_LIMITS = {
   "audit/events": 500,
+  "auth/entries": 1000,
   backups: 1000,
   "backups/runs/{id}/secrets": 1000,
   leases: 1000,
