@@ -19,7 +19,13 @@ class Method(StrEnum):
 
     TOKEN = "token"
     API_KEY = "api_key"
+    APPROLE = "approle"
+    USERPASS = "userpass"
     JWT = "jwt"
+    OIDC = "oidc"
+    KUBERNETES = "kubernetes"
+    LDAP = "ldap"
+    SAML = "saml"
     CERTIFICATE = "certificate"
     SERVICE = "service"  # our own background work
     ANONYMOUS = "anonymous"
@@ -37,7 +43,8 @@ class Identity(Struct, frozen=True, kw_only=True):
 
     `denied_by`: policies of whoever made the credential that it does not hold itself. Their
     denials count, their allowances do not. `line`: where the line of credentials begins that this
-    one was made by; empty: with `id`.
+    one was made by; empty: with `id`. `mount`: the id of the auth mount that its token was made at
+    by a login, or an ancestor of it; empty: at none.
     """
 
     id: str
@@ -49,6 +56,12 @@ class Identity(Struct, frozen=True, kw_only=True):
     credential: str = ""  # the accessor of the token or the id of the key: never the secret
     mfa: bool = False
     line: str = ""
+    mount: str = ""
+
+    @property
+    def holds_token(self) -> bool:
+        """Whether `credential` is the accessor of a token that is stored."""
+        return self.method is Method.TOKEN or bool(self.mount)
 
     @property
     def first(self) -> str:

@@ -140,7 +140,15 @@ class ApiKeyRow(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class TokenRow(Struct, frozen=True, kw_only=True, gc=False):
-    """A token; its key is the id that its text locates. A child is found by `parent`."""
+    """A token; its key is the id that its text locates. A child is found by `parent`.
+
+    `user_id`: the user (entity) that it belongs to. Of a login: `mount_id` is the auth mount that
+    it was made at, without which it does not stand, `role` the entry that was used, `renewal` what
+    the method needs to renew it. `bound_cidrs`: the networks it counts from. `certificate`: hex
+    SHA-256 of the client certificate that each request must present. `verified_at`: when the source
+    last said who it is. `role` of another token: its token role. `max_ttl`: the bound of all its
+    renewals that its mount or role sets (ns), beside the default one.
+    """
 
     id: str
     accessor: str
@@ -163,6 +171,60 @@ class TokenRow(Struct, frozen=True, kw_only=True, gc=False):
     denied_by: list[str] | UnsetType = (
         UNSET  # of an orphan: its maker's policies, for their denials
     )
+    mount_id: str | UnsetType = UNSET
+    role: str | UnsetType = UNSET
+    renewal: dict[str, str] | UnsetType = UNSET
+    bound_cidrs: list[str] | UnsetType = UNSET
+    certificate: str | UnsetType = UNSET
+    verified_at: int | UnsetType = UNSET
+    max_ttl: int | UnsetType = UNSET
+    mac: bytes = b""
+
+
+class AuthMountRow(Struct, frozen=True, kw_only=True, gc=False):
+    """An auth method that is enabled at a path (with its closing `/`).
+
+    Its key is its id: a mount that is moved keeps it, and with it entries and tokens. Durations in
+    ns, 0: the default. `tuning` are settings that clients write and read back. `token/` has no row.
+    """
+
+    id: str
+    path: str
+    accessor: str
+    type: str
+    description: str = ""
+    default_lease_ttl: int = 0
+    max_lease_ttl: int = 0
+    token_type: str = "default-service"
+    listing_visibility: str = ""
+    is_local: bool = False
+    options: dict[str, str] = {}
+    tuning: dict[str, Any] = {}
+    created_at: int
+    updated_at: int
+    mac: bytes = b""
+
+
+class AuthEntryRow(Struct, frozen=True, kw_only=True, gc=False):
+    """Something that an auth method keeps: a role, a user, its configuration, a one-time secret.
+
+    Its key is `(mount_id, kind, name)`. What is secret of the document is sealed apart
+    (`wrapped_dek`, `box`, under the place `(id, revision)`); without any, the three are empty.
+    """
+
+    mount_id: str
+    kind: str
+    name: str
+    id: str
+    document: dict[str, Any] = {}
+    wrapped_dek: bytes = b""
+    box: bytes = b""
+    kek_generation: int = 0
+    revision: int = 0
+    expires_at: int = 0
+    uses_left: int = 0
+    created_at: int
+    updated_at: int
     mac: bytes = b""
 
 

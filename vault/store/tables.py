@@ -5,7 +5,7 @@ from typing import Any, Final
 from vault.model import records
 from vault.store.table import Table
 
-SCHEMA_LEVEL: Final = 12
+SCHEMA_LEVEL: Final = 13
 """The last migration that this program knows. See `NodeRow.level`."""
 SYSTEM: Final = Table("system", records.SystemRow, ("name",))
 HEAD_ROW: Final = "mark"
@@ -93,6 +93,15 @@ CONSUMERS: Final = Table(
     many=True,
 )
 RECORDERS: Final = Table("consumer_recorders", records.RecorderRow, ("id",))
+AUTH_MOUNTS: Final = Table(
+    "auth_mounts", records.AuthMountRow, ("id",), unique=("path",), texts=("description",)
+)
+AUTH_ENTRIES: Final = Table(
+    "auth_entries",
+    records.AuthEntryRow,
+    ("mount_id", "kind", "name"),
+    indexes=("expires_at",),
+)
 
 ALL: Final[tuple[Table[Any], ...]] = (
     SYSTEM,
@@ -118,4 +127,6 @@ ALL: Final[tuple[Table[Any], ...]] = (
     LEASE_CLIENTS,
     CONSUMERS,
     RECORDERS,
+    AUTH_MOUNTS,
+    AUTH_ENTRIES,
 )
