@@ -55,8 +55,8 @@ def looks_like_token(text: str) -> bool:
 
 def parse_token(text: str) -> CompactToken:
     """Take a token apart. Raises `InvalidTokenError`."""
-    if len(text) > MAX_TOKEN:
-        raise InvalidTokenError("it is too long")
+    if len(text) > MAX_TOKEN or not text.isascii():
+        raise InvalidTokenError("it is too long, or not all ASCII")
     parts = text.split(".")
     if len(parts) != 3 or not all(parts):  # noqa: PLR2004  # RFC 7515, 3.1
         raise InvalidTokenError("it has not got three parts")
