@@ -187,8 +187,8 @@ class RemoteKeys:
         issuer = settings.discovery_url
         answer = await self._get(issuer.rstrip("/") + WELL_KNOWN, None)
         metadata = answer.decode(ProviderMetadata)
-        if metadata.issuer.rstrip("/") != issuer.rstrip("/"):  # Discovery 1.0, 4.3
-            raise SourceError("it names another issuer than its URL")
+        if metadata.issuer != issuer:  # Discovery 1.0, 4.3: exactly
+            raise SourceError("it names another issuer than its URL, if only by the last slash")
         found = await self._get(metadata.jwks_uri, answer.reached)
         return self._made(found, metadata, answer.reached)
 
