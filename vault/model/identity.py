@@ -44,7 +44,8 @@ class Identity(Struct, frozen=True, kw_only=True):
     `denied_by`: policies of whoever made the credential that it does not hold itself. Their
     denials count, their allowances do not. `line`: where the line of credentials begins that this
     one was made by; empty: with `id`. `mount`: the id of the auth mount that its token was made at
-    by a login, or an ancestor of it; empty: at none.
+    by a login, or an ancestor of it; empty: at none. `ceiling`: policies without which nothing is
+    allowed; empty: none bound it. Their denials bind too, and they allow nothing by themselves.
     """
 
     id: str
@@ -57,6 +58,7 @@ class Identity(Struct, frozen=True, kw_only=True):
     mfa: bool = False
     line: str = ""
     mount: str = ""
+    ceiling: tuple[str, ...] = ()
 
     @property
     def holds_token(self) -> bool:
@@ -71,9 +73,8 @@ class Identity(Struct, frozen=True, kw_only=True):
     @property
     def binding_policies(self) -> frozenset[str]:
         """The names of all policies whose denials count for the caller; none for root."""
-        if ROOT_POLICY in self.policies:
-            return frozenset()
-        return frozenset((*self.policies, *self.denied_by))
+        own = () if ROOT_POLICY in self.policies else (*self.policies, *self.denied_by)
+        return frozenset((*own, *self.ceiling))
 
 
 ANONYMOUS: Final = Identity(id="anonymous", name="anonymous", method=Method.ANONYMOUS)
