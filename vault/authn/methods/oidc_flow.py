@@ -7,7 +7,7 @@ the agent. Whoever listens there presents state and code; the state is spent bef
 OpenID Connect Core 1.0, 3.1; RFC 7636; RFC 8252, 7.3.
 """
 
-from base64 import b64encode, urlsafe_b64encode
+from base64 import b64encode
 from collections.abc import Callable, Mapping
 from hmac import compare_digest
 from typing import Any, Final
@@ -15,13 +15,13 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 import httpx2
 import msgspec
-from cryptography.hazmat.primitives.hashes import SHA256, Hash
 from msgspec import Struct
 
 from protocols.instant import SECOND
 from protocols.outbound import is_loopback
 from vault.authn.jwt.claims import check_audience
 from vault.authn.jwt.compact import Claims, InvalidTokenError
+from vault.authn.jwt.digest import digest_of
 from vault.authn.jwt.source_client import SourceError, SourceRequest
 from vault.authn.jwt.sources import RemoteKeys
 from vault.authn.methods.jwt_mounts import (
@@ -225,12 +225,9 @@ def is_allowed_redirect(uri: str, allowed: tuple[str, ...]) -> bool:
 def _url(endpoint: str, config: JwtConfig, role: JwtRole, kept: OidcState, state: str) -> str:
     """With the query that the endpoint has already."""
     parts = urlsplit(endpoint)
-    digest = Hash(SHA256())
-    digest.update(kept.verifier.encode())
-    challenge = urlsafe_b64encode(digest.finalize()).rstrip(b"=").decode()
     query = {
         "client_id": config.oidc_client_id,
-        "code_challenge": challenge,
+        "code_challenge": digest_of(kept.verifier),
         "code_challenge_method": "S256",
         "nonce": kept.nonce,
         "redirect_uri": kept.redirect_uri,
