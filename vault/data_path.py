@@ -19,12 +19,15 @@ import trio
 from actors import World
 from actors.pacer import Pacer
 from actors.periodic import LAST_SECONDS, Job
+from vault.authn.aliases import TOKEN_MOUNT_ONLY
 from vault.authn.api_keys import ApiKeys
 from vault.authn.authenticator import Authenticator, CredentialMethod
 from vault.authn.bearer import api_key_method, token_method
 from vault.authn.credential_owners import CredentialOwners
 from vault.authn.credential_scheme import API_KEY, TOKEN
 from vault.authn.credential_usage import CredentialUsage
+from vault.authn.entities import Entities
+from vault.authn.groups import Groups
 from vault.authn.revocation import Revoker
 from vault.authn.roles import Roles, load_service_identity
 from vault.authn.sessions import SessionLimits
@@ -53,6 +56,8 @@ from vault.handlers.compromise import CompromiseHandlers, Credentials
 from vault.handlers.consumer_recorder import LEADER, ConsumerRecorder
 from vault.handlers.consumers import ConsumerHandlers, Dependents, find_leased, find_rotated
 from vault.handlers.database_roles import DatabaseRoleHandlers
+from vault.handlers.entities import EntityHandlers
+from vault.handlers.groups import GroupHandlers
 from vault.handlers.handler import Handlers
 from vault.handlers.lease_targets import LeaseTargets, vault_prefix
 from vault.handlers.leases import LeaseHandlers
@@ -177,6 +182,8 @@ class DataPath:
         scheme = parts.credential_scheme
         self.tokens = Tokens(store, scheme, self.revoker, world, limits)
         self.users = Users(store, self.revoker, world)
+        self.entities = Entities(store, self.revoker, world, TOKEN_MOUNT_ONLY)
+        self.groups = Groups(store, world, TOKEN_MOUNT_ONLY)
         self.keys = ApiKeys(store, scheme, self.revoker, self.credential_usage, world)
         self.owners = CredentialOwners(self.keys, self.tokens, self.users)
         self.mount_handlers = MountHandlers(
@@ -225,6 +232,8 @@ class DataPath:
                 self.tokens, authentication.session_idle, authentication.session_timeout
             ).handlers(),
             **UserHandlers(self.users, self.authorizer).handlers(),
+            **EntityHandlers(self.entities).handlers(),
+            **GroupHandlers(self.groups).handlers(),
             **RoleHandlers(Roles(self.parts.store, world), self.authorizer).handlers(),
             **ApiKeyHandlers(self.keys, self.users, self.authorizer, world).handlers(),
             **RotationHandlers(

@@ -12,6 +12,8 @@ from vault.audit.proof import Proof
 from vault.audit.query import AuditPage, AuditQuery
 from vault.audit.verification import VerificationState
 from vault.authn.api_keys import ApiKey, CreatedKey
+from vault.authn.entities import AliasChange, EntityChange, EntityView
+from vault.authn.groups import GroupChange, GroupView
 from vault.authn.stream_subscriber import StreamSubscriber
 from vault.authn.tokens import IssuedToken, NewToken
 from vault.authz.access import Decision
@@ -39,16 +41,20 @@ from vault.model.payloads import (
     AccessorSelector,
     ApplyBundle,
     BeginRotation,
+    ChangeMembers,
     CheckCapabilities,
     CompareVersions,
     CreateApiKey,
     CreateCredentials,
     CreateUser,
+    DeleteEntities,
     DryRunAccess,
+    FindIdentity,
     HashAuditValue,
     LeaseSelector,
     ListApiKeys,
     ListEgress,
+    ListIdentities,
     ListKeys,
     ListLeases,
     ListReaders,
@@ -56,6 +62,7 @@ from vault.model.payloads import (
     ListSecrets,
     ListUsers,
     MalformedRequest,
+    MergeEntities,
     Nothing,
     PatchSecret,
     PauseRotations,
@@ -81,6 +88,7 @@ from vault.model.payloads import (
     UpdateUser,
     WriteConnection,
     WriteDatabaseRole,
+    WriteGroupAlias,
     WriteMetadata,
     WriteMount,
     WritePolicy,
@@ -94,6 +102,9 @@ from vault.model.records import (
     ConnectionRow,
     DatabaseRoleRow,
     DynamicLeaseRow,
+    EntityAliasRow,
+    GroupAliasRow,
+    GroupRow,
     MountRow,
     NodeRow,
     PolicyRow,
@@ -104,12 +115,17 @@ from vault.model.records import (
     UserRow,
 )
 from vault.model.results import (
+    AliasWritten,
     BrowserSession,
+    EntityWritten,
     Exposure,
+    GroupAliasWritten,
+    GroupWritten,
     IssuedCredentials,
     KeyList,
     KnownNode,
     LeasePage,
+    ListedGroup,
     OrphanedUsers,
     ReaderPage,
     RenewedLease,
@@ -256,12 +272,39 @@ REFUSE_SESSION: Final = OperationType[dict[str, str], None]("session.refuse")
 OPEN_FEED: Final = OperationType[Nothing, StreamSubscriber]("live.open")
 WATCH_TOPIC: Final = OperationType[StreamSubscriber, TopicWatch]("live.watch")
 
-# Users, roles and API keys
+# Users and API keys
 LIST_USERS: Final = OperationType[ListUsers, list[UserRow]]("user.list")
 READ_USER: Final = OperationType[Nothing, UserRow]("user.read")
 CREATE_USER: Final = OperationType[CreateUser, UserWritten]("user.create")
 UPDATE_USER: Final = OperationType[UpdateUser, UserWritten]("user.update")
 DELETE_USER: Final = OperationType[Nothing, None]("user.delete")
+
+# One identity: entities are users
+LIST_ENTITIES: Final = OperationType[ListIdentities, list[EntityView]]("entity.list")
+READ_ENTITY: Final = OperationType[Nothing, EntityView]("entity.read")
+FIND_ENTITY: Final = OperationType[FindIdentity, EntityView | None]("entity.find")
+CREATE_ENTITY: Final = OperationType[EntityChange, EntityWritten]("entity.create")
+WRITE_ENTITY: Final = OperationType[EntityChange, EntityWritten]("entity.write")
+DELETE_ENTITY: Final = OperationType[Nothing, UserRow]("entity.delete")
+DELETE_ENTITIES: Final = OperationType[DeleteEntities, None]("entity.delete_many")
+MERGE_ENTITIES: Final = OperationType[MergeEntities, UserRow]("entity.merge")
+LIST_ALIASES: Final = OperationType[ListIdentities, list[EntityAliasRow]]("alias.list")
+READ_ALIAS: Final = OperationType[Nothing, EntityAliasRow]("alias.read")
+WRITE_ALIAS: Final = OperationType[AliasChange, AliasWritten]("alias.write")
+DELETE_ALIAS: Final = OperationType[Nothing, None]("alias.delete")
+LIST_GROUPS: Final = OperationType[ListIdentities, list[ListedGroup]]("group.list")
+READ_GROUP: Final = OperationType[Nothing, GroupView]("group.read")
+FIND_GROUP: Final = OperationType[FindIdentity, GroupView | None]("group.find")
+CREATE_GROUP: Final = OperationType[GroupChange, GroupWritten]("group.create")
+WRITE_GROUP: Final = OperationType[GroupChange, GroupWritten]("group.write")
+CHANGE_MEMBERS: Final = OperationType[ChangeMembers, GroupRow]("group.members")
+DELETE_GROUP: Final = OperationType[Nothing, GroupRow]("group.delete")
+LIST_GROUP_ALIASES: Final = OperationType[ListIdentities, list[GroupAliasRow]]("group_alias.list")
+READ_GROUP_ALIAS: Final = OperationType[Nothing, GroupAliasRow]("group_alias.read")
+WRITE_GROUP_ALIAS: Final = OperationType[WriteGroupAlias, GroupAliasWritten]("group_alias.write")
+DELETE_GROUP_ALIAS: Final = OperationType[Nothing, None]("group_alias.delete")
+
+# Roles
 LIST_ROLES: Final = OperationType[Nothing, list[RoleRow]]("role.list")
 READ_ROLE: Final = OperationType[Nothing, RoleRow]("role.read")
 WRITE_ROLE: Final = OperationType[WriteRole, RoleWritten]("role.write")

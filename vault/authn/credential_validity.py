@@ -7,23 +7,32 @@ So nothing has to be found and deleted for a revocation to count: the next reque
 and ends there.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 from msgspec import Struct
 
 from actors.slewed_clock import EARLY
 from vault.model.identity import DEFAULT_POLICY, ROOT_POLICY, Identity, Method, Permission
-from vault.model.records import ApiKeyRow, RecordStatus, RoleRow, TokenRow, UserRow
+from vault.model.records import (
+    ApiKeyRow,
+    EntityAliasRow,
+    GroupRow,
+    RecordStatus,
+    RoleRow,
+    TokenRow,
+    UserRow,
+)
 from vault.store.row_cache import MISSING
 from vault.store.store import Store
 from vault.store.table import Key, Table
-from vault.store.tables import API_KEYS, ROLES, TOKENS, USERS
+from vault.store.tables import API_KEYS, ENTITY_ALIASES, GROUPS, ROLES, TOKENS, USERS
 
 R = TypeVar("R", bound=Struct)
 
 KEY_PARENT: Final = "key:"  # `TokenRow.parent` of a token that an API key made; no token id has ':'
 MAX_DEPTH: Final = 32  # tokens in a line, bounding the lookups of one request
+_ENTITY: Final = "identity.entity."
 
 
 class RowLookup(Protocol):
@@ -60,13 +69,69 @@ def is_outside_validity(row: ApiKeyRow | TokenRow, now: int) -> bool:
 
 
 def user_policies(get: RowLookup, user: UserRow) -> set[str]:
-    """Return the policies of a user: assigned ones and those of roles, without `default`."""
-    found = set(user.policies)
-    for name in user.roles:
+    """Return the policies of a user: assigned ones, those of roles and groups, without `default`.
+
+    Roles are the user's own and those that a source maps its claims or groups to.
+    """
+    found = set(user.policies) | _role_policies(get, user.roles)
+    # Neither a group nor a claim at a source makes root: an old row that says so changes nothing.
+    given: set[str] = set()
+    for alias in aliases_of(get, user):
+        given |= _role_policies(get, alias.roles)
+    for group in groups_of(get, user):
+        given.update(group.policies)
+    given.discard(ROOT_POLICY)
+    return found | given
+
+
+def _role_policies(get: RowLookup, names: Iterable[str]) -> set[str]:
+    found = set[str]()
+    for name in names:
         role: RoleRow | None = get(ROLES, name)
         if role is not None:
             found.update(role.policies)
     return found
+
+
+def aliases_of(get: RowLookup, entity: UserRow) -> list[EntityAliasRow]:
+    """The aliases of an entity, by key: at most `MAX_ALIASES`."""
+    rows = [get(ENTITY_ALIASES, key) for key in entity.aliases or ()]
+    return [row for row in rows if row is not None and row.entity_id == entity.id]
+
+
+def groups_of(get: RowLookup, entity: UserRow) -> list[GroupRow]:
+    """The groups of an entity, its own first and then those that these are in, by key.
+
+    Membership of an external group counts for the alias by which the source gave it: it ends when
+    the group has another alias, or none. How many there are is bounded (`vault.authn.groups`).
+    """
+    found: dict[str, GroupRow] = {}
+    for group_id, alias_key in (entity.member_of or {}).items():
+        group = get(GROUPS, group_id)
+        if group is not None and group.alias_key == alias_key:
+            found[group_id] = group
+    above = dict.fromkeys(one for group in found.values() for one in group.ancestors)
+    for group_id in above:
+        group = None if group_id in found else get(GROUPS, group_id)
+        if group is not None:
+            found[group_id] = group
+    return list(found.values())
+
+
+def entity_values(get: RowLookup, entity: UserRow) -> tuple[tuple[str, str], ...]:
+    """What identity templates stand for, of all but id and name of the entity."""
+    values = {f"{_ENTITY}metadata.{key}": text for key, text in (entity.metadata or {}).items()}
+    for alias in aliases_of(get, entity):
+        at = f"{_ENTITY}aliases.{alias.mount_accessor}."
+        values |= {f"{at}id": alias.id, f"{at}name": alias.name}
+        values |= {f"{at}metadata.{key}": text for key, text in alias.metadata.items()}
+        values |= {
+            f"{at}custom_metadata.{key}": text for key, text in alias.custom_metadata.items()
+        }
+    for group in groups_of(get, entity):
+        values[f"identity.groups.ids.{group.id}.name"] = group.name
+        values[f"identity.groups.names.{group.name}.id"] = group.id
+    return tuple(values.items())
 
 
 def api_key_identity(
@@ -88,6 +153,7 @@ def api_key_identity(
         policies=tuple(sorted(user_policies(get, user) | {DEFAULT_POLICY})),
         permissions=key_permissions(row),
         credential=row.id,
+        entity=entity_values(get, user),
     )
 
 
@@ -115,6 +181,7 @@ def token_identity(
         denied_by=tuple(sorted(line.policies.difference(policies))),
         credential=row.accessor,
         line=line.first,
+        entity=() if user is None else entity_values(get, user),
     )
 
 

@@ -248,7 +248,7 @@ class PolicySnapshot:
         )  # fmt: skip
         if self._templated.isdisjoint(identity.policies + identity.denied_by + identity.ceiling):
             return names
-        return *names, identity.id, identity.name
+        return *names, identity.id, identity.name, identity.entity
 
     def compile(self, identity: Identity) -> CompiledPolicies:
         """Compile what `compiled_for` returns. Safe in any thread: it changes nothing here."""
@@ -279,7 +279,8 @@ def _template_values(identity: Identity) -> dict[str, str]:
     """What identity templates stand for: a token of nobody is no entity."""
     if identity.id == identity.credential:
         return {}
-    return {"identity.entity.id": identity.id, "identity.entity.name": identity.name}
+    named = {"identity.entity.id": identity.id, "identity.entity.name": identity.name}
+    return {**dict(identity.entity), **named}
 
 
 class PolicyStore:

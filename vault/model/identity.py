@@ -44,8 +44,9 @@ class Identity(Struct, frozen=True, kw_only=True):
     `denied_by`: policies of whoever made the credential that it does not hold itself. Their
     denials count, their allowances do not. `line`: where the line of credentials begins that this
     one was made by; empty: with `id`. `mount`: the id of the auth mount that its token was made at
-    by a login, or an ancestor of it; empty: at none. `ceiling`: policies without which nothing is
-    allowed; empty: none bound it. Their denials bind too, and they allow nothing by themselves.
+    by a login, or an ancestor of it; empty: at none. `entity`: what identity templates stand for,
+    beside id and name. `ceiling`: policies without which nothing is allowed; empty: none bound it.
+    Their denials bind too, and they allow nothing by themselves.
     """
 
     id: str
@@ -58,6 +59,7 @@ class Identity(Struct, frozen=True, kw_only=True):
     mfa: bool = False
     line: str = ""
     mount: str = ""
+    entity: tuple[tuple[str, str], ...] = ()
     ceiling: tuple[str, ...] = ()
 
     @property

@@ -435,6 +435,52 @@ class ListUsers(Struct, frozen=True, kw_only=True):
     limit: int = 100
 
 
+class ListIdentities(Struct, frozen=True, kw_only=True):
+    """Entities, groups or aliases, in order, beyond the one of `after`."""
+
+    after: str = ""
+    limit: int = 10_000
+
+
+class FindIdentity(Struct, frozen=True, kw_only=True):
+    """An entity or group by one of these: id, name, alias id, or alias name and mount."""
+
+    id: str = ""
+    name: str = ""
+    alias_id: str = ""
+    alias_name: str = ""
+    alias_accessor: str = ""
+
+
+class DeleteEntities(Struct, frozen=True, kw_only=True):
+    """Some entities, by id."""
+
+    ids: tuple[str, ...]
+
+
+class MergeEntities(Struct, frozen=True, kw_only=True):
+    """Make the entities `taken` one with `into`; of two aliases of a mount those of `keep` stay."""
+
+    into: str
+    taken: tuple[str, ...]
+    keep: tuple[str, ...] = ()
+
+
+class ChangeMembers(Struct, frozen=True, kw_only=True):
+    """Entities that come into a group, and such that leave it, by id."""
+
+    add: tuple[str, ...] = ()
+    remove: tuple[str, ...] = ()
+
+
+class WriteGroupAlias(Struct, frozen=True, kw_only=True):
+    """What is written of a group's alias; empty stays as it is."""
+
+    name: str = ""
+    accessor: str = ""
+    group_id: str = ""
+
+
 class WriteRole(Struct, frozen=True, kw_only=True):
     """Make or replace a role."""
 

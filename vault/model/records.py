@@ -98,7 +98,13 @@ class MountRow(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class UserRow(Struct, frozen=True, kw_only=True, gc=False):
-    """A person or a machine. `name_key` is the casefolded user name and unique."""
+    """An entity: a person or a machine. `name_key` is the casefolded user name and unique.
+
+    What a request needs to know is found from here by key. `aliases`: the keys of its aliases, at
+    most one of an auth mount. `member_of`: the groups that it is itself in, by id; of an external
+    group with the key of the group alias by which its source put it there, else empty.
+    `merged_from`: the ids of entities that became this one.
+    """
 
     id: str
     username: str
@@ -110,6 +116,85 @@ class UserRow(Struct, frozen=True, kw_only=True, gc=False):
     updated_at: int
     last_login: int = 0
     status: str = RecordStatus.ACTIVE
+    metadata: dict[str, str] | UnsetType = UNSET
+    aliases: list[str] | UnsetType = UNSET
+    member_of: dict[str, str] | UnsetType = UNSET
+    merged_from: list[str] | UnsetType = UNSET
+    mac: bytes = b""
+
+
+class EntityAliasRow(Struct, frozen=True, kw_only=True, gc=False):
+    """The name of an entity at an auth mount.
+
+    Its key is the mount's accessor and the name in the one spelling that the method compares by
+    (`vault.authn.aliases.alias_key`). `metadata` and `roles` are what the source says,
+    `custom_metadata` what an administrator does. `merged_from`: entities whose it was before.
+    """
+
+    alias_key: str
+    id: str
+    entity_id: str
+    mount_accessor: str
+    mount_path: str
+    mount_type: str
+    name: str
+    metadata: dict[str, str] = {}
+    custom_metadata: dict[str, str] = {}
+    roles: list[str] = []
+    merged_from: list[str] = []
+    created_at: int
+    updated_at: int
+    mac: bytes = b""
+
+
+class GroupRow(Struct, frozen=True, kw_only=True, gc=False):
+    """A group of entities and of other groups, whose policies its members have.
+
+    `name_key` is the casefolded name and unique. `kind`: internal, or external: then the source
+    says who is in it, and `alias_key` is the key of its alias, empty without one. `children` are
+    the groups that are its members, `parents` those that it is one of, `ancestors` these and
+    theirs.
+    """
+
+    id: str
+    name: str
+    name_key: str
+    kind: str
+    policies: list[str] = []
+    metadata: dict[str, str] = {}
+    alias_key: str = ""
+    children: list[str] = []
+    parents: list[str] = []
+    ancestors: list[str] = []
+    modify_index: int = 1
+    created_at: int
+    updated_at: int
+    mac: bytes = b""
+
+
+class GroupAliasRow(Struct, frozen=True, kw_only=True, gc=False):
+    """The name of an external group at an auth mount; its key as that of an entity's alias."""
+
+    alias_key: str
+    id: str
+    group_id: str
+    mount_accessor: str
+    mount_path: str
+    mount_type: str
+    name: str
+    created_at: int
+    updated_at: int
+    mac: bytes = b""
+
+
+class GroupMemberRow(Struct, frozen=True, kw_only=True, gc=False):
+    """That an entity is in a group, key `(group_id, entity_id)`, for lists.
+
+    What counts is what the entity's own row says (`UserRow.member_of`).
+    """
+
+    group_id: str
+    entity_id: str
     mac: bytes = b""
 
 

@@ -10,7 +10,10 @@ from vault.model.records import (
     AccessRow,
     ConsumerRow,
     DynamicLeaseRow,
+    EntityAliasRow,
     FolderPolicyRow,
+    GroupAliasRow,
+    GroupRow,
     MountRow,
     NodeRow,
     RoleRow,
@@ -27,6 +30,42 @@ class UserWritten(Struct, frozen=True, kw_only=True):
 
     user: UserRow
     warnings: tuple[str, ...] = ()
+
+
+class EntityWritten(Struct, frozen=True):
+    """An entity that was made or changed, and which of the two."""
+
+    row: UserRow
+    is_new: bool
+
+
+class AliasWritten(Struct, frozen=True):
+    """An alias that was made or changed; whether it is something else than before."""
+
+    row: EntityAliasRow
+    is_changed: bool
+
+
+class GroupWritten(Struct, frozen=True):
+    """A group that was made or changed, and which of the two."""
+
+    row: GroupRow
+    is_new: bool
+
+
+class GroupAliasWritten(Struct, frozen=True):
+    """A group's alias that was made or changed, and which of the two."""
+
+    row: GroupAliasRow
+    is_new: bool
+
+
+class ListedGroup(Struct, frozen=True):
+    """A group in a list: with how many entities are in it itself, and its alias."""
+
+    row: GroupRow
+    members: int
+    alias: GroupAliasRow | None
 
 
 class RoleWritten(Struct, frozen=True, kw_only=True):

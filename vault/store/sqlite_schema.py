@@ -62,6 +62,7 @@ CREATE TABLE users(id VARCHAR(512)NOT NULL,username VARCHAR(512)NOT NULL,
   name_key VARCHAR(512)NOT NULL,email VARCHAR(512)NOT NULL,roles JSON NOT NULL,
   policies JSON NOT NULL,created_at BIGINT NOT NULL,updated_at BIGINT NOT NULL,
   last_login BIGINT NOT NULL,status VARCHAR(512)NOT NULL,mac BLOB NOT NULL,
+  metadata JSON,aliases JSON,member_of JSON,merged_from JSON,
   CONSTRAINT pk_users PRIMARY KEY(id),CONSTRAINT uq_users_name_key UNIQUE(name_key));
 CREATE TABLE roles(name VARCHAR(512)NOT NULL,description TEXT NOT NULL,policies JSON NOT NULL,
   created_at BIGINT NOT NULL,updated_at BIGINT NOT NULL,mac BLOB NOT NULL,
@@ -166,6 +167,30 @@ CREATE TABLE auth_entries(mount_id VARCHAR(512)NOT NULL,kind VARCHAR(512)NOT NUL
   created_at BIGINT NOT NULL,updated_at BIGINT NOT NULL,mac BLOB NOT NULL,
   CONSTRAINT pk_auth_entries PRIMARY KEY(mount_id,kind,name));
 CREATE INDEX ix_auth_entries_expires_at ON auth_entries(expires_at);
+CREATE TABLE entity_aliases(alias_key VARCHAR(512)NOT NULL,id VARCHAR(512)NOT NULL,
+  entity_id VARCHAR(512)NOT NULL,mount_accessor VARCHAR(512)NOT NULL,
+  mount_path VARCHAR(512)NOT NULL,mount_type VARCHAR(512)NOT NULL,name VARCHAR(512)NOT NULL,
+  metadata JSON NOT NULL,custom_metadata JSON NOT NULL,roles JSON NOT NULL,
+  merged_from JSON NOT NULL,created_at BIGINT NOT NULL,updated_at BIGINT NOT NULL,mac BLOB NOT NULL,
+  CONSTRAINT pk_entity_aliases PRIMARY KEY(alias_key),
+  CONSTRAINT uq_entity_aliases_id UNIQUE(id));
+CREATE INDEX ix_entity_aliases_mount_accessor ON entity_aliases(mount_accessor);
+CREATE TABLE entity_groups(id VARCHAR(512)NOT NULL,name VARCHAR(512)NOT NULL,
+  name_key VARCHAR(512)NOT NULL,kind VARCHAR(512)NOT NULL,policies JSON NOT NULL,
+  metadata JSON NOT NULL,alias_key VARCHAR(512)NOT NULL,children JSON NOT NULL,
+  parents JSON NOT NULL,ancestors JSON NOT NULL,modify_index BIGINT NOT NULL,
+  created_at BIGINT NOT NULL,updated_at BIGINT NOT NULL,mac BLOB NOT NULL,
+  CONSTRAINT pk_entity_groups PRIMARY KEY(id),
+  CONSTRAINT uq_entity_groups_name_key UNIQUE(name_key));
+CREATE TABLE group_aliases(alias_key VARCHAR(512)NOT NULL,id VARCHAR(512)NOT NULL,
+  group_id VARCHAR(512)NOT NULL,mount_accessor VARCHAR(512)NOT NULL,
+  mount_path VARCHAR(512)NOT NULL,mount_type VARCHAR(512)NOT NULL,name VARCHAR(512)NOT NULL,
+  created_at BIGINT NOT NULL,updated_at BIGINT NOT NULL,mac BLOB NOT NULL,
+  CONSTRAINT pk_group_aliases PRIMARY KEY(alias_key),CONSTRAINT uq_group_aliases_id UNIQUE(id));
+CREATE INDEX ix_group_aliases_mount_accessor ON group_aliases(mount_accessor);
+CREATE TABLE group_members(group_id VARCHAR(512)NOT NULL,entity_id VARCHAR(512)NOT NULL,
+  mac BLOB NOT NULL,
+  CONSTRAINT pk_group_members PRIMARY KEY(group_id,entity_id));
 """
 _AUTOINDEXES: Final = {  # primary and unique keys of tables with a rowid
     "alembic_version": 1,
@@ -192,6 +217,10 @@ _AUTOINDEXES: Final = {  # primary and unique keys of tables with a rowid
     "consumer_recorders": 1,
     "auth_mounts": 2,
     "auth_entries": 1,
+    "entity_aliases": 2,
+    "entity_groups": 2,
+    "group_aliases": 2,
+    "group_members": 1,
 }
 _HEAD: Final = re.compile(r"CREATE (TABLE|INDEX) (\w+)(?: ON (\w+))?\(")
 _SPACE: Final = re.compile(r"[ \t\n\f\r]+")

@@ -5,7 +5,7 @@ from typing import Any, Final
 from vault.model import records
 from vault.store.table import Table
 
-SCHEMA_LEVEL: Final = 13
+SCHEMA_LEVEL: Final = 14
 """The last migration that this program knows. See `NodeRow.level`."""
 SYSTEM: Final = Table("system", records.SystemRow, ("name",))
 HEAD_ROW: Final = "mark"
@@ -102,6 +102,22 @@ AUTH_ENTRIES: Final = Table(
     ("mount_id", "kind", "name"),
     indexes=("expires_at",),
 )
+ENTITY_ALIASES: Final = Table(
+    "entity_aliases",
+    records.EntityAliasRow,
+    ("alias_key",),
+    unique=("id",),
+    indexes=("mount_accessor",),
+)
+GROUPS: Final = Table("entity_groups", records.GroupRow, ("id",), unique=("name_key",))
+GROUP_ALIASES: Final = Table(
+    "group_aliases",
+    records.GroupAliasRow,
+    ("alias_key",),
+    unique=("id",),
+    indexes=("mount_accessor",),
+)
+GROUP_MEMBERS: Final = Table("group_members", records.GroupMemberRow, ("group_id", "entity_id"))
 
 ALL: Final[tuple[Table[Any], ...]] = (
     SYSTEM,
@@ -129,4 +145,8 @@ ALL: Final[tuple[Table[Any], ...]] = (
     RECORDERS,
     AUTH_MOUNTS,
     AUTH_ENTRIES,
+    ENTITY_ALIASES,
+    GROUPS,
+    GROUP_ALIASES,
+    GROUP_MEMBERS,
 )

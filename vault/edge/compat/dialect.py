@@ -8,6 +8,7 @@ from actors.world import World
 from vault.edge.compat import (
     database,
     health,
+    identity,
     kv1,
     kv2,
     kv2_metadata,
@@ -69,6 +70,7 @@ class CompatDialect(Dialect):
         root_key.routes,
         mounts.routes,
         policies.routes,
+        identity.routes,
         token.routes,
         leases.routes,
     )
