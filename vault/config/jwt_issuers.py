@@ -40,7 +40,7 @@ class JwtIssuerSettings(Section):
     ceiling: Annotated[tuple[PolicyName, ...], Field(min_length=1, max_length=16)]
     policies: Annotated[tuple[PolicyName, ...], Field(max_length=64)] = ()
     grants: Annotated[tuple[JwtGrantSettings, ...], Field(max_length=256)] = ()
-    bound_claims: Annotated[BoundValues, Field(max_length=32)] = {}
+    bound_claims: Annotated[BoundValues, Field(max_length=32, default_factory=dict)]
     jwks_url: str = ""
     jwks_file: FilePath | None = None
     key_files: Annotated[tuple[FilePath, ...], Field(max_length=16)] = ()

@@ -130,6 +130,15 @@ def check_bound_claims(claims: Claims, bound: BoundClaims) -> None:
             raise InvalidTokenError("a claim that the role is bound to has another value")
 
 
+def has_bound_claims(claims: Claims, bound: BoundClaims) -> bool:
+    """Whether each bound claim has one of its values."""
+    try:
+        check_bound_claims(claims, bound)
+    except InvalidTokenError:
+        return False
+    return True
+
+
 def claim_text(claims: Claims, name: str, *, pointer: bool = True) -> str:
     """A claim that must be a text, not empty. Raises `InvalidTokenError`.
 
