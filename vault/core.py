@@ -85,6 +85,7 @@ from vault.data_path import (
 from vault.errors import TamperedError, VaultError
 from vault.handlers.adoption import Adoption, StoredAdoption
 from vault.handlers.audit import AuditHandlers
+from vault.handlers.auth_entries import erase_expired_entries
 from vault.handlers.backups import BackupHandlers
 from vault.handlers.consumer_recorder import forget_old_consumers
 from vault.handlers.control_plane import ControlPlaneHandlers
@@ -379,6 +380,7 @@ async def open_core(
                         wired.pipeline,
                         path.mounts,
                         partial(_explain_refusal, audit, store, heartbeat),
+                        path.auth,
                         dependencies.peers.shut,
                     )
 
@@ -510,6 +512,11 @@ def _wire_pipeline(
             "expired-tokens",
             SWEEP_INTERVAL,
             leased(EXPIRY, partial(path.revoker.revoke_expired, world.clock)),
+        ),
+        Job(
+            "expired-auth-entries",
+            SWEEP_INTERVAL,
+            leased(EXPIRY, partial(erase_expired_entries, path.auth_entries, world.clock)),
         ),
         Job(
             "old-consumers",

@@ -28,6 +28,10 @@ from vault.authn.credential_scheme import API_KEY, TOKEN
 from vault.authn.credential_usage import CredentialUsage
 from vault.authn.entities import Entities
 from vault.authn.groups import Groups
+from vault.authn.jwt.source_client import SourceClient
+from vault.authn.logins import LoginParts, Logins
+from vault.authn.methods.method import AuthSurface, NoDirectory
+from vault.authn.methods.registry import MethodParts, make_login_methods
 from vault.authn.revocation import Revoker
 from vault.authn.roles import Roles, load_service_identity
 from vault.authn.sessions import SessionLimits
@@ -49,6 +53,8 @@ from vault.errors import UnavailableError, VaultError
 from vault.handlers.access_counters import AccessCounters
 from vault.handlers.adoption import StoredAdoption
 from vault.handlers.api_keys import ApiKeyHandlers
+from vault.handlers.auth_entries import AuthEntryHandlers
+from vault.handlers.auth_mounts import AuthMountHandlers
 from vault.handlers.capabilities import CapabilityHandlers
 from vault.handlers.change_hub import ChangeHub
 from vault.handlers.changes import ChangeHandlers, WatchParts
@@ -62,6 +68,7 @@ from vault.handlers.handler import Handlers
 from vault.handlers.lease_targets import LeaseTargets, vault_prefix
 from vault.handlers.leases import LeaseHandlers
 from vault.handlers.listing import ListingHandlers
+from vault.handlers.logins import LoginHandlers
 from vault.handlers.malformed_requests import MalformedRequestHandlers
 from vault.handlers.metadata import MetadataHandlers
 from vault.handlers.mounts import MountHandlers
@@ -75,6 +82,8 @@ from vault.handlers.sessions import SessionHandlers
 from vault.handlers.static_roles import StaticRoleHandlers
 from vault.handlers.stores import (
     AccessStore,
+    AuthEntryStore,
+    AuthMountStore,
     ConsumerStore,
     LeaseStore,
     MountStore,
@@ -94,6 +103,7 @@ from vault.jobs.refused_report import (
     report_each,
 )
 from vault.metrics import Metrics
+from vault.model.auth_mounts import AuthMountTable
 from vault.model.changes import SecretFeed
 from vault.model.mounts import MountTable
 from vault.model.server_address import ServerTls
@@ -156,6 +166,8 @@ class DataPath:
         authentication = parts.settings.authentication
         self.mounts = MountTable()
         """Where the secret engines are mounted."""
+        self.auth_mounts = AuthMountTable()
+        """Where auth methods are mounted."""
         self.policies = PolicyStore(store, world, parts.ceiling, self.mounts)
         self.authorizer = Authorizer(self.policies)
         self.secrets, self.reads = SecretStore(barrier), AccessStore(barrier)
@@ -189,9 +201,41 @@ class DataPath:
         self.mount_handlers = MountHandlers(
             MountStore(barrier), self.mounts, self.authorizer, world
         )
+        self.auth_entries = AuthEntryStore(barrier, world)
+        self._sources = SourceClient(world)
+        methods = make_login_methods(
+            MethodParts(
+                entries=self.auth_entries,
+                scheme=scheme,
+                world=world,
+                random=parts.random,
+                sources=self._sources,
+            )
+        )
+        self.auth_entries.methods = methods
+        self.auth = AuthSurface(self.auth_mounts, methods)
+        self.logins = Logins(
+            LoginParts(
+                store=self.auth_entries,
+                mounts=self.auth_mounts,
+                methods=methods,
+                directory=NoDirectory(),
+                scheme=scheme,
+                world=world,
+            )
+        )
+        self.auth_mount_handlers = AuthMountHandlers(
+            AuthMountStore(barrier),
+            self.auth_mounts,
+            methods,
+            self.authorizer,
+            world,
+            self.revoker.revoke_tokens,
+        )
         self.lockout = parts.peers.lockout()
         self.snapshots = SnapshotRefresher(
-            (self.policies, self.mount_handlers, barrier), store.count_all_transactions
+            (self.policies, self.mount_handlers, self.auth_mount_handlers, barrier),
+            store.count_all_transactions,
         )
         failed, denied = parts.settings.limits.failures, parts.settings.limits.refusals
         self._failures = FailureLimits(
@@ -226,8 +270,13 @@ class DataPath:
                 world,
             ).handlers(),
             **self.mount_handlers.handlers(),
+            **self.auth_mount_handlers.handlers(),
+            **AuthEntryHandlers(self.auth_entries, self.logins).handlers(),
+            **LoginHandlers(self.logins).handlers(),
             **MalformedRequestHandlers(self.authorizer).handlers(),
-            **TokenHandlers(self.tokens, self.keys, self.authorizer, world).handlers(),
+            **TokenHandlers(
+                self.tokens, self.keys, self.authorizer, world, self.logins.check_renewal
+            ).handlers(),
             **SessionHandlers(
                 self.tokens, authentication.session_idle, authentication.session_timeout
             ).handlers(),
@@ -444,6 +493,7 @@ async def wire_data_path(parts: DataPathParts) -> DataPath:
     made = DataPath(parts)
     await made.policies.reload()
     await made.mount_handlers.reload()
+    await made.auth_mount_handlers.reload()
     return made
 
 

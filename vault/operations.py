@@ -49,11 +49,13 @@ from vault.model.payloads import (
     CreateUser,
     DeleteEntities,
     DryRunAccess,
+    EnableAuth,
     FindIdentity,
     HashAuditValue,
     LeaseSelector,
     ListApiKeys,
     ListEgress,
+    ListEntries,
     ListIdentities,
     ListKeys,
     ListLeases,
@@ -61,8 +63,10 @@ from vault.model.payloads import (
     ListRotations,
     ListSecrets,
     ListUsers,
+    LogIn,
     MalformedRequest,
     MergeEntities,
+    MoveAuth,
     Nothing,
     PatchSecret,
     PauseRotations,
@@ -78,16 +82,20 @@ from vault.model.payloads import (
     RevokeLeases,
     RewrapDataKeys,
     RollbackSecret,
+    RunAuthAction,
     ScheduleSecrets,
     SecretVersions,
+    SelectEntry,
     SelectRotations,
     StepLease,
     StepRotation,
     TokenSelector,
+    TuneAuth,
     TuneMount,
     UpdateUser,
     WriteConnection,
     WriteDatabaseRole,
+    WriteEntry,
     WriteGroupAlias,
     WriteMetadata,
     WriteMount,
@@ -99,6 +107,7 @@ from vault.model.payloads import (
 )
 from vault.model.policy_replay import PolicyReplayReport, ReplayPolicies
 from vault.model.records import (
+    AuthMountRow,
     ConnectionRow,
     DatabaseRoleRow,
     DynamicLeaseRow,
@@ -115,6 +124,7 @@ from vault.model.records import (
     UserRow,
 )
 from vault.model.results import (
+    ActionResult,
     AliasWritten,
     BrowserSession,
     EntityWritten,
@@ -144,6 +154,7 @@ from vault.model.results import (
     SecretValue,
     SecretWritten,
     StaticRole,
+    StoredEntry,
     UserWritten,
     VersionComparison,
 )
@@ -231,6 +242,25 @@ REVOKE_LEASE: Final = OperationType[RevokeLease, DynamicLeaseRow | None]("lease.
 REVOKE_LEASES: Final = OperationType[RevokeLeases, RevokedLeases]("lease.revoke_prefix")
 TIDY_LEASES: Final = OperationType[Nothing, Nothing]("lease.tidy")
 STEP_LEASE: Final = OperationType[StepLease, DynamicLeaseRow]("lease.step")
+
+# Auth mounts, what their methods keep, and logins
+LIST_AUTH: Final = OperationType[Nothing, list[AuthMountRow]]("auth.mount.list")
+LIST_VISIBLE_AUTH: Final = OperationType[Nothing, list[AuthMountRow]]("auth.mount.visible")
+READ_AUTH: Final = OperationType[Nothing, AuthMountRow]("auth.mount.read")
+ENABLE_AUTH: Final = OperationType[EnableAuth, AuthMountRow]("auth.mount.enable")
+TUNE_AUTH: Final = OperationType[TuneAuth, AuthMountRow]("auth.mount.tune")
+MOVE_AUTH: Final = OperationType[MoveAuth, AuthMountRow]("auth.mount.move")
+DISABLE_AUTH: Final = OperationType[Nothing, None]("auth.mount.disable")
+LIST_AUTH_ENTRIES: Final = OperationType[ListEntries, list[str]]("auth.entry.list")
+READ_AUTH_ENTRY: Final = OperationType[SelectEntry, StoredEntry]("auth.entry.read")
+WRITE_AUTH_ENTRY: Final = OperationType[WriteEntry, StoredEntry]("auth.entry.write")
+DELETE_AUTH_ENTRY: Final = OperationType[SelectEntry, None]("auth.entry.delete")
+READ_BY_AUTH_METHOD: Final = OperationType[RunAuthAction, ActionResult]("auth.action.read")
+LIST_BY_AUTH_METHOD: Final = OperationType[RunAuthAction, ActionResult]("auth.action.list")
+UPDATE_BY_AUTH_METHOD: Final = OperationType[RunAuthAction, ActionResult]("auth.action.update")
+DELETE_BY_AUTH_METHOD: Final = OperationType[RunAuthAction, ActionResult]("auth.action.delete")
+BEGIN_LOGIN: Final = OperationType[RunAuthAction, ActionResult]("auth.login.begin")
+LOG_IN: Final = OperationType[LogIn, IssuedToken]("auth.login")
 
 # Policies
 LIST_POLICIES: Final = OperationType[Nothing, PolicyNames]("policy.list")

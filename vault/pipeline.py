@@ -23,6 +23,7 @@ from actors.world import World
 from protocols.errors import locate
 from vault.audit.record import AuditEvent
 from vault.authn.authenticator import Authenticator
+from vault.authn.logins import VerifiedLogin
 from vault.authz.access import AccessRequest, Decision
 from vault.authz.authorizer import Authorizer
 from vault.authz.rate_limits import RateLimiter
@@ -102,7 +103,7 @@ class Pipeline:
         if op.served is not None:
             op.served.add_read(self._commits(), context.as_of)
         try:
-            context.identity = await self._authenticate(op, context.handler)  # 1
+            context.identity = await self._authenticate(context)  # 1
             self._limits.acquire(context.identity.id)
             if context.handler.is_self_service:
                 self._acquire_self_service(context)
@@ -117,7 +118,9 @@ class Pipeline:
             context.is_allowed = context.handler.capability is not None
         except Exception as error:  # noqa: BLE001  # whatever failed is recorded, then raised
             raise await self._record_failure(context, error) from None  # 5
-        call: Call[P] = Call(op, context.identity, facts, context.needs_facts, context.decision)
+        call: Call[P] = Call(
+            op, context.identity, facts, context.needs_facts, context.decision, context.login
+        )
         if context.handler.mutates:
             return await self._run_mutation(context, call)  # 3 to 6
         try:
@@ -200,13 +203,16 @@ class Pipeline:
             if not handler.only_restricts:
                 raise
 
-    async def _authenticate(self, op: Operation[P, R], handler: Handler[P, R]) -> Identity:
+    async def _authenticate(self, context: AuditContext[P, R]) -> Identity:
         """The caller; background work is one too, and is recorded under its own name.
 
         Whoever shows no credential is held to the pace of those who fail.
         """
+        op, handler = context.op, context.handler
         if op.service:
             return await self._load_service_identity(op.service)
+        if handler.authenticate is not None:
+            return await self._log_in(context, handler.authenticate)
         if handler.authorized_by_shares or handler.anonymous:
             if self._failures is not None:
                 self._failures.count_failure(op.origin.ip)
@@ -217,6 +223,20 @@ class Pipeline:
             if self._failures is not None:
                 self._failures.count_failure(op.origin.ip)
             raise
+
+    async def _log_in(
+        self,
+        context: AuditContext[P, R],
+        authenticate: Callable[[Operation[P, R]], Awaitable[VerifiedLogin]],
+    ) -> Identity:
+        """Who logs in, by what is in the payload."""
+        try:
+            context.login = await authenticate(context.op)
+        except AuthenticationError:
+            if self._failures is not None:
+                self._failures.count_failure(context.op.origin.ip)
+            raise
+        return context.login.identity
 
     async def _run_mutation(self, context: AuditContext[P, R], call: Call[P]) -> R:
         """Steps 3 to 6 of a mutation, whole: a caller who leaves does not cut them in two.
@@ -495,6 +515,7 @@ class AuditContext(Generic[P, R]):
         "identity",
         "is_allowed",
         "is_done",
+        "login",
         "needs_facts",
         "op",
     )  # fmt: skip
@@ -506,6 +527,7 @@ class AuditContext(Generic[P, R]):
         self.decision: Decision = ALLOWED
         self.capability: str = ""
         self.as_of = 0  # Unix ns, of a read that is answered from memory alone
+        self.login: VerifiedLogin | None = None  # of a login, once step 1 is done
         self.needs_facts = False  # tags or metadata of the secret can have a say
         self.is_allowed = False  # a policy allows it: what anybody may try has not been allowed
         self.is_done = False  # a mutation has happened, whatever comes of its record

@@ -59,6 +59,14 @@ class Revoker:
                 return removed
             members = partial(_same, left)
 
+    async def revoke_tokens(self, ids: list[str]) -> int:
+        """End these tokens with what descends from them, some at a time; returns how many."""
+        removed = 0
+        for begin in range(0, len(ids), MAX_CASCADE):
+            some = ids[begin : begin + MAX_CASCADE]
+            removed += await self.revoke_families(partial(_same, some))
+        return removed
+
     async def revoke_expired(self, clock: SlewedClock) -> int:
         """Remove expired tokens with what descends from them; returns how many went.
 

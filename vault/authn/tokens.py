@@ -63,11 +63,15 @@ class NewToken(Struct, frozen=True, kw_only=True):
 
 
 class IssuedToken(Struct, frozen=True, kw_only=True):
-    """A token that was made or renewed. `text` is there at its making, and never again."""
+    """A token that was made or renewed. `text` is there at its making, and never again.
+
+    `details`: what the audit record says of the login that made it.
+    """
 
     row: TokenRow
     text: str = ""
     warnings: tuple[str, ...] = ()
+    details: dict[str, str] = {}
 
     def __repr__(self) -> str:
         return f"Issued(accessor={self.row.accessor!r})"
@@ -300,9 +304,7 @@ class Tokens:
             id=minted.id,
             accessor=self._scheme.mint_accessor(),
             secret_hash=minted.secret_hash,
-            display_name=_NOT_IN_DISPLAY_NAME.sub("-", f"token-{new.display_name}").removesuffix(
-                "-"
-            ),
+            display_name=clean_display_name(f"token-{new.display_name}"),
             policies=list(policies),
             meta=new.meta,
             path=new.path,
@@ -331,12 +333,17 @@ class _CustomCredential(Struct, frozen=True):
     secret_hash: bytes
 
 
+def clean_display_name(text: str) -> str:
+    """A display name as OpenBao makes it: letters, digits and dashes, no dash at its end."""
+    return _NOT_IN_DISPLAY_NAME.sub("-", text)[:MAX_DISPLAY_NAME].removesuffix("-")
+
+
 def _these(ids: list[str], _tx: StoreTx) -> list[str]:
     return ids
 
 
 def _by_token(caller: Identity) -> bool:
-    return caller.method is Method.TOKEN
+    return caller.holds_token
 
 
 def _check_request(new: NewToken, *, sudo: bool) -> None:
@@ -391,6 +398,7 @@ def _with_parent(tx: StoreTx, caller: Identity, row: TokenRow, *, orphan: bool) 
         above = _parent(tx, caller)
         maker = token_identity(tx.get, above, row.created_at)
         parent, user_id = above.id, above.user_id
+        row = replace(row, bound_cidrs=above.bound_cidrs, certificate=above.certificate)
         if not orphan and _depth(tx, above) >= MAX_DEPTH:
             raise ValidationError("too_deep", f"a line of tokens is at most {MAX_DEPTH} long")
     if maker is None:  # it ended after the caller was authenticated

@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from vault.authn.methods.method import AuthSurface
 from vault.model.mounts import MountTable
 from vault.model.operation import Operation, Origin, P, R
 from vault.seal.manager import InitResult, SealStatus
@@ -13,6 +14,11 @@ class VaultService(Protocol):
     @property
     def mounts(self) -> MountTable:
         """Where the secret engines are mounted."""
+        ...
+
+    @property
+    def auth(self) -> AuthSurface:
+        """Where auth methods are mounted, and which there are."""
         ...
 
     @property

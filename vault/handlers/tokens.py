@@ -32,6 +32,8 @@ class TokenHandlers:
     keys: ApiKeys
     authorizer: Authorizer
     world: World
+    check_renewal: Callable[[TokenRow], Awaitable[None]]
+    """Raises where the auth method of a login's token does not let it be renewed any more."""
 
     def handlers(self) -> Handlers:
         """The operations this file serves. Those that only the powerful may do take sudo."""
@@ -109,7 +111,7 @@ class TokenHandlers:
     async def renew(self, call: Call[RenewToken]) -> IssuedToken:
         """Renew the token of a text."""
         payload = call.payload
-        return await self.tokens.renew(await self.tokens.lookup(payload.token), payload.increment)
+        return await self._renew(await self.tokens.lookup(payload.token), payload.increment)
 
     async def renew_self(self, call: Call[RenewToken]) -> IssuedToken:
         """Renew the caller's own token."""
@@ -119,13 +121,17 @@ class TokenHandlers:
             token_lifetime.renew_lifetime(
                 row, payload.increment, self.world.now()
             )  # raises: it is not renewable
-        return await self.tokens.renew(row, payload.increment)
+        return await self._renew(row, payload.increment)
 
     async def renew_accessor(self, call: Call[RenewToken]) -> IssuedToken:
         """Renew the token of an accessor."""
         payload = call.payload
         row = await self.tokens.lookup_accessor(payload.accessor)
-        return await self.tokens.renew(row, payload.increment)
+        return await self._renew(row, payload.increment)
+
+    async def _renew(self, row: TokenRow, increment: int) -> IssuedToken:
+        await self.check_renewal(row)
+        return await self.tokens.renew(row, increment)
 
     async def revoke(self, call: Call[TokenSelector]) -> TokenRow | None:
         """End the token of a text and what came from it; a text that is no token is no error."""

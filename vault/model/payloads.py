@@ -351,6 +351,81 @@ class TuneMount(Struct, frozen=True, kw_only=True):
     delete_version_after: int | None = None
 
 
+class TuneAuth(Struct, frozen=True, kw_only=True):
+    """Change what is named of an auth mount. Durations in ns, 0: the system's."""
+
+    description: str | None = None
+    default_lease_ttl: int | None = None
+    max_lease_ttl: int | None = None
+    token_type: str | None = None
+    listing_visibility: str | None = None
+    options: dict[str, str] | None = None
+    tuning: dict[str, Any] = {}
+    """Settings that clients write and read back; `user_lockout_config` among them."""
+
+
+class EnableAuth(Struct, frozen=True, kw_only=True):
+    """Enable an auth method at the end of the operation's path. `tune`: its first settings."""
+
+    type: str
+    description: str = ""
+    is_local: bool = False
+    options: dict[str, str] = {}
+    tune: TuneAuth = TuneAuth()
+
+
+class MoveAuth(Struct, frozen=True, kw_only=True):
+    """Move an auth mount to another path, with its entries and tokens."""
+
+    to: str
+
+
+class SelectEntry(Struct, frozen=True, kw_only=True):
+    """An entry of an auth mount, or a kind of them. `mount`: its path with the closing `/`."""
+
+    mount: str
+    kind: str
+    name: str = ""
+
+
+class ListEntries(Struct, frozen=True, kw_only=True):
+    """Names of a kind of entries of an auth mount, beyond `after`."""
+
+    mount: str
+    kind: str
+    after: str = ""
+    limit: int = 1000
+
+
+class WriteEntry(Struct, frozen=True, kw_only=True):
+    """Change what is named of an entry, which is made where there is none.
+
+    `fields` are as the kind's document has them: durations in ns. `must_exist`: none is made.
+    """
+
+    mount: str
+    kind: str
+    name: str
+    fields: dict[str, Any]
+    must_exist: bool = False
+
+
+class RunAuthAction(Struct, frozen=True, kw_only=True):
+    """Something else that an auth method does, about one of its entries or about none."""
+
+    mount: str
+    action: str
+    name: str = ""
+    fields: dict[str, Any] = {}
+
+
+class LogIn(Struct, frozen=True, kw_only=True):
+    """Log in. `path` is the mount's and what follows it, `fields` what the caller shows."""
+
+    path: str
+    fields: dict[str, Any]
+
+
 class WritePolicy(Struct, frozen=True, kw_only=True):
     """A policy document as decoded JSON; its name is the end of the operation's path."""
 

@@ -1,6 +1,6 @@
 """What handlers give back, for a dialect to put on its wire."""
 
-from typing import Self
+from typing import Any, Self
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -392,3 +392,18 @@ class BrowserSession(Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         return f"Session(accessor={self.accessor!r})"
+
+
+class StoredEntry(Struct, frozen=True, kw_only=True):
+    """An entry of an auth mount as it may be shown: without what is secret or hidden."""
+
+    name: str
+    document: dict[str, Any]
+    created_at: int
+    updated_at: int
+
+
+class ActionResult(Struct, frozen=True, kw_only=True):
+    """What an action of an auth method answers; None: nothing."""
+
+    fields: dict[str, Any] | None = None

@@ -19,6 +19,7 @@ from actors import garbage_collector
 from actors.world import World
 from protocols import json_text
 from protocols.instant import rfc3339
+from vault.authn.methods.method import AuthSurface
 from vault.barrier import KEYRING_ROW
 from vault.barrier import SEAL_ROW as SEAL_ROW
 from vault.crypto.errors import CryptoError, KeyFileError, MalformedShare, UnsealRefused
@@ -110,6 +111,7 @@ class Core(Struct, frozen=True):
     mounts: MountTable
     refusal_reason: Callable[[], str] = str
     """Why nothing is served though the vault is open; empty while it is."""
+    auth: AuthSurface = AuthSurface()
     shut: Callable[[], object] = object
     """To be called: no other process of the agent answers anything new by itself."""
 
@@ -236,6 +238,13 @@ class SealManager:
         if self._core is None:
             raise self._unavailable_error()
         return self._core.mounts
+
+    @property
+    def auth(self) -> AuthSurface:
+        """The current auth mounts, and the methods. Raises as `run_operation`."""
+        if self._core is None:
+            raise self._unavailable_error()
+        return self._core.auth
 
     def _unavailable_error(self) -> UnavailableError:
         """Why no operation is served."""

@@ -11,7 +11,9 @@ from typing import Any
 from vault.authn.jwt.compact import InvalidTokenError
 from vault.authn.jwt.source_client import SourceError
 from vault.authn.jwt.sources import RemoteKeys
+from vault.authn.methods.documents import checked_token_fields, folded_name
 from vault.authn.methods.jwt_mounts import (
+    LOGIN,
     LOGIN_TYPE,
     ROLE,
     ROLE_ALIASES,
@@ -34,7 +36,7 @@ from vault.authn.methods.method import (
     LoginRequest,
     LoginResult,
 )
-from vault.authn.methods.oidc_flow import AUTH_URL, CALLBACK, STATE, OidcFlow, OidcState
+from vault.authn.methods.oidc_flow import AUTH_URL, CALLBACK, STATE, BeginOidc, OidcFlow, OidcState
 from vault.errors import ValidationError
 from vault.model.identity import Method
 from vault.model.records import AuthMountRow, TokenRow
@@ -42,6 +44,8 @@ from vault.model.records import AuthMountRow, TokenRow
 
 class JwtMethod:
     """`LoginMethod` of one of the two types."""
+
+    login_paths = (LOGIN,)
 
     def __init__(self, kind: Method, mounts: JwtMounts, new_secret: Callable[[], str]) -> None:
         """`kind`: `Method.JWT` or `Method.OIDC`. `new_secret`: 256 random bits as text."""
@@ -53,7 +57,6 @@ class JwtMethod:
                 name=CONFIG,
                 document=JwtConfig,
                 sealed=frozenset({"oidc_client_secret"}),
-                hidden=frozenset({"oidc_client_secret"}),
                 write_only={"skip_jwks_validation": bool},
                 prepare=self._prepare_config,
             ),
@@ -61,22 +64,23 @@ class JwtMethod:
                 name=STATE,
                 document=OidcState,
                 sealed=frozenset({"verifier", "client_nonce"}),
-                hidden=frozenset({"verifier", "client_nonce", "nonce"}),
+                internal=True,
             ),
             ROLE: EntryKind(
                 name=ROLE,
                 document=JwtRole,
                 aliases=ROLE_ALIASES,
-                canonical=str.lower,
+                canonical=folded_name,
                 prepare=self._prepare_role,
             ),
         }
-        self.actions: Mapping[str, Action] = {
-            AUTH_URL: Action(
-                name=AUTH_URL,
+        self.actions: Mapping[str, Action[Any]] = {
+            "auth_url": Action(
+                name="auth_url",
                 verb=ActionVerb.BEGIN,
+                path=AUTH_URL,
                 run=self._flow.begin,
-                secret_fields=frozenset({"auth_url"}),
+                fields=BeginOidc,
             ),
         }
 
@@ -110,7 +114,7 @@ class JwtMethod:
         """The role has to be there still; a signed statement cannot be asked for again."""
         name = token.role if isinstance(token.role, str) else ""
         if await self._mounts.entries.get(mount.id, ROLE, name) is None:
-            raise LoginRefusedError("login_refused", "its role is gone: log in again")
+            raise LoginRefusedError("role_gone", "its role is gone: log in again")
 
     async def _prepare_config(self, change: EntryChange[JwtConfig]) -> JwtConfig:
         new = one_way(change)
@@ -130,4 +134,4 @@ class JwtMethod:
 
     async def _prepare_role(self, change: EntryChange[JwtRole]) -> JwtRole:
         check_role(change.new)
-        return change.new
+        return checked_token_fields(change.new)

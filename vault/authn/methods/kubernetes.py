@@ -29,7 +29,8 @@ from vault.authn.jwt.source_client import (
     check_source_url,
 )
 from vault.authn.jwt.sources import BREAKER_FAILURES, BREAKER_SECONDS, GivenKeys
-from vault.authn.methods.jwt_mounts import ROLE, ROLE_ALIASES, check_ca_field, refused
+from vault.authn.methods.documents import checked_token_fields, exact_name
+from vault.authn.methods.jwt_mounts import LOGIN, ROLE, ROLE_ALIASES, check_ca_field, refused
 from vault.authn.methods.method import (
     CONFIG,
     Action,
@@ -42,7 +43,6 @@ from vault.authn.methods.method import (
     TokenFields,
 )
 from vault.errors import UnavailableError, ValidationError
-from vault.model.identity import Method
 from vault.model.records import AuthMountRow, TokenRow
 
 REVIEW: Final = "/apis/authentication.k8s.io/v1/tokenreviews"
@@ -118,26 +118,27 @@ class _Cluster:
 class KubernetesMethod:
     """See `LoginMethod`."""
 
-    type: str = str(Method.KUBERNETES)
-    actions: Mapping[str, Action] = {}
+    type: Final = "kubernetes"
+    login_paths: Final = (LOGIN,)
 
     def __init__(self, entries: EntryReader, client: SourceClient, world: World) -> None:
         self._entries = entries
         self._client = client
         self._world = world
         self._clusters: dict[str, _Cluster] = {}
+        self.actions: Mapping[str, Action[Any]] = {}
         self.kinds: Mapping[str, EntryKind[Any]] = {
             CONFIG: EntryKind(
                 name=CONFIG,
                 document=KubernetesConfig,
                 sealed=frozenset({"token_reviewer_jwt"}),
-                hidden=frozenset({"token_reviewer_jwt"}),
                 prepare=_prepare_config,
             ),
             ROLE: EntryKind(
                 name=ROLE,
                 document=KubernetesRole,
                 aliases=ROLE_ALIASES,
+                canonical=exact_name,
                 prepare=_prepare_role,
             ),
         }
@@ -170,7 +171,7 @@ class KubernetesMethod:
         """The role has to be there still."""
         name = token.role if isinstance(token.role, str) else ""
         if await self._entries.get(mount.id, ROLE, name) is None:
-            raise LoginRefusedError("login_refused", "its role is gone: log in again")
+            raise LoginRefusedError("role_gone", "its role is gone: log in again")
 
     async def _account(self, cluster: _Cluster, role: KubernetesRole, token: str) -> Account:
         """Whose token it is. Raises `InvalidTokenError`, `UnavailableError`."""
@@ -351,7 +352,7 @@ async def _prepare_role(change: EntryChange[KubernetesRole]) -> KubernetesRole:
             "alias_name_source",
             "invalid alias_name_source, must be one of: serviceaccount_uid, serviceaccount_name",
         )
-    return new
+    return checked_token_fields(new)
 
 
 def _role_error(name: str, message: str) -> ValidationError:

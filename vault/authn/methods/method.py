@@ -8,17 +8,31 @@ What else an administrator or a client may do is an `Action`.
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Annotated, Any, Final, Generic, Protocol, TypeVar
+from functools import lru_cache
+from typing import (
+    Annotated,
+    Any,
+    Final,
+    Generic,
+    Protocol,
+    TypeVar,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import msgspec
 from msgspec import Struct
 
+from vault.authn.credential_validity import RowLookup
 from vault.errors import AuthenticationError
+from vault.model.auth_mounts import AUTH, AuthMountTable
 from vault.model.operation import Origin
 from vault.model.records import AuthEntryRow, AuthMountRow, TokenRow
-from vault.store.transaction import StoreTx
+from vault.store.table import StoreQuery, Table
 
 D = TypeVar("D", bound=Struct)
+T = TypeVar("T")
 
 CONFIG: Final = "config"  # the kind, and the only name in it, of a mount's configuration
 DURATION: Final = "duration"
@@ -134,6 +148,13 @@ class EntryTx(Protocol):
         """Insert or replace it. What the kind's `sealed` names is sealed."""
         ...
 
+    def spend(self, kind: str, name: str) -> bool:
+        """Use one of the uses that are left of an entry; False: there is none left, or no entry.
+
+        The last use removes it.
+        """
+        ...
+
     def delete(self, kind: str, name: str) -> None:
         """Remove it, if it is there."""
         ...
@@ -170,7 +191,7 @@ class EntryReader(Protocol):
         """As `EntryTx.list_names`."""
         ...
 
-    async def transact(self, mount_id: str, change: Callable[[EntryTx], Any]) -> Any:
+    def transact(self, mount_id: str, change: Callable[[EntryTx], T]) -> Awaitable[T]:
         """Run `change` in a transaction over the mount's entries. Raises what it raises."""
         ...
 
@@ -190,18 +211,20 @@ class EntryChange(Generic[D]):
 class EntryKind(Generic[D]):
     """A kind of entries of a method.
 
-    `document`: what is stored, a struct with `forbid_unknown_fields` and defaults. A write changes
-    the fields that it names. `sealed`: fields that are stored under the barrier; `hidden`: fields
-    that nobody is shown (those of `sealed` are among them). `write_only`: fields, with their types,
-    that a write may name and that are no part of the document: `prepare` makes something of them.
-    `aliases`: former names of fields. `canonical`: the one spelling of a name; raises
-    `ValidationError`. `prepare`: checks a change and returns what is stored, outside of the
+    `folder`: where entries of the kind lie below the mount, in paths of policies and of the Vault
+    API; empty: its name. `document`: what is stored, a struct with `forbid_unknown_fields` and
+    defaults. A write changes the fields that it names. `sealed`: fields that are stored under the
+    barrier, and shown to nobody; `hidden`: others that are shown to nobody. `write_only`: fields,
+    with their types, that a write may name and that are no part of the document: `prepare` makes
+    something of them. `aliases`: former names of fields. `canonical`: the one spelling of a name;
+    raises `ValidationError`. `prepare`: checks a change and returns what is stored, outside of the
     transaction (it may ask a source, or hash in a thread). `on_write`, `on_delete`: what goes with
-    it in the transaction.
+    it in the transaction. `internal`: the method's own; nobody else reads or writes such entries.
     """
 
     name: str
     document: type[D]
+    folder: str = ""
     sealed: frozenset[str] = frozenset()
     hidden: frozenset[str] = frozenset()
     write_only: Mapping[str, Any] = field(default_factory=dict)
@@ -210,6 +233,58 @@ class EntryKind(Generic[D]):
     prepare: Callable[[EntryChange[D]], Awaitable[D]] | None = None
     on_write: Callable[[EntryTx, EntryChange[D]], None] | None = None
     on_delete: Callable[[EntryTx, str, D], None] | None = None
+    internal: bool = False
+
+
+class Form(StrEnum):
+    """What a field of a document or of an input is, for dialects that convert loosely."""
+
+    DURATION = "duration"
+    INTEGER = "integer"
+    BOOLEAN = "boolean"
+    TEXT = "text"
+    TEXTS = "texts"
+    TEXT_MAP = "text_map"
+    ANY = "any"
+
+
+def form_of(annotation: Any) -> Form:
+    """The form of a field by its annotation."""
+    if get_origin(annotation) is Annotated:
+        inner, *marks = get_args(annotation)
+        extras = [mark.extra or {} for mark in marks if isinstance(mark, msgspec.Meta)]
+        return Form.DURATION if any(e.get("form") == DURATION for e in extras) else form_of(inner)
+    if annotation in (tuple[str, ...], list[str]):
+        return Form.TEXTS
+    if annotation == dict[str, str]:
+        return Form.TEXT_MAP
+    for kind, form in ((bool, Form.BOOLEAN), (int, Form.INTEGER), (str, Form.TEXT)):
+        if isinstance(annotation, type) and issubclass(annotation, kind):
+            return form
+    return Form.ANY
+
+
+def forms_of(shape: type[Struct]) -> Mapping[str, Form]:
+    """The forms of a struct's fields, in their order."""
+    found: Mapping[str, Form] = _forms_of(shape)
+    return found
+
+
+@lru_cache(maxsize=256)
+def _forms_of(shape: Any) -> Mapping[str, Form]:
+    hints = get_type_hints(shape, include_extras=True)
+    return {f.name: form_of(hints[f.name]) for f in msgspec.structs.fields(shape)}
+
+
+def entry_path(mount: AuthMountRow, kind: EntryKind[Any], name: str) -> str:
+    """Where an entry lies in the path space of policies; without a name, its folder."""
+    folder = f"{AUTH}{mount.path}{kind.folder or kind.name}"
+    return folder if kind.name == CONFIG else f"{folder}/{name}"
+
+
+def action_path(mount: AuthMountRow, action: "Action[Any]", name: str) -> str:
+    """Where an action lies in the path space of policies."""
+    return f"{AUTH}{mount.path}{action.path.replace('{name}', name)}"
 
 
 class ActionVerb(StrEnum):
@@ -223,27 +298,35 @@ class ActionVerb(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ActionRequest:
-    """An action that was asked for. `fields` are decoded and not checked."""
+class ActionRequest(Generic[D]):
+    """An action that was asked for, about one entry or (with an empty name) none."""
 
     mount: AuthMountRow
     name: str
-    """What it is about: of an entry, or empty."""
-    fields: Mapping[str, Any]
+    fields: D
     origin: Origin
 
 
+class NoFields(Struct, frozen=True, forbid_unknown_fields=True):
+    """The input of an action that takes none."""
+
+
 @dataclass(frozen=True, kw_only=True)
-class Action:
+class Action(Generic[D]):
     """Something beside the entries: generate a secret-id, tidy, the URL of a provider.
 
-    `secret_fields`: of its result that no audit record shows, not even hashed.
+    `path`: where it lies below the mount, `{name}` in it for the entry that it is about; so it is
+    authorized, and so it lies in the Vault API. `fields`: the type of its input, in which durations
+    are ns. `run` returns what is answered; None: nothing. Audit records show neither.
+    `canonical`: as of `EntryKind`.
     """
 
     name: str
     verb: ActionVerb
-    run: Callable[[ActionRequest], Awaitable[Mapping[str, Any]]]
-    secret_fields: frozenset[str] = frozenset()
+    path: str
+    run: Callable[[ActionRequest[D]], Awaitable[Mapping[str, Any] | None]]
+    fields: type[D]
+    canonical: Callable[[str], str] = str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -292,12 +375,17 @@ class LoginMethod(Protocol):
         ...
 
     @property
+    def login_paths(self) -> tuple[str, ...]:
+        """Where a login is, below the mount: `login`, or `login/{name}`."""
+        ...
+
+    @property
     def kinds(self) -> Mapping[str, EntryKind[Any]]:
         """Its entries by kind; `config` among them where it has one."""
         ...
 
     @property
-    def actions(self) -> Mapping[str, Action]:
+    def actions(self) -> Mapping[str, Action[Any]]:
         """By name."""
         ...
 
@@ -318,10 +406,42 @@ class LoginMethod(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class AuthSurface:
+    """What dialects see: the auth mounts, and the methods by type."""
+
+    mounts: AuthMountTable = field(default_factory=AuthMountTable)
+    methods: Mapping[str, LoginMethod] = field(default_factory=dict)
+
+
+class RowTx(Protocol):
+    """The rows of other tables within a transaction: as `StoreTx`."""
+
+    @property
+    def get(self) -> RowLookup:
+        """As `StoreTx.get`."""
+        ...
+
+    @property
+    def put(self) -> Callable[[Table[Any], Any], None]:
+        """As `StoreTx.put`."""
+        ...
+
+    @property
+    def delete(self) -> Callable[..., None]:
+        """As `StoreTx.delete`."""
+        ...
+
+    @property
+    def select(self) -> Callable[[Table[Any], StoreQuery], list[Any]]:
+        """As `StoreTx.select`."""
+        ...
+
+
 class IdentityDirectory(Protocol):
     """Entities and their groups: who somebody is here."""
 
-    def resolve(self, tx: StoreTx, mount: AuthMountRow, result: LoginResult, now: int) -> str:
+    def resolve(self, tx: RowTx, mount: AuthMountRow, result: LoginResult, now: int) -> str:
         """The id of the entity (a `UserRow`) of an alias, made where there is none.
 
         Within the transaction of the login, as a function of it and the arguments: it may run
@@ -334,7 +454,7 @@ class IdentityDirectory(Protocol):
 class NoDirectory:
     """Logins without entities: a token stands for itself."""
 
-    def resolve(self, tx: StoreTx, mount: AuthMountRow, result: LoginResult, now: int) -> str:  # noqa: ARG002  # the signature of `IdentityDirectory`
+    def resolve(self, tx: RowTx, mount: AuthMountRow, result: LoginResult, now: int) -> str:  # noqa: ARG002  # the signature of `IdentityDirectory`
         """Nobody."""
         return ""
 

@@ -60,6 +60,14 @@ class OidcState(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     client_nonce: str = ""
 
 
+class BeginOidc(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who wants to log in, and where the browser goes afterwards."""
+
+    role: str = ""
+    redirect_uri: str = ""
+    client_nonce: str = ""
+
+
 class _TokenResponse(Struct):
     id_token: str
 
@@ -71,20 +79,21 @@ class OidcFlow:
         self._mounts = mounts
         self._new_secret = new_secret
 
-    async def begin(self, request: ActionRequest) -> Mapping[str, Any]:
+    async def begin(self, request: ActionRequest[BeginOidc]) -> Mapping[str, Any]:
         """The URL of the provider that a browser goes to.
 
         Raises `ValidationError`, `LoginRefusedError`, `UnavailableError`.
         """
         trusted = await self._mounts.trusted(request.mount)
         config, keys = trusted.config, _provider(trusted)
-        fields = request.fields
-        redirect = _text(fields, "redirect_uri")
+        fields, redirect = request.fields, request.fields.redirect_uri
+        if max(map(len, (redirect, fields.client_nonce, fields.role))) > MAX_FIELD:
+            raise ValidationError("field_invalid", f"a field has at most {MAX_FIELD} characters")
         if not redirect:
             raise ValidationError(
                 "redirect_uri_missing", "missing redirect_uri", field="redirect_uri"
             )
-        name, role = await self._role(request.mount, fields.get("role"), config)
+        name, role = await self._role(request.mount, fields.role, config)
         if not is_allowed_redirect(redirect, role.allowed_redirect_uris):
             raise ValidationError(
                 "redirect_uri_not_allowed",
@@ -98,7 +107,7 @@ class OidcFlow:
             redirect_uri=redirect,
             nonce=self._new_secret(),
             verifier=self._new_secret(),
-            client_nonce=_text(fields, "client_nonce"),
+            client_nonce=fields.client_nonce,
         )
         until = self._mounts.world.now() + STATE_LIFETIME
         await self._mounts.entries.transact(

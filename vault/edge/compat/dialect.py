@@ -5,7 +5,9 @@ from contextlib import suppress
 from typing import Any, ClassVar, Final, TypeAlias
 
 from actors.world import World
+from vault.authn.methods.method import LoginRefusedError
 from vault.edge.compat import (
+    auth_mounts,
     database,
     health,
     identity,
@@ -19,6 +21,8 @@ from vault.edge.compat import (
     seal,
     token,
 )
+from vault.edge.compat.auth import EXTRA
+from vault.edge.compat.auth_methods import method_routes
 from vault.edge.compat.envelope import errors_reply
 from vault.edge.compat.fields import Fields, parse_bool
 from vault.edge.compat.kv import NO_MOUNT, is_reserved
@@ -36,6 +40,7 @@ from vault.errors import (
     VaultError,
 )
 from vault.model.acl.access import AclCapability, ApiAccess
+from vault.model.auth_mounts import AUTH, TOKEN_PATH
 from vault.model.dynamic import MOUNT_TYPE as DATABASE
 from vault.model.memo import BoundedMemo
 from vault.model.mounts import MountTable
@@ -69,6 +74,7 @@ class CompatDialect(Dialect):
         seal.routes,
         root_key.routes,
         mounts.routes,
+        auth_mounts.routes,
         policies.routes,
         identity.routes,
         token.routes,
@@ -79,12 +85,15 @@ class CompatDialect(Dialect):
     def __init__(self, service: VaultService, world: World) -> None:
         super().__init__(service, world)
         self._mounts: Mapping[str, MountRow] = {}  # those that `_below` was found in
+        self._method_routers: dict[str, Router] = {}  # by the type of an auth mount
         self._folder_routes: BoundedMemo[tuple[str, str], FolderRoute] = BoundedMemo(MAX_REMEMBERED)
 
     def find_route(self, request: Request, path: str) -> FoundRoute:
         """The agent's own routes first; then those of the engine in whose mount the path lies."""
         _refuse_unsupported(request)
         verb = _verb(request)
+        if _is_in_auth_mount(path):
+            return self._find_in_auth_mount(verb, path.removeprefix(AUTH))
         if is_reserved(path):
             return self.router.match(verb, path)
         mounts = self.service.mounts
@@ -99,7 +108,23 @@ class CompatDialect(Dialect):
 
     def finds_in_mounts(self, path: str) -> bool:
         """All but the agent's own routes."""
-        return not is_reserved(path)
+        return not is_reserved(path) or _is_in_auth_mount(path)
+
+    def _find_in_auth_mount(self, verb: str, path: str) -> FoundRoute:
+        """The route of the method at whose mount a path below `auth/` lies."""
+        surface = self.service.auth
+        mount = surface.mounts.find_for_path(path)
+        method = None if mount is None else surface.methods.get(mount.type)
+        if mount is None or method is None:
+            raise NotFoundError(
+                "no_handler", f'no handler for route "{AUTH}{path}". route entry not found.'
+            )
+        router = self._method_routers.get(mount.type)
+        if router is None:
+            router = method_routes(method, EXTRA.get(mount.type))
+            self._method_routers[mount.type] = router
+        route, values = router.match(verb, path[len(mount.path) :])
+        return route, (mount, *values)
 
     def disclosure_folder(self, request: Request) -> str:
         """The mount, or where one could be: what is wrong with a path says whether one is there."""
@@ -144,6 +169,8 @@ class CompatDialect(Dialect):
 
     def error_reply(self, error: VaultError, request_id: str) -> Reply:  # noqa: ARG002  # errors have no id here
         """OpenBao's statuses and words, where clients go by them."""
+        if isinstance(error, LoginRefusedError):
+            return errors_reply(error.vault_status, error.vault_message)
         if isinstance(error, AuthenticationError):
             return errors_reply(403, "permission denied")
         if isinstance(error, NotFoundError):
@@ -158,6 +185,11 @@ class CompatDialect(Dialect):
         if error.code in _LISTED_CODES:
             return errors_reply(error.status, _ERROR_LIST.format(error.message))
         return errors_reply(error.status, error.message, *_outcome_messages(error))
+
+
+def _is_in_auth_mount(path: str) -> bool:
+    """Whether a path is below an auth mount that somebody enabled, if any."""
+    return path.startswith(AUTH) and not path.startswith(AUTH + TOKEN_PATH)
 
 
 def _engine(mount: MountRow) -> Router:
