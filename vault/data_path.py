@@ -29,6 +29,8 @@ from vault.authn.credential_usage import CredentialUsage
 from vault.authn.entities import Entities
 from vault.authn.groups import Groups
 from vault.authn.jwt.source_client import SourceClient
+from vault.authn.jwt_credentials import JwtCredentials
+from vault.authn.jwt_issuers import make_issuers, mounts_by_path
 from vault.authn.logins import LoginParts, Logins
 from vault.authn.methods.method import AuthSurface, NoDirectory
 from vault.authn.methods.registry import MethodParts, make_login_methods
@@ -214,6 +216,17 @@ class DataPath:
         )
         self.auth_entries.methods = methods
         self.auth = AuthSurface(self.auth_mounts, methods)
+        self.jwt = (
+            None
+            if authentication.jwt is None
+            else JwtCredentials(
+                store,
+                make_issuers(authentication.jwt, self._sources, world),
+                mounts_by_path(self.auth_mounts),
+                world,
+            )
+        )
+        """Tokens of trusted issuers; None: none counts."""
         self.logins = Logins(
             LoginParts(
                 store=self.auth_entries,
@@ -443,7 +456,7 @@ class DataPath:
         }
         chosen = {name.replace("_", "-") for name in parts.settings.authentication.methods}
         methods = {name: method for name, method in methods_by_name.items() if name in chosen}
-        return Authenticator(scheme, methods, self.credential_usage, world)
+        return Authenticator(scheme, methods, self.credential_usage, world, self.jwt)
 
 
 def make_shared_limits(

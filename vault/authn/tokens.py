@@ -107,6 +107,12 @@ class Tokens:
         makes orphans. Raises `ValidationError`, or `AuthorizationError` when the caller's own
         credential no longer stands.
         """
+        if caller.ceiling:
+            raise AuthorizationError(
+                "more_privileged",
+                "a token of another issuer makes no tokens, which would outlive it: log in at the "
+                "auth mount of its issuer",
+            )
         sudo = sudo or ROOT_POLICY in caller.policies
         _check_request(new, sudo=sudo)
         policies = _policies(caller, new, sudo=sudo)
