@@ -28,6 +28,7 @@ from vault.authn.credential_scheme import API_KEY, TOKEN
 from vault.authn.credential_usage import CredentialUsage
 from vault.authn.entities import Entities
 from vault.authn.groups import Groups
+from vault.authn.inline_logins import InlineLogins
 from vault.authn.jwt.source_client import SourceClient
 from vault.authn.jwt_credentials import JwtCredentials
 from vault.authn.jwt_issuers import make_issuers, mounts_by_path
@@ -361,6 +362,7 @@ class DataPath:
         return parts.make_pipeline(
             PipelineParts(
                 authenticator=self._make_authenticator(),
+                inline_logins=InlineLogins(self.logins, parts.store, world),
                 authorizer=self.authorizer,
                 limits=RateLimiter(
                     self._buckets(Limit.REQUESTS, rate.requests_per_second, rate.burst_size),

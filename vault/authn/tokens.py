@@ -107,11 +107,11 @@ class Tokens:
         makes orphans. Raises `ValidationError`, or `AuthorizationError` when the caller's own
         credential no longer stands.
         """
-        if caller.ceiling:
+        if caller.is_transient:
             raise AuthorizationError(
-                "more_privileged",
-                "a token of another issuer makes no tokens, which would outlive it: log in at the "
-                "auth mount of its issuer",
+                "credential_transient",
+                "what came with a request makes no tokens, which would outlive it: log in at the "
+                "auth mount first",
             )
         sudo = sudo or ROOT_POLICY in caller.policies
         _check_request(new, sudo=sudo)

@@ -68,6 +68,11 @@ class Identity(Struct, frozen=True, kw_only=True):
         return self.method is Method.TOKEN or bool(self.mount)
 
     @property
+    def is_transient(self) -> bool:
+        """Whether nothing is stored of its credential: it came with the request."""
+        return self.method in _LOGINS and not self.mount
+
+    @property
     def first(self) -> str:
         """The user, or the first token, of the line: one key for all that come from it."""
         return self.line or self.id
@@ -78,6 +83,10 @@ class Identity(Struct, frozen=True, kw_only=True):
         own = () if ROOT_POLICY in self.policies else (*self.policies, *self.denied_by)
         return frozenset((*own, *self.ceiling))
 
+
+_LOGINS: Final = frozenset(Method) - {
+    Method.TOKEN, Method.API_KEY, Method.SERVICE, Method.ANONYMOUS,
+}  # fmt: skip
 
 ANONYMOUS: Final = Identity(id="anonymous", name="anonymous", method=Method.ANONYMOUS)
 OPERATOR: Final = Identity(

@@ -75,6 +75,7 @@ class LoginRefusedError(AuthenticationError):
         self.vault_status = vault_status
         self.vault_message = vault_message or message
         self.counts_for = counts_for
+        self.is_inline = False  # the login went with another request (`vault.authn.inline_logins`)
 
 
 class TokenParameters(Struct, frozen=True, kw_only=True):
