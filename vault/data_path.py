@@ -32,6 +32,7 @@ from vault.authn.inline_logins import InlineLogins
 from vault.authn.jwt.source_client import SourceClient
 from vault.authn.jwt_credentials import JwtCredentials
 from vault.authn.jwt_issuers import make_issuers, mounts_by_path
+from vault.authn.jwt_revocation import JwtRevocations
 from vault.authn.logins import LoginParts, Logins
 from vault.authn.methods.method import AuthSurface, NoDirectory
 from vault.authn.methods.registry import MethodParts, make_login_methods
@@ -68,6 +69,7 @@ from vault.handlers.database_roles import DatabaseRoleHandlers
 from vault.handlers.entities import EntityHandlers
 from vault.handlers.groups import GroupHandlers
 from vault.handlers.handler import Handlers
+from vault.handlers.jwt_revocations import JwtRevocationHandlers
 from vault.handlers.lease_targets import LeaseTargets, vault_prefix
 from vault.handlers.leases import LeaseHandlers
 from vault.handlers.listing import ListingHandlers
@@ -228,6 +230,9 @@ class DataPath:
             )
         )
         """Tokens of trusted issuers; None: none counts."""
+        self.jwt_revocations = JwtRevocations(
+            store, {} if self.jwt is None else self.jwt.lifetimes, world
+        )
         self.logins = Logins(
             LoginParts(
                 store=self.auth_entries,
@@ -287,6 +292,7 @@ class DataPath:
             **self.auth_mount_handlers.handlers(),
             **AuthEntryHandlers(self.auth_entries, self.logins).handlers(),
             **LoginHandlers(self.logins).handlers(),
+            **JwtRevocationHandlers(self.jwt_revocations).handlers(),
             **MalformedRequestHandlers(self.authorizer).handlers(),
             **TokenHandlers(
                 self.tokens, self.keys, self.authorizer, world, self.logins.check_renewal

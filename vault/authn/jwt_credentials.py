@@ -33,9 +33,9 @@ from vault.authn.jwt.compact import (
 from vault.authn.jwt.digest import digest_of
 from vault.authn.jwt.sources import REFETCH_SECONDS, REFRESH_SECONDS, KeySource
 from vault.authn.jwt_revocation import SUBJECT, TOKEN, entry_key, is_revoked
-from vault.errors import ValidationError
+from vault.errors import AuthenticationError, ValidationError
 from vault.model.identity import DEFAULT_POLICY, ROOT_POLICY, Identity, Method
-from vault.model.records import RecordStatus
+from vault.model.records import RecordStatus, TokenRow
 from vault.store.store import Store
 from vault.store.tables import AUTH_ENTRIES, ENTITY_ALIASES, USERS
 
@@ -43,6 +43,7 @@ MAX_VERIFIED: Final = 16_384  # tokens that are remembered; some 1 KB each
 MAX_REFUSED: Final = 4096  # digests of tokens that no key has signed
 MAX_ID: Final = 512  # characters of a token's own id
 
+CREDENTIAL: Final = "jwt:"  # of `Identity.credential`, before the digest
 FindMount = Callable[[str], AliasMount | None]
 """The auth mount at a path."""
 
@@ -127,6 +128,38 @@ class JwtCredentials:
     def issuers(self) -> tuple[str, ...]:
         """The names of the issuers."""
         return tuple(issuer.name for issuer in self._issuers.values())
+
+    @property
+    def lifetimes(self) -> dict[str, int]:
+        """How long a revocation of each issuer has to last, by its name (ns)."""
+        return {
+            each.name: (each.lifetime + each.leeway) * SECOND for each in self._issuers.values()
+        }
+
+    def own(self, caller: Identity) -> VerifiedToken:
+        """The token that a caller came with. Raises `AuthenticationError`."""
+        token = self._verified.get(caller.credential.removeprefix(CREDENTIAL))
+        if token is None:
+            raise AuthenticationError("unauthenticated", "permission denied")
+        return token
+
+    def as_token(self, caller: Identity) -> TokenRow:
+        """The token that a caller came with, as one that was made here. Raises as `own`."""
+        token = self.own(caller)
+        return TokenRow(
+            id=caller.credential,
+            accessor=caller.credential,
+            secret_hash=b"",
+            display_name=f"{token.issuer}-{caller.name}",
+            policies=list(caller.policies),
+            meta={"issuer": token.issuer, "subject": token.subject},
+            path=f"auth/jwt/{token.issuer}",
+            user_id="" if caller.id == f"{token.issuer}:{token.subject}" else caller.id,
+            created_at=token.issued_at,
+            issued_at=token.issued_at,
+            ttl=token.expires_at - token.issued_at,
+            expires_at=token.expires_at,
+        )
 
     async def identify(self, text: str) -> Identity | None:
         """The holder of a token; None where it does not count.
@@ -247,7 +280,7 @@ def jwt_identity(
         name=row.holder if entity is None else entity.username,
         method=Method.JWT,
         policies=tuple(sorted(policies)),
-        credential=f"jwt:{row.digest}",
+        credential=f"{CREDENTIAL}{row.digest}",
         ceiling=row.ceiling,
         entity=() if entity is None else entity_values(get, entity),
     )
