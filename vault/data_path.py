@@ -22,20 +22,22 @@ from actors.periodic import LAST_SECONDS, Job
 from vault.authn.aliases import TOKEN_MOUNT_ONLY
 from vault.authn.api_keys import ApiKeys
 from vault.authn.authenticator import Authenticator, CredentialMethod
+from vault.authn.batch_tokens import BatchTokens
 from vault.authn.bearer import api_key_method, token_method
 from vault.authn.credential_owners import CredentialOwners
-from vault.authn.credential_scheme import API_KEY, TOKEN
+from vault.authn.credential_scheme import API_KEY, BATCH, TOKEN
 from vault.authn.credential_usage import CredentialUsage
 from vault.authn.entities import Entities
 from vault.authn.groups import Groups
 from vault.authn.inline_logins import InlineLogins
 from vault.authn.jwt.source_client import SourceClient
-from vault.authn.jwt_credentials import JwtCredentials
+from vault.authn.jwt_credentials import JwtCredentials, lifetimes_of
 from vault.authn.jwt_issuers import make_issuers, mounts_by_path
 from vault.authn.jwt_revocation import JwtRevocations
 from vault.authn.logins import LoginParts, Logins
 from vault.authn.methods.method import AuthSurface, NoDirectory
 from vault.authn.methods.registry import MethodParts, make_login_methods
+from vault.authn.methods.token_roles import TokenRoles
 from vault.authn.revocation import Revoker
 from vault.authn.roles import Roles, load_service_identity
 from vault.authn.sessions import SessionLimits
@@ -197,7 +199,8 @@ class DataPath:
             max_per_user=authentication.max_sessions_per_user,
         )
         scheme = parts.credential_scheme
-        self.tokens = Tokens(store, scheme, self.revoker, world, limits)
+        self.batch_tokens = BatchTokens(store, scheme, world)
+        self.tokens = Tokens(store, scheme, self.revoker, world, limits, batch=self.batch_tokens)
         self.users = Users(store, self.revoker, world)
         self.entities = Entities(store, self.revoker, world, TOKEN_MOUNT_ONLY)
         self.groups = Groups(store, world, TOKEN_MOUNT_ONLY)
@@ -219,20 +222,16 @@ class DataPath:
         )
         self.auth_entries.methods = methods
         self.auth = AuthSurface(self.auth_mounts, methods)
-        self.jwt = (
-            None
+        issuers = (
+            ()
             if authentication.jwt is None
-            else JwtCredentials(
-                store,
-                make_issuers(authentication.jwt, self._sources, world),
-                mounts_by_path(self.auth_mounts),
-                world,
-            )
+            else make_issuers(authentication.jwt, self._sources, world)
         )
-        """Tokens of trusted issuers; None: none counts."""
-        self.jwt_revocations = JwtRevocations(
-            store, {} if self.jwt is None else self.jwt.lifetimes, world
+        self.jwt_revocations = JwtRevocations(store, lifetimes_of(issuers), world)
+        self.jwt = JwtCredentials(
+            store, issuers, mounts_by_path(self.auth_mounts), self.jwt_revocations, world
         )
+        """Tokens of trusted issuers."""
         self.logins = Logins(
             LoginParts(
                 store=self.auth_entries,
@@ -240,6 +239,7 @@ class DataPath:
                 methods=methods,
                 directory=NoDirectory(),
                 scheme=scheme,
+                batch=self.batch_tokens,
                 world=world,
             )
         )
@@ -295,7 +295,13 @@ class DataPath:
             **JwtRevocationHandlers(self.jwt_revocations).handlers(),
             **MalformedRequestHandlers(self.authorizer).handlers(),
             **TokenHandlers(
-                self.tokens, self.keys, self.authorizer, world, self.logins.check_renewal
+                self.tokens,
+                self.keys,
+                self.authorizer,
+                world,
+                self.logins.check_renewal,
+                TokenRoles(self.auth_entries).get,
+                self.jwt,
             ).handlers(),
             **SessionHandlers(
                 self.tokens, authentication.session_idle, authentication.session_timeout
@@ -461,10 +467,15 @@ class DataPath:
         methods_by_name: dict[str, CredentialMethod] = {
             TOKEN: token_method(parts.store, scheme, lockout, world),
             API_KEY: api_key_method(parts.store, scheme, lockout, world),
+            BATCH: self.batch_tokens,
         }
         chosen = {name.replace("_", "-") for name in parts.settings.authentication.methods}
+        if TOKEN in chosen:
+            chosen.add(BATCH)
         methods = {name: method for name, method in methods_by_name.items() if name in chosen}
-        return Authenticator(scheme, methods, self.credential_usage, world, self.jwt)
+        return Authenticator(
+            scheme, methods, self.credential_usage, world, self.jwt if self.jwt.issuers else None
+        )
 
 
 def make_shared_limits(

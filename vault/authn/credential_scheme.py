@@ -4,6 +4,7 @@ from typing import Final, Protocol
 
 TOKEN: Final = "token"  # a kind, not a secret
 API_KEY: Final = "api-key"
+BATCH: Final = "batch-token"
 MAX_CREDENTIAL_BYTES: Final = 4096  # characters that are looked at; of a JWT more
 
 
@@ -22,7 +23,7 @@ class LocatedCredential(Protocol):
 
     @property
     def secret_hash(self) -> bytes:
-        """The keyed hash of its secret part."""
+        """The keyed hash of its secret part; of a batch token its content, empty for none."""
         ...
 
 
@@ -50,6 +51,10 @@ class CredentialScheme(Protocol):
 
     def mint_token(self) -> MintedCredential:
         """Make a new token."""
+        ...
+
+    def mint_batch_token(self, content: bytes) -> MintedCredential:
+        """Make a batch token, which has its content in its text."""
         ...
 
     def mint_session(self) -> MintedCredential:

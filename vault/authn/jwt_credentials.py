@@ -32,7 +32,13 @@ from vault.authn.jwt.compact import (
 )
 from vault.authn.jwt.digest import digest_of
 from vault.authn.jwt.sources import REFETCH_SECONDS, REFRESH_SECONDS, KeySource
-from vault.authn.jwt_revocation import SUBJECT, TOKEN, entry_key, is_revoked
+from vault.authn.jwt_revocation import (
+    SUBJECT,
+    TOKEN,
+    JwtRevocations,
+    entry_key,
+    is_revoked,
+)
 from vault.errors import AuthenticationError, ValidationError
 from vault.model.identity import DEFAULT_POLICY, ROOT_POLICY, Identity, Method
 from vault.model.records import RecordStatus, TokenRow
@@ -114,10 +120,12 @@ class JwtCredentials:
         store: Store,
         issuers: Sequence[TrustedIssuer],
         find_mount: FindMount,
+        revocations: JwtRevocations,
         world: World,
     ) -> None:
         self._issuers = {issuer.issuer: issuer for issuer in issuers}
         self._find_mount = find_mount
+        self._revocations = revocations
         self._store = store
         self._world = world
         self._identities: IdentityCache[VerifiedToken] = IdentityCache(store, jwt_identity)
@@ -128,13 +136,6 @@ class JwtCredentials:
     def issuers(self) -> tuple[str, ...]:
         """The names of the issuers."""
         return tuple(issuer.name for issuer in self._issuers.values())
-
-    @property
-    def lifetimes(self) -> dict[str, int]:
-        """How long a revocation of each issuer has to last, by its name (ns)."""
-        return {
-            each.name: (each.lifetime + each.leeway) * SECOND for each in self._issuers.values()
-        }
 
     def own(self, caller: Identity) -> VerifiedToken:
         """The token that a caller came with. Raises `AuthenticationError`."""
@@ -160,6 +161,17 @@ class JwtCredentials:
             ttl=token.expires_at - token.issued_at,
             expires_at=token.expires_at,
         )
+
+    async def revoke_own(self, caller: Identity) -> None:
+        """Revoke the token that a caller came with. Raises as `own`, and `ValidationError`."""
+        token = self.own(caller)
+        if not token.jti:
+            raise ValidationError(
+                "token_without_id",
+                "this token has no id (jti), so it cannot be revoked alone: it ends by itself, or "
+                "with a revocation of its subject",
+            )
+        await self._revocations.revoke(token.issuer, token_id=token.jti)
 
     async def identify(self, text: str) -> Identity | None:
         """The holder of a token; None where it does not count.
@@ -247,6 +259,11 @@ class JwtCredentials:
         if len(self._refused) >= MAX_REFUSED:
             del self._refused[next(iter(self._refused))]
         self._refused[digest] = self._world.monotonic() + REFETCH_SECONDS
+
+
+def lifetimes_of(issuers: Sequence[TrustedIssuer]) -> dict[str, int]:
+    """How long a revocation of each issuer has to last, by its name (ns)."""
+    return {each.name: (each.lifetime + each.leeway) * SECOND for each in issuers}
 
 
 def jwt_identity(

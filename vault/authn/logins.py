@@ -19,6 +19,7 @@ from actors.breaker import Breaker
 from actors.errors import CircuitOpen
 from actors.world import World
 from vault.authn import token_lifetime
+from vault.authn.batch_tokens import BatchTokens
 from vault.authn.bound_origin import parse_cidrs
 from vault.authn.credential_scheme import CredentialScheme
 from vault.authn.credential_validity import LOGIN_METHODS
@@ -92,6 +93,7 @@ class LoginParts:
     methods: Mapping[str, LoginMethod]
     directory: IdentityDirectory
     scheme: CredentialScheme
+    batch: BatchTokens
     world: World
 
 
@@ -152,8 +154,11 @@ class Logins:
     async def issue(self, login: VerifiedLogin) -> IssuedToken:
         """The token of a login. Raises `LoginRefusedError` where it does not hold any more."""
         mount, result = login.mount, login.result
-        minted = self._parts.scheme.mint_token()
         draft, warnings = self._draft(login)
+        is_batch = token_type(mount, result.token.type) == TokenType.BATCH
+        if is_batch:
+            _check_batch(result.token)
+        minted = self._parts.scheme.mint_token()
         draft = replace(
             draft,
             id=minted.id,
@@ -176,13 +181,14 @@ class Logins:
                 else ""
             )
             row = replace(draft, user_id=user_id)
-            rows.put(TOKENS, row)
+            if not is_batch:
+                rows.put(TOKENS, row)
             return row
 
-        row = await self._parts.store.transact_rows(mount.id, change)
-        return IssuedToken(
-            row=row, text=minted.text, warnings=warnings, details=dict(result.details)
-        )
+        row, text = await self._parts.store.transact_rows(mount.id, change), minted.text
+        if is_batch:
+            row, text = self._parts.batch.mint(row)
+        return IssuedToken(row=row, text=text, warnings=warnings, details=dict(result.details))
 
     async def spend(self, login: VerifiedLogin) -> None:
         """A login without a token: end its lockout's count, use up what counts once.
@@ -335,6 +341,14 @@ class Logins:
 
 class _SourceFailed(Exception):  # noqa: N818  # a signal: the breaker counts it alone
     """The source of a mount did not answer."""
+
+
+def _check_batch(asked: TokenParameters) -> None:
+    for name in ("num_uses", "period", "explicit_max_ttl"):
+        if getattr(asked, name):
+            raise ValidationError(
+                "batch_token_invalid", f'batch tokens cannot have "{name}" set', field=name
+            )
 
 
 def login_policies(asked: TokenParameters) -> list[str]:

@@ -15,7 +15,7 @@ from vault.authz.authorizer import Authorizer
 from vault.errors import ConflictError, NotFoundError, UnavailableError, ValidationError
 from vault.handlers.handler import Call, Handler, Handlers, handler_table
 from vault.handlers.stores import AuthMountStore, AuthMountTx
-from vault.model.auth_mounts import AUTH, MOVED_FROM, TOKEN_PATH, AuthMountTable
+from vault.model.auth_mounts import AUTH, MOVED_FROM, TOKEN_MOUNT, TOKEN_PATH, AuthMountTable
 from vault.model.operation import Capability
 from vault.model.path import ResourcePath
 from vault.model.payloads import EnableAuth, MoveAuth, Nothing, TuneAuth
@@ -85,7 +85,7 @@ class AuthMountHandlers:
     async def enable(self, call: Call[EnableAuth]) -> AuthMountRow:
         """Enable a method. Raises `ConflictError` where it would lie in, on or around another."""
         payload, path = call.payload, _path(call)
-        if payload.type not in self.types:
+        if payload.type not in self.types or payload.type == TOKEN_MOUNT.type:
             raise ValidationError(
                 "auth_type_unknown",
                 f"plugin not found in the catalog: {payload.type[:64]}",

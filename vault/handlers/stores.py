@@ -21,6 +21,7 @@ from vault.authn.lease_owners import (
 from vault.authn.methods.method import Entry, EntryTx, LoginMethod, RowTx, is_alive
 from vault.barrier import Barrier, VaultTx
 from vault.errors import NotFoundError
+from vault.model.auth_mounts import TOKEN_MOUNT
 from vault.model.dynamic import CONNECTIONS as CONNECTIONS_FOLDER
 from vault.model.dynamic import COUNTED, CREDENTIALS, ROLES
 from vault.model.health import CacheState, KeyringState
@@ -938,7 +939,7 @@ class AuthEntryTx:
         self._world = world
         self.now = world.now()
         self._sealed = sealed
-        mount = tx.get(AUTH_MOUNTS, mount_id)
+        mount = TOKEN_MOUNT if mount_id == TOKEN_MOUNT.id else tx.get(AUTH_MOUNTS, mount_id)
         if mount is None:
             raise NotFoundError("mount_not_found", "there is no auth mount at this path")
         self._mount = mount

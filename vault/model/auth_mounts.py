@@ -10,6 +10,18 @@ AUTH: Final = "auth/"
 MOVED_FROM: Final = "moved_from"  # in `AuthMountRow.tuning`: where it was before its last move
 
 
+TOKEN_MOUNT: Final = AuthMountRow(
+    id="token",
+    path=TOKEN_PATH,
+    accessor="auth_token",
+    type="token",
+    description="token based credentials",
+    created_at=0,
+    updated_at=0,
+)
+"""What stands for the mount of tokens, which has no row."""
+
+
 class AuthMountTable:
     """An immutable snapshot that is replaced whole; a look-up is one dict access a segment."""
 
@@ -37,6 +49,8 @@ class AuthMountTable:
 
     def find_for_path(self, path: str) -> AuthMountRow | None:
         """The mount that `path` (without `auth/`) lies in. Mounts never nest: at most one."""
+        if path.startswith(TOKEN_PATH):
+            return TOKEN_MOUNT
         end = path.find("/")
         while end >= 0:
             row = self._by_path.get(path[: end + 1])
@@ -50,6 +64,4 @@ class AuthMountTable:
         above = self.find_for_path(path)
         if above is not None:
             return above.path
-        if path.startswith(TOKEN_PATH):
-            return TOKEN_PATH
         return next((other for other in self._by_path if other.startswith(path)), "")

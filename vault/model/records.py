@@ -224,6 +224,10 @@ class ApiKeyRow(Struct, frozen=True, kw_only=True, gc=False):
     mac: bytes = b""
 
 
+BATCH_ACCESSOR: Final = "batch-"
+"""Begins what stands for the accessor of a batch token, which has none, within the agent."""
+
+
 class TokenRow(Struct, frozen=True, kw_only=True, gc=False):
     """A token; its key is the id that its text locates. A child is found by `parent`.
 
@@ -264,6 +268,11 @@ class TokenRow(Struct, frozen=True, kw_only=True, gc=False):
     verified_at: int | UnsetType = UNSET
     max_ttl: int | UnsetType = UNSET
     mac: bytes = b""
+
+    @property
+    def is_batch(self) -> bool:
+        """Whether it is a batch token, which is stored nowhere."""
+        return self.accessor.startswith(BATCH_ACCESSOR)
 
 
 class AuthMountRow(Struct, frozen=True, kw_only=True, gc=False):

@@ -29,6 +29,10 @@ class PepperedScheme:
         """A new token."""
         return credentials.mint_token(self._pepper)
 
+    def mint_batch_token(self, content: bytes) -> credentials.MintedCredential:
+        """A batch token with this content."""
+        return credentials.mint_batch_token(self._pepper, content)
+
     def mint_session(self) -> credentials.MintedCredential:
         """A new browser's session."""
         return credentials.mint_session(self._pepper)

@@ -254,7 +254,7 @@ class AppRole:
         def change(tx: EntryTx) -> None:
             entry = tx.get(ROLE, request.name)
             if entry is None:
-                raise _role_not_found()
+                raise _role_not_found(request.name)
             old = _role(entry)
             new = replace(old, role_id=role_id)
             _index_role(
@@ -302,7 +302,7 @@ class AppRole:
         def change(tx: EntryTx) -> None:
             entry = tx.get(ROLE, request.name)
             if entry is None or _role(entry).key != role.key:
-                raise _role_not_found()
+                raise _role_not_found(request.name)
             held = tx.get(SECRET_ID, place)
             if held is not None and not (held.expires_at and tx.now >= held.expires_at):
                 raise ValidationError(
@@ -356,7 +356,7 @@ class AppRole:
             else await self._entries.get(request.mount.id, SECRET_ID, index.document["place"])
         )
         if held is None:
-            raise _accessor_not_found(accessor)
+            raise _accessor_not_found()
         return _shown(held)
 
     async def _destroy(self, request: ActionRequest[SecretIdSelector]) -> None:
@@ -373,7 +373,7 @@ class AppRole:
         def change(tx: EntryTx) -> None:
             index = tx.get(ACCESSOR, f"{role.key}/{accessor}")
             if index is None:
-                raise _accessor_not_found(accessor)
+                raise _accessor_not_found()
             _remove(tx, role.key, index.document["place"])
             tx.delete(ACCESSOR, f"{role.key}/{accessor}")
 
@@ -385,7 +385,7 @@ class AppRole:
     async def _get_role(self, request: ActionRequest[Any]) -> Role:
         entry = await self._entries.get(request.mount.id, ROLE, request.name)
         if entry is None:
-            raise _role_not_found()
+            raise _role_not_found(request.name)
         return _role(entry)
 
     def _place(self, role: Role, secret_id: str) -> str:
@@ -545,9 +545,11 @@ def _accessor(fields: AccessorField) -> str:
     return fields.secret_id_accessor[:MAX_ROLE_ID]
 
 
-def _role_not_found() -> NotFoundError:
-    return NotFoundError("entry_not_found", "there is no such role")
+def _role_not_found(name: str) -> NotFoundError:
+    return NotFoundError("role_not_found", f'role "{name}" does not exist')
 
 
-def _accessor_not_found(_accessor: str) -> NotFoundError:
-    return NotFoundError("accessor_not_found", "there is no secret-id of this accessor")
+def _accessor_not_found() -> NotFoundError:
+    return NotFoundError(
+        "accessor_not_found", "failed to find accessor entry for secret_id_accessor"
+    )

@@ -67,13 +67,13 @@ def checked_token_fields(document: F) -> F:
     kind = document.token_type.replace("_", "-") or TokenType.DEFAULT
     if kind not in _TYPES:
         raise ValidationError(
-            "token_type_invalid", "invalid 'token_type' value", field="token_type"
+            "token_type_invalid", f"invalid 'token_type' value \"{kind[:64]}\"", field="token_type"
         )
     if kind in {TokenType.BATCH, TokenType.DEFAULT_BATCH}:
         _check_batch(document)
     if document.token_max_ttl and document.token_ttl > document.token_max_ttl:
         raise ValidationError(
-            "ttl_invalid", "token_ttl should not be greater than token_max_ttl", field="token_ttl"
+            "ttl_invalid", "'token_ttl' cannot be greater than 'token_max_ttl'", field="token_ttl"
         )
     if document.token_period > MAX_TTL * 40:
         raise ValidationError("ttl_invalid", "token_period is too long", field="token_period")

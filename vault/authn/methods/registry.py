@@ -12,6 +12,7 @@ from vault.authn.methods.jwt_mounts import JwtMounts
 from vault.authn.methods.kubernetes import KubernetesMethod
 from vault.authn.methods.method import EntryReader, LoginMethod
 from vault.authn.methods.passwords import PasswordHashes
+from vault.authn.methods.token_roles import TokenRoles
 from vault.authn.methods.userpass import Userpass
 from vault.model.identity import Method
 
@@ -36,6 +37,7 @@ def make_login_methods(parts: MethodParts) -> Mapping[str, LoginMethod]:
 
     methods: list[LoginMethod] = [
         AppRole(parts.entries, parts.scheme, parts.world, parts.random),
+        TokenRoles(parts.entries),
         Userpass(parts.entries, PasswordHashes(parts.world)),
         JwtMethod(Method.JWT, jwt_mounts, new_secret),
         JwtMethod(Method.OIDC, jwt_mounts, new_secret),

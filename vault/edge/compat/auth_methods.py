@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from protocols.instant import SECOND
 from vault import operations
+from vault.authn.bound_origin import shown
 from vault.authn.methods.method import (
     CONFIG,
     Action,
@@ -45,6 +46,7 @@ from vault.model.results import ActionResult
 
 MAX_LISTED: Final = 100_000  # names of one answer
 PAGE: Final = 1_000
+_NETWORKS: Final = "token_bound_cidrs"
 _VERBS: Final[Mapping[ActionVerb, tuple[str, OperationType[RunAuthAction, ActionResult]]]] = {
     ActionVerb.READ: ("GET", operations.READ_BY_AUTH_METHOD),
     ActionVerb.LIST: ("LIST", operations.LIST_BY_AUTH_METHOD),
@@ -166,10 +168,13 @@ def converted(fields: Fields, name: str, form: Form) -> Any:
 def shown_document(shape: type[Struct], document: Mapping[str, Any]) -> dict[str, Any]:
     """A document with its durations in seconds."""
     forms = forms_of(shape)
-    return {
+    found = {
         name: value // SECOND if forms.get(name) is Form.DURATION else value
         for name, value in document.items()
     }
+    if _NETWORKS in found:
+        found[_NETWORKS] = [shown(network) for network in found[_NETWORKS]]
+    return found
 
 
 def _add_entries(router: Router, kind: EntryKind[Any]) -> None:
@@ -222,9 +227,10 @@ def _add_entries(router: Router, kind: EntryKind[Any]) -> None:
         return data_reply(request, {"keys": names})
 
     template = folder if kind.name == CONFIG else f"{folder}/{{name}}"
-    router.add("GET", template=template)(read)
-    router.add("POST", template=template)(write)
-    router.add("DELETE", template=template)(delete)
+    own = {(route.method, route.template) for route in router.routes()}
+    for method, answer in (("GET", read), ("POST", write), ("DELETE", delete)):
+        if (method, template) not in own:
+            router.add(method, template=template)(answer)
     if kind.name != CONFIG:
         router.add("LIST", template=folder)(list_)
         router.add("LIST", template=f"{folder}/")(list_)

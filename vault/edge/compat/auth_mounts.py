@@ -30,6 +30,10 @@ _LISTS: Final = (
     "audit_non_hmac_response_keys",
     "passthrough_request_headers",
 )
+_MOVED: Final = (
+    "Mount move has been queued. Progress will be reported in OpenBao's server log, tagged with "
+    "the returned migration_id"
+)
 _LOCKOUT: Final = "user_lockout_config"
 _LOCKOUT_TIMES: Final = ("lockout_counter_reset", "lockout_duration")
 
@@ -112,6 +116,8 @@ async def write(dialect: Dialect, request: Request, path: str) -> Reply:
 async def disable(dialect: Dialect, request: Request, path: str) -> Reply:
     """Disable an auth method: its tokens end."""
     name, _ = _mount_path(path)
+    if f"{name}/" == TOKEN_PATH:
+        raise ValidationError("token_mount", "token credential backend cannot be disabled")
     with suppress(NotFoundError):
         await dialect.run_operation(request, operations.DISABLE_AUTH, _resource(name), Nothing())
     return NO_CONTENT_REPLY
@@ -137,7 +143,7 @@ async def remount(dialect: Dialect, request: Request) -> Reply:
         )
     except NotFoundError:
         raise ValidationError("mount_not_found", f'no matching mount at "{source}/"') from None
-    return system_reply(request, {"migration_id": row.id})
+    return system_reply(request, {"migration_id": row.id}, warnings=[_MOVED])
 
 
 @routes.add("GET", template="sys/remount/status/{id}")

@@ -198,9 +198,14 @@ class CompatDialect(Dialect):
         return errors_reply(error.status, error.message, *_outcome_messages(error))
 
 
+_TOKEN_ROLES: Final = f"{AUTH}{TOKEN_PATH}roles"  # the one thing of tokens that is kept as entries
+
+
 def _is_in_auth_mount(path: str) -> bool:
     """Whether a path is below an auth mount that somebody enabled, if any."""
-    return path.startswith(AUTH) and not path.startswith(AUTH + TOKEN_PATH)
+    if path.startswith(AUTH + TOKEN_PATH):
+        return path.startswith(_TOKEN_ROLES)
+    return path.startswith(AUTH)
 
 
 def _engine(mount: MountRow) -> Router:
@@ -223,7 +228,9 @@ _OUTCOMES: Final = {
     "unknown": "outcome: unknown; it may be done or not, look before you repeat it",
     "done": "outcome: done; do not repeat it",
 }
-_CODES_WITH_MESSAGE: Final = frozenset({"no_handler", "namespace_not_found"})
+_CODES_WITH_MESSAGE: Final = frozenset(
+    {"no_handler", "namespace_not_found", "role_not_found", "accessor_not_found"}
+)
 
 
 def _outcome_messages(error: VaultError) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from vault.edge.native.changes import changes
 from vault.edge.native.consumers import consumers
 from vault.edge.native.dynamic import dynamic
 from vault.edge.native.endpoint import build_router
+from vault.edge.native.jwt_revocations import jwt_revocations
 from vault.edge.native.keys import keys
 from vault.edge.native.nodes import nodes
 from vault.edge.native.openapi import openapi_endpoint
@@ -43,6 +44,7 @@ _DOCUMENTED: Final = (
     replays,
     users,
     nodes,
+    jwt_revocations,
     roles,
     keys,
     tokens,

@@ -28,7 +28,6 @@ _TIDIED: Final = (
 _FIELDS: Final[dict[str, tuple[str, tuple[str, ...], Form, Any]]] = {
     "policies": ("token_policies", ("token_policies", "policies"), Form.TEXTS, ()),
     "local-secret-ids": ("local_secret_ids", (), Form.BOOLEAN, False),
-    "bind-secret-id": ("bind_secret_id", ("bind_secret_id",), Form.BOOLEAN, True),
     "bound-cidr-list": (
         "secret_id_bound_cidrs", ("bound_cidr_list", "secret_id_bound_cidrs"), Form.TEXTS, (),
     ),
