@@ -63,7 +63,10 @@ class JwtGrant(Struct, frozen=True):
 
 @dataclass(frozen=True, kw_only=True)
 class TrustedIssuer:
-    """An issuer with its keys and rules. `lifetime`, `leeway`: seconds."""
+    """An issuer with its keys and rules. `lifetime`, `leeway`: seconds.
+
+    What every token may do to itself (the policy `default`) is within every ceiling.
+    """
 
     name: str
     issuer: str
@@ -160,6 +163,7 @@ class JwtCredentials:
             issued_at=token.issued_at,
             ttl=token.expires_at - token.issued_at,
             expires_at=token.expires_at,
+            renewable=False,
         )
 
     async def revoke_own(self, caller: Identity) -> None:
@@ -233,7 +237,7 @@ class JwtCredentials:
             holder=holder,
             digest=digest,
             policies=tuple(sorted(policies)),
-            ceiling=issuer.ceiling,
+            ceiling=(*issuer.ceiling, DEFAULT_POLICY),
             alias_key=key,
             path=issuer.mount,
             mount="" if mount is None else mount.accessor,

@@ -38,7 +38,7 @@ MAX_REPLICAS: Final = 8
 ANCHOR_NAME: Final = "vault.anchor"  # no pattern for the log's or the database's files takes it
 
 ClientAuth = Literal["none", "optional", "required"]
-Method = Literal["api_key", "token"]
+Method = Literal["api_key", "token", "jwt"]
 
 
 class TlsSettings(Section):
