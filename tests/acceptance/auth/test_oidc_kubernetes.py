@@ -115,8 +115,9 @@ def browse(url: str) -> str:
     """Where the provider sends the browser back to."""
     with pytest.raises(HTTPError) as caught:
         urllib.request.build_opener(_NoRedirect).open(url)
-    assert caught.value.code == 302
-    return str(caught.value.headers["Location"])
+    with caught.value as answer:
+        assert answer.code == 302
+        return str(answer.headers["Location"])
 
 
 def come_back(agent: Agent, url: str, **more: str) -> Answer:
@@ -197,7 +198,8 @@ def test_bao_login(agent: Agent) -> None:
             if found := re.search(r"https?://\S+/authorize\S+", line):
                 url = found[0]
                 break
-        urllib.request.build_opener().open(browse(url)).read()
+        with urllib.request.build_opener().open(browse(url)) as page:
+            page.read()
         said = process.stdout.read()
         killer.cancel()
         assert process.wait() == 0, said

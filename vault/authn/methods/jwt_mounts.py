@@ -100,7 +100,11 @@ class JwtConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class JwtRole(TokenFields, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A role: which tokens it takes, and who their holder is."""
+    """A role: which tokens it takes, and who their holder is.
+
+    Tokens need an end and a beginning, so `expiration_leeway` and `not_before_leeway`, which are
+    for tokens without, change nothing.
+    """
 
     role_type: str = "oidc"
     user_claim: str = ""
@@ -120,7 +124,7 @@ class JwtRole(TokenFields, frozen=True, kw_only=True, forbid_unknown_fields=True
     callback_mode: str = "client"
     poll_interval: int = 5
     oidc_disable_confirmation: bool = False
-    verbose_oidc_logging: bool = False
+    verbose_oidc_logging: bool = False  # taken from clients; a provider's tokens are never logged
     oauth2_metadata: tuple[str, ...] = ()
     token_policies_template_claims: bool = False
 
@@ -366,11 +370,11 @@ def check_role(role: JwtRole) -> None:
         raise _role_error("callback_mode", "callback_mode must be client: others are not served")
     if role.clock_skew_leeway > MAX_LEEWAY * SECOND:
         raise _role_error("clock_skew_leeway", f"clock_skew_leeway is at most {MAX_LEEWAY} s")
-    if role.verbose_oidc_logging or role.oauth2_metadata or role.token_policies_template_claims:
+    if role.oauth2_metadata or role.token_policies_template_claims:
         raise _role_error(
-            "verbose_oidc_logging",
-            "verbose_oidc_logging, oauth2_metadata and token_policies_template_claims are not "
-            "supported: tokens are never logged or shown, and policies are templated by entity",
+            "oauth2_metadata",
+            "oauth2_metadata and token_policies_template_claims are not supported: a provider's "
+            "tokens are never shown, and policies are templated by entity",
         )
     _check_claim_rules(role)
 

@@ -3,15 +3,18 @@
 The cluster's API server says whose the token is (`TokenReview`), so one of a pod that is gone does
 not count. With keys of the cluster (`pem_keys`, `jwks`) the signature is checked here first, and
 with `disable_token_review` that is all: for clusters that the agent does not reach. The review is
-asked for with the mount's own token, or with the caller's where it has none.
+asked for with the mount's own token, with that of the pod that the agent runs in, or with the
+caller's.
 """
 
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any, Final
 
 import httpx2
 import msgspec
+import trio
 from msgspec import Struct
 
 from actors.breaker import Breaker
@@ -22,6 +25,7 @@ from vault.authn.jwt.claims import ExpectedClaims, check_claims, claim_text
 from vault.authn.jwt.compact import Claims, InvalidTokenError, parse_claims, parse_token
 from vault.authn.jwt.keys import UnusableKeyError, keys_from_jwks, keys_from_pem
 from vault.authn.jwt.source_client import (
+    MAX_CA,
     SourceAnswer,
     SourceClient,
     SourceError,
@@ -30,7 +34,7 @@ from vault.authn.jwt.source_client import (
 )
 from vault.authn.jwt.sources import BREAKER_FAILURES, BREAKER_SECONDS, GivenKeys
 from vault.authn.methods.documents import checked_token_fields, exact_name
-from vault.authn.methods.jwt_mounts import LOGIN, ROLE, ROLE_ALIASES, check_ca_field, refused
+from vault.authn.methods.jwt_mounts import LOGIN, ROLE, ROLE_ALIASES, refused
 from vault.authn.methods.method import (
     CONFIG,
     Action,
@@ -48,6 +52,10 @@ from vault.model.records import AuthMountRow, TokenRow
 REVIEW: Final = "/apis/authentication.k8s.io/v1/tokenreviews"
 PREFIX: Final = "system:serviceaccount:"
 MAX_SOURCES: Final = 256
+LOCAL: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+"""What a cluster gives each of its pods: its CA, and a token of the pod, which changes."""
+LOCAL_SECONDS: Final = 60.0  # how long what was read there counts
+_CERTIFICATE: Final = "BEGIN CERTIFICATE"
 MAX_NAMES: Final = 200
 _BY_UID: Final = "serviceaccount_uid"
 _BY_NAME: Final = "serviceaccount_name"
@@ -100,6 +108,14 @@ class Account(Struct, frozen=True):
     uid: str
 
 
+class _Local(Struct, frozen=True):
+    """What is in the agent's own pod; both empty: it is in none."""
+
+    ca: str = ""
+    token: str = ""
+    read_at: float = float("-inf")
+
+
 class _Cluster:
     """What is kept of a mount: its configuration, keys and breaker."""
 
@@ -121,11 +137,16 @@ class KubernetesMethod:
     type: Final = "kubernetes"
     login_paths: Final = (LOGIN,)
 
-    def __init__(self, entries: EntryReader, client: SourceClient, world: World) -> None:
+    def __init__(
+        self, entries: EntryReader, client: SourceClient, world: World, folder: Path = LOCAL
+    ) -> None:
         self._entries = entries
         self._client = client
         self._world = world
         self._clusters: dict[str, _Cluster] = {}
+        self._folder = folder
+        self._local = _Local()
+        self._reading = trio.CapacityLimiter(1)
         self.actions: Mapping[str, Action[Any]] = {}
         self.kinds: Mapping[str, EntryKind[Any]] = {
             CONFIG: EntryKind(
@@ -200,6 +221,8 @@ class KubernetesMethod:
 
     async def _review(self, cluster: _Cluster, role: KubernetesRole, token: str) -> _Status:
         config = cluster.config
+        local = _Local() if config.disable_local_ca_jwt else await self._local_files()
+        reviewer = config.token_reviewer_jwt or local.token
         spec: dict[str, Any] = {"token": token}
         if role.audience:
             spec["audiences"] = [role.audience]
@@ -207,9 +230,9 @@ class KubernetesMethod:
             source=config.kubernetes_host,
             url=config.kubernetes_host.rstrip("/") + REVIEW,
             method="POST",
-            headers={"Authorization": f"Bearer {config.token_reviewer_jwt or token}"},
+            headers={"Authorization": f"Bearer {reviewer or token}"},
             json={"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": spec},
-            ca=config.kubernetes_ca_cert,
+            ca=config.kubernetes_ca_cert or local.ca,
         )
         try:
             with cluster.breaker.guard():
@@ -221,13 +244,22 @@ class KubernetesMethod:
             raise UnavailableError(
                 "source_unavailable", f"the cluster's API server cannot be asked: {reason}"
             ) from None
-        if config.token_reviewer_jwt:  # ours is refused: no login can be decided
+        if reviewer:  # ours is refused: no login can be decided
             raise UnavailableError(
                 "source_unavailable",
                 f"the cluster's API server answers {answer.status} to the reviewer's token: see "
                 "whether it is valid and bound to system:auth-delegator",
             )
         raise InvalidTokenError("the cluster does not let it review itself")
+
+    async def _local_files(self) -> _Local:
+        """Read again once a minute."""
+        now = self._world.monotonic()
+        if now - self._local.read_at >= LOCAL_SECONDS:
+            self._local = await self._world.run_sync(
+                _read_local, self._folder, now, limiter=self._reading
+            )
+        return self._local
 
     async def _cluster(self, mount: AuthMountRow) -> _Cluster:
         entry = await self._entries.get(mount.id, CONFIG, CONFIG)
@@ -242,6 +274,14 @@ class KubernetesMethod:
                 self._clusters.clear()
             self._clusters[mount.id] = kept
         return kept
+
+
+def _read_local(folder: Path, now: float) -> _Local:
+    try:
+        ca, token = (folder / "ca.crt").read_text(), (folder / "token").read_text().strip()
+    except (OSError, UnicodeDecodeError):
+        return _Local(read_at=now)
+    return _Local(ca, token, now)
 
 
 async def _answer(client: SourceClient, request: SourceRequest) -> SourceAnswer:
@@ -317,9 +357,22 @@ async def _prepare_config(change: EntryChange[KubernetesConfig]) -> KubernetesCo
             )
     elif not new.kubernetes_host:
         raise ValidationError("config_invalid", "no host provided", field="kubernetes_host")
+    elif new.disable_local_ca_jwt and not new.kubernetes_ca_cert:
+        raise ValidationError(
+            "config_invalid",
+            "kubernetes_ca_cert must be given when disable_local_ca_jwt is true",
+            field="kubernetes_ca_cert",
+        )
     if new.kubernetes_host:
         check_source_url(new.kubernetes_host, "kubernetes_host")
-    check_ca_field(new.kubernetes_ca_cert, "kubernetes_ca_cert")
+    if new.kubernetes_ca_cert and (
+        len(new.kubernetes_ca_cert) > MAX_CA or _CERTIFICATE not in new.kubernetes_ca_cert
+    ):
+        raise ValidationError(
+            "config_invalid",
+            "kubernetes_ca_cert must be certificates in PEM",
+            field="kubernetes_ca_cert",
+        )
     if not new.disable_iss_validation and not new.issuer:
         raise ValidationError(
             "config_invalid", "issuer must be set, or disable_iss_validation", field="issuer"
