@@ -12,6 +12,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from actors.world import World
+from protocols import json_text
 from vault.authn.lease_owners import (
     ALL_CLIENTS,
     LeaseOwner,
@@ -1072,7 +1073,7 @@ class AuthEntryStore:
 def _entry(row: AuthEntryRow, open_value: Callable[[VersionRow], bytes]) -> Entry:
     document = row.document
     if row.box:
-        document = {**document, **msgspec.json.decode(open_value(_entry_version(row)))}
+        document = {**document, **json_text.decode(open_value(_entry_version(row)))}
     return Entry(
         name=row.name,
         id=row.id,
