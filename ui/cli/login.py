@@ -1,6 +1,7 @@
 """`freehold status`, `login` and `logout`."""
 
 from dataclasses import replace
+from typing import Annotated
 
 import typer
 
@@ -13,8 +14,8 @@ from ui.cli.connection_settings import (
     token_path,
     token_variable,
 )
-from ui.cli.context import api_path, cli_context
-from ui.cli.errors import Exit
+from ui.cli.context import CliContext, api_path, cli_context
+from ui.cli.errors import CliError, Exit
 from ui.cli.input import read_secret_line
 from ui.cli.output import print_note
 
@@ -29,12 +30,19 @@ def status(context: typer.Context) -> None:
         raise typer.Exit(Exit.SEALED)
 
 
-def login(context: typer.Context) -> None:
-    """Check a token or API key, asked for without echo or read from stdin, and store it."""
+def login(
+    context: typer.Context,
+    method: Annotated[
+        str, typer.Option(help="userpass or another method that asks for a password.")
+    ] = "",
+    username: Annotated[str, typer.Option(help="Your name there.")] = "",
+    path: Annotated[str, typer.Option(help="Where the method is mounted.")] = "",
+) -> None:
+    """Check a token or API key, or log in by a method; asks without echo or reads stdin."""
     from ui.cli.client import ApiClient
 
     current = cli_context(context)
-    token = read_secret_line("Token")
+    token = _log_in(current, path or method, username) if method else read_secret_line("Token")
     found = ConnectionSettings.from_environment(current.address, use_stored=False)
     client = ApiClient(replace(found, token=token, variable=""))
     told = client.call("GET", api_path("policies-effective"))
@@ -44,6 +52,16 @@ def login(context: typer.Context) -> None:
     if told["root"]:
         names.insert(0, "root")
     current.print_result({"root": told["root"], "policies": names})
+
+
+def _log_in(current: CliContext, path: str, username: str) -> str:
+    """The token of a login with a name and a password."""
+    if not username:
+        raise CliError("say who you are with --username")
+    body = {"password": read_secret_line("Password")}
+    place = api_path("auth", "login", path, "login", username)
+    token: str = current.client.call("POST", place, body)["token"]
+    return token
 
 
 def logout() -> None:

@@ -12,6 +12,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from actors.world import World
+from protocols import json_text
 from vault.authn.groups import forget_mount
 from vault.authn.lease_owners import (
     ALL_CLIENTS,
@@ -1074,7 +1075,7 @@ class AuthEntryStore:
 def _entry(row: AuthEntryRow, open_value: Callable[[VersionRow], bytes]) -> Entry:
     document = row.document
     if row.box:
-        document = {**document, **msgspec.json.decode(open_value(_entry_version(row)))}
+        document = {**document, **json_text.decode(open_value(_entry_version(row)))}
     return Entry(
         name=row.name,
         id=row.id,

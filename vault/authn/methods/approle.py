@@ -15,6 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from actors.world import World
+from protocols import json_text
 from protocols.instant import SECOND, rfc3339
 from vault.authn.bound_origin import are_within, is_within, parse_cidrs
 from vault.authn.credential_scheme import CredentialScheme
@@ -498,7 +499,7 @@ def _shown(held: Entry) -> dict[str, Any]:
 def _metadata(given: Any) -> dict[str, str]:
     """Metadata as an object, or as its JSON text, as OpenBao takes it. Raises `ValidationError`."""
     try:
-        found = msgspec.json.decode(given) if isinstance(given, str) and given else given
+        found = json_text.decode(given.encode()) if isinstance(given, str) and given else given
         metadata = msgspec.convert(found or {}, dict[str, str])
     except (msgspec.DecodeError, msgspec.ValidationError, RecursionError):
         raise ValidationError(

@@ -159,6 +159,8 @@ class CompatDialect(Dialect):
         if request.place != path or operation is None:
             return None
         asked = request.path.removeprefix(self.prefix)
+        if path.startswith(AUTH):  # names fold case there: another spelling is no other place
+            asked = str(path)
         if operation in _LISTS and not asked.endswith("/"):
             asked += "/"  # as OpenBao: a list is of a folder
         return ApiAccess(

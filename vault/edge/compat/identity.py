@@ -270,7 +270,8 @@ async def read_group_alias(dialect: Dialect, request: Request, alias_id: str) ->
     """One alias of a group."""
     place = _at(_GROUP_ALIASES, alias_id)
     row = await dialect.run_operation(request, operations.READ_GROUP_ALIAS, place, Nothing())
-    return data_reply(request, {**_group_alias(row), "namespace_id": _NAMESPACE})
+    common = {"custom_metadata": None, "local": False, "namespace_id": _NAMESPACE}
+    return data_reply(request, {**_group_alias(row), **common})
 
 
 @routes.add("DELETE", template="identity/group-alias/id/{id}")

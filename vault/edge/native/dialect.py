@@ -5,6 +5,7 @@ from typing import ClassVar, Final
 import msgspec
 
 from vault.edge.native.audit import audit
+from vault.edge.native.auth import auth
 from vault.edge.native.backups import backups
 from vault.edge.native.batch import batch
 from vault.edge.native.changes import changes
@@ -50,6 +51,7 @@ _DOCUMENTED: Final = (
     roles,
     keys,
     tokens,
+    auth,
     sessions,
     audit,
     backups,

@@ -1,5 +1,6 @@
 """An open vault in memory: the real barrier, policies, credentials and handlers, no audit log."""
 
+import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,12 @@ from msgspec.structs import replace
 from actors.tree import Node
 from actors.world import SystemWorld
 from vault.authn.api_keys import ApiKeys
+from vault.authn.batch_tokens import BatchTokens
 from vault.authn.credential_usage import CredentialUsage
+from vault.authn.logins import LoginParts, Logins
+from vault.authn.methods.method import NoDirectory
+from vault.authn.methods.registry import MethodParts, make_login_methods
+from vault.authn.methods.token_roles import TokenRoles
 from vault.authn.revocation import Revoker
 from vault.authn.roles import Roles
 from vault.authn.stream_registry import StreamRegistry
@@ -23,21 +29,33 @@ from vault.barrier import Barrier, HmacRowGuard
 from vault.crypto.keyring import Keyring
 from vault.handlers.access_counters import AccessCounters
 from vault.handlers.api_keys import ApiKeyHandlers
+from vault.handlers.auth_entries import AuthEntryHandlers
+from vault.handlers.auth_mounts import AuthMountHandlers
 from vault.handlers.consumer_recorder import ConsumerRecorder
 from vault.handlers.handler import Call, Handlers
 from vault.handlers.listing import ListingHandlers
+from vault.handlers.logins import LoginHandlers
 from vault.handlers.metadata import MetadataHandlers
 from vault.handlers.policies import PolicyHandlers
 from vault.handlers.read_limits import ReadLimits
 from vault.handlers.rewrap import KeyRewrapper
 from vault.handlers.roles import RoleHandlers
 from vault.handlers.secrets import SecretHandlers
-from vault.handlers.stores import AccessStore, ConsumerStore, KeyStore, RotationStore, SecretStore
+from vault.handlers.stores import (
+    AccessStore,
+    AuthEntryStore,
+    AuthMountStore,
+    ConsumerStore,
+    KeyStore,
+    RotationStore,
+    SecretStore,
+)
 from vault.handlers.system import SystemHandlers
 from vault.handlers.tokens import TokenHandlers
 from vault.handlers.users import UserHandlers
 from vault.handlers.versions import VersionHandlers
 from vault.handlers.visibility import secret_facts
+from vault.model.auth_mounts import AuthMountTable
 from vault.model.identity import Identity, Method
 from vault.model.mounts import MountTable
 from vault.model.operation import NO_FACTS, Operation, OperationType, Origin
@@ -216,7 +234,23 @@ async def house() -> AsyncIterator[House]:
         book, usage = PolicyStore(store, world), CredentialUsage(store, world)
         authorizer, scheme = Authorizer(book), PepperedScheme(keyring.pepper)
         revoker = Revoker(store, sessions, world.now)
-        tokens, users = Tokens(store, scheme, revoker, world), Users(store, revoker, world)
+        batch = BatchTokens(store, scheme, world)
+        tokens = Tokens(store, scheme, revoker, world, batch=batch)
+        users = Users(store, revoker, world)
+        entries = AuthEntryStore(barrier, world)
+        methods = make_login_methods(
+            MethodParts(entries=entries, scheme=scheme, world=world, random=os.urandom)
+        )
+        entries.methods, table = methods, AuthMountTable()
+        logins = Logins(
+            LoginParts(
+                store=entries, mounts=table, methods=methods, directory=NoDirectory(),
+                scheme=scheme, batch=batch, world=world,
+            )
+        )  # fmt: skip
+        auth_mounts = AuthMountHandlers(
+            AuthMountStore(barrier), table, methods, authorizer, world, revoker.revoke_tokens
+        )
         keys = ApiKeys(store, scheme, revoker, usage, world)
         secrets, key_store = SecretStore(barrier), KeyStore(barrier)
         access = AccessCounters(AccessStore(barrier), world)
@@ -235,7 +269,12 @@ async def house() -> AsyncIterator[House]:
             **VersionHandlers(secrets, world).handlers(),
             **MetadataHandlers(secrets, mounts, access, world).handlers(),
             **ListingHandlers(secrets, authorizer, world).handlers(),
-            **TokenHandlers(tokens, keys, authorizer, world).handlers(),
+            **TokenHandlers(
+                tokens, keys, authorizer, world, logins.check_renewal, TokenRoles(entries).get
+            ).handlers(),
+            **auth_mounts.handlers(),
+            **AuthEntryHandlers(entries, logins).handlers(),
+            **LoginHandlers(logins).handlers(),
             **UserHandlers(users, authorizer).handlers(),
             **RoleHandlers(Roles(store, world), authorizer).handlers(),
             **ApiKeyHandlers(keys, users, authorizer, world).handlers(),
