@@ -136,6 +136,8 @@ from vault.jobs.scheduled_backups import (
     BackupOnCommand,
     ScheduledBackups,
 )
+from vault.jobs.source_checks import CHECK_INTERVAL as SOURCE_CHECK_INTERVAL
+from vault.jobs.source_checks import SourceChecks
 from vault.metrics import Metrics
 from vault.model.operation import Operation, P, R
 from vault.model.path import ResourcePath
@@ -517,6 +519,19 @@ def _wire_pipeline(
             "expired-auth-entries",
             SWEEP_INTERVAL,
             leased(EXPIRY, partial(erase_expired_entries, path.auth_entries, world.clock)),
+        ),
+        Job(
+            "source-checks",
+            SOURCE_CHECK_INTERVAL,
+            leased(
+                EXPIRY,
+                SourceChecks(
+                    path.source_records,
+                    pipeline.run_operation,
+                    base.dependencies.settings.authentication.source_max_age,
+                    world,
+                ),
+            ),
         ),
         Job(
             "old-consumers",

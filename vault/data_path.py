@@ -19,7 +19,7 @@ import trio
 from actors import World
 from actors.pacer import Pacer
 from actors.periodic import LAST_SECONDS, Job
-from vault.authn.aliases import TOKEN_MOUNT_ONLY
+from vault.authn.aliases import EnabledMounts
 from vault.authn.api_keys import ApiKeys
 from vault.authn.authenticator import Authenticator, CredentialMethod
 from vault.authn.batch_tokens import BatchTokens
@@ -27,7 +27,7 @@ from vault.authn.bearer import api_key_method, token_method
 from vault.authn.credential_owners import CredentialOwners
 from vault.authn.credential_scheme import API_KEY, BATCH, TOKEN
 from vault.authn.credential_usage import CredentialUsage
-from vault.authn.entities import Entities
+from vault.authn.entities import Entities, EntityDirectory
 from vault.authn.groups import Groups
 from vault.authn.inline_logins import InlineLogins
 from vault.authn.jwt.source_client import SourceClient
@@ -35,12 +35,13 @@ from vault.authn.jwt_credentials import JwtCredentials, lifetimes_of
 from vault.authn.jwt_issuers import make_issuers, mounts_by_path
 from vault.authn.jwt_revocation import JwtRevocations
 from vault.authn.logins import LoginParts, Logins
-from vault.authn.methods.method import AuthSurface, NoDirectory
+from vault.authn.methods.method import AuthSurface
 from vault.authn.methods.registry import MethodParts, make_login_methods
 from vault.authn.methods.token_roles import TokenRoles
 from vault.authn.revocation import Revoker
 from vault.authn.roles import Roles, load_service_identity
 from vault.authn.sessions import SessionLimits
+from vault.authn.source_checks import LoginSources, SourceRecords
 from vault.authn.stream_registry import StreamRegistry
 from vault.authn.tokens import Tokens
 from vault.authn.users import Users
@@ -86,6 +87,7 @@ from vault.handlers.rotation_selection import RotationSelectionHandlers
 from vault.handlers.rotations import RotationHandlers
 from vault.handlers.secrets import SecretHandlers
 from vault.handlers.sessions import SessionHandlers
+from vault.handlers.source_checks import SourceCheckHandlers
 from vault.handlers.static_roles import StaticRoleHandlers
 from vault.handlers.stores import (
     AccessStore,
@@ -202,8 +204,8 @@ class DataPath:
         self.batch_tokens = BatchTokens(store, scheme, world)
         self.tokens = Tokens(store, scheme, self.revoker, world, limits, batch=self.batch_tokens)
         self.users = Users(store, self.revoker, world)
-        self.entities = Entities(store, self.revoker, world, TOKEN_MOUNT_ONLY)
-        self.groups = Groups(store, world, TOKEN_MOUNT_ONLY)
+        self.entities = Entities(store, self.revoker, world, EnabledMounts(self.auth_mounts))
+        self.groups = Groups(store, world, EnabledMounts(self.auth_mounts))
         self.keys = ApiKeys(store, scheme, self.revoker, self.credential_usage, world)
         self.owners = CredentialOwners(self.keys, self.tokens, self.users)
         self.mount_handlers = MountHandlers(
@@ -237,12 +239,13 @@ class DataPath:
                 store=self.auth_entries,
                 mounts=self.auth_mounts,
                 methods=methods,
-                directory=NoDirectory(),
+                directory=EntityDirectory(world),
                 scheme=scheme,
                 batch=self.batch_tokens,
                 world=world,
             )
         )
+        self.source_records = SourceRecords(store, self.revoker, self.auth_mounts)
         self.auth_mount_handlers = AuthMountHandlers(
             AuthMountStore(barrier),
             self.auth_mounts,
@@ -309,6 +312,7 @@ class DataPath:
             **UserHandlers(self.users, self.authorizer).handlers(),
             **EntityHandlers(self.entities).handlers(),
             **GroupHandlers(self.groups).handlers(),
+            **SourceCheckHandlers(self.source_records, LoginSources(self.logins), world).handlers(),
             **RoleHandlers(Roles(self.parts.store, world), self.authorizer).handlers(),
             **ApiKeyHandlers(self.keys, self.users, self.authorizer, world).handlers(),
             **RotationHandlers(

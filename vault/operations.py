@@ -43,6 +43,7 @@ from vault.model.payloads import (
     BeginRotation,
     ChangeMembers,
     CheckCapabilities,
+    CheckSource,
     CompareVersions,
     CreateApiKey,
     CreateCredentials,
@@ -156,6 +157,7 @@ from vault.model.results import (
     SecretRotation,
     SecretValue,
     SecretWritten,
+    SourceCheck,
     StaticRole,
     StoredEntry,
     UserWritten,
@@ -329,6 +331,7 @@ LIST_ALIASES: Final = OperationType[ListIdentities, list[EntityAliasRow]]("alias
 READ_ALIAS: Final = OperationType[Nothing, EntityAliasRow]("alias.read")
 WRITE_ALIAS: Final = OperationType[AliasChange, AliasWritten]("alias.write")
 DELETE_ALIAS: Final = OperationType[Nothing, None]("alias.delete")
+CHECK_SOURCE: Final = OperationType[CheckSource, SourceCheck]("alias.check_source")
 LIST_GROUPS: Final = OperationType[ListIdentities, list[ListedGroup]]("group.list")
 READ_GROUP: Final = OperationType[Nothing, GroupView]("group.read")
 FIND_GROUP: Final = OperationType[FindIdentity, GroupView | None]("group.find")

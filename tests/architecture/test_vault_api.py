@@ -14,7 +14,7 @@ def test_the_page_has_every_route_and_no_other(root: Path) -> None:
     """Whoever adds a route, or takes one away, is led to the page."""
     sections = (root / "docs/reference/vault-api.md").read_text().split("\n## ")
     told = {part.split("\n", 1)[0]: _rows(part) for part in sections[1:-1]}
-    parts = ("The agent", "Policies", "Tokens", "Leases")
+    parts = ("The agent", "Policies", "Identity", "Tokens", "Leases")
     agent = set().union(*(told.pop(part) for part in parts))
     assert agent == _routes(CompatDialect.router)
     assert told.pop("KV version 1, under its mount") == _routes(kv1.routes)

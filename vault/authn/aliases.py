@@ -5,7 +5,9 @@ from typing import Final, Protocol
 from msgspec import Struct
 
 from vault.errors import ValidationError
+from vault.model.auth_mounts import AUTH, TOKEN_PATH, AuthMountTable
 from vault.model.fold import fold_text
+from vault.model.records import AuthMountRow
 from vault.store.table import NAME_BYTES
 
 MAX_ALIASES: Final = 16  # of one entity, at most one of a mount; each is a lookup of a request
@@ -35,19 +37,23 @@ class AliasMounts(Protocol):
         ...
 
 
-class TokenMount:
-    """The one mount that is always there."""
+class EnabledMounts:
+    """As `AliasMounts`, of the auth mounts that are enabled, and that of tokens."""
+
+    def __init__(self, mounts: AuthMountTable) -> None:
+        self._mounts = mounts
 
     def find_alias_mount(self, accessor: str) -> AliasMount | None:
-        """Of tokens."""
-        return (
-            AliasMount(TOKEN_ACCESSOR, "auth/token/", "token")
-            if accessor == TOKEN_ACCESSOR
-            else None
-        )
+        """The mount of an accessor."""
+        if accessor == TOKEN_ACCESSOR:
+            return AliasMount(TOKEN_ACCESSOR, f"{AUTH}{TOKEN_PATH}", "token")
+        rows = (row for row in self._mounts.list_mounts() if row.accessor == accessor)
+        return next(map(alias_mount, rows), None)
 
 
-TOKEN_MOUNT_ONLY: Final = TokenMount()
+def alias_mount(row: AuthMountRow) -> AliasMount:
+    """The mount as an alias has it."""
+    return AliasMount(row.accessor, f"{AUTH}{row.path}", row.type)
 
 
 def alias_key(mount: AliasMount, name: str) -> str:

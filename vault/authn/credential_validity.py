@@ -278,6 +278,9 @@ def _orphan_lineage(
         return _Lineage((), policies, first)
     mount: AuthMountRow | None = get(AUTH_MOUNTS, row.mount_id)
     method = None if mount is None else LOGIN_METHODS.get(mount.type)
+    user = get(USERS, row.user_id) if row.user_id else None
+    if user is not None:  # whose root lifts nothing here, since it does not reach the token
+        policies |= user_policies(get, user) - {ROOT_POLICY}
     return None if method is None else _Lineage((), policies, first, row, method)
 
 

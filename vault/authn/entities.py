@@ -20,6 +20,7 @@ from vault.authn.aliases import (
     AliasMount,
     AliasMounts,
     alias_key,
+    alias_mount,
     checked_metadata,
 )
 from vault.authn.credential_validity import user_policies
@@ -29,7 +30,7 @@ from vault.authn.groups import (
     set_memberships,
     without_mount,
 )
-from vault.authn.methods.method import LoginRefusedError, LoginResult
+from vault.authn.methods.method import LoginRefusedError, LoginResult, RowTx
 from vault.authn.privilege import require_authority_over
 from vault.authn.revocation import Revoker
 from vault.authn.roles import MAX_POLICIES, normalized_policy_names
@@ -51,6 +52,8 @@ from vault.store.transaction import StoreTx
 MAX_MERGED: Final = 64  # entities that one merge takes in, and ids that an entity keeps of them
 MAX_DELETED: Final = 100  # entities of one request
 LOGIN_INTERVAL: Final = 3600 * SECOND  # how old `UserRow.last_login` may be at a login
+
+VERIFIED_INTERVAL: Final = 60 * SECOND  # how old `EntityAliasRow.verified_at` may be at a login
 
 
 class EntityChange(Struct, frozen=True, kw_only=True):
@@ -97,7 +100,13 @@ class Entities:
         self._mounts = mounts
 
     async def write(
-        self, caller: Identity, change: EntityChange, *, entity_id: str = "", by_name: str = ""
+        self,
+        caller: Identity,
+        change: EntityChange,
+        *,
+        entity_id: str = "",
+        by_name: str = "",
+        must_be_new: bool = False,
     ) -> tuple[UserRow, bool]:
         """Make or change an entity; return it, and whether it is new.
 
@@ -117,6 +126,8 @@ class Entities:
             old = tx.get(USERS, entity_id) if entity_id else _find(tx, name) if name else None
             if entity_id and old is None:
                 raise NotFoundError("entity_not_found", "entity not found from id")
+            if must_be_new and old is not None:
+                raise ConflictError("entity_exists", "entity name is already in use")
             if old is not None:
                 require_authority_over(tx.get, caller, user_policies(tx.get, old))
             before = old or new_entity(tx, new_id, name, now)
@@ -159,9 +170,10 @@ class Entities:
         return await self._store.select(USERS, query)
 
     async def aliases_of(self, row: UserRow) -> list[EntityAliasRow]:
-        """The aliases of an entity, by key."""
+        """The aliases of an entity, the oldest first."""
         found = [await self._store.get(ENTITY_ALIASES, key) for key in row.aliases or ()]
-        return [one for one in found if one is not None]
+        there = [one for one in found if one is not None]
+        return sorted(there, key=lambda one: (one.created_at, one.id))
 
     async def delete(self, caller: Identity, ids: Iterable[str]) -> None:
         """Delete entities with their aliases, keys and tokens; unknown ids are left out.
@@ -279,6 +291,7 @@ class Entities:
                 ),
                 roles=old.roles if old else [],
                 merged_from=old.merged_from if old else [],
+                verified_at=old.verified_at if old else 0,
                 created_at=old.created_at if old else now,
                 updated_at=now,
             )
@@ -343,7 +356,9 @@ class Entities:
         mount = self._mounts.find_alias_mount(accessor)
         if mount is None:
             raise ValidationError(
-                "accessor_unknown", f'invalid mount accessor "{accessor}"', field="mount_accessor"
+                "accessor_unknown",
+                "no auth mount has this accessor: look it up at the mount",
+                field="mount_accessor",
             )
         return mount
 
@@ -374,13 +389,12 @@ class EntityDirectory:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    def resolve(self, tx: StoreTx, mount: AuthMountRow, result: LoginResult, now: int) -> str:  # noqa: ARG002  # the clock is ours
+    def resolve(self, tx: RowTx, mount: AuthMountRow, result: LoginResult, now: int) -> str:  # noqa: ARG002  # the clock is ours
         """As `IdentityDirectory.resolve`."""
-        at = AliasMount(mount.accessor, f"auth/{mount.path}", mount.type)
         try:
             entity = self.admit(
                 tx,
-                at,
+                alias_mount(mount),
                 result.alias,
                 metadata=result.alias_metadata,
                 groups=result.groups,
@@ -392,7 +406,7 @@ class EntityDirectory:
 
     def admit(
         self,
-        tx: StoreTx,
+        tx: RowTx,
         mount: AliasMount,
         name: str,
         *,
@@ -426,21 +440,22 @@ class EntityDirectory:
                 name=name,
                 metadata=said,
                 roles=mapped,
+                verified_at=now,
                 created_at=now,
                 updated_at=now,
             )
             entity = add_alias(tx, replace(entity, last_login=now), alias)
         else:
             row = replace(alias, metadata=said, roles=mapped, mount_path=mount.path)
-            if row != alias:
-                tx.put(ENTITY_ALIASES, replace(row, updated_at=now))
+            if row != alias or now - alias.verified_at > VERIFIED_INTERVAL:
+                tx.put(ENTITY_ALIASES, replace(row, verified_at=now, updated_at=now))
         if now - entity.last_login > LOGIN_INTERVAL:
             entity = replace(entity, last_login=now)
             tx.put(USERS, entity)
         return follow_source(tx, entity, mount, groups)
 
 
-def new_entity(tx: StoreTx, entity_id: str, name: str, now: int) -> UserRow:
+def new_entity(tx: RowTx, entity_id: str, name: str, now: int) -> UserRow:
     """An entity that is not stored yet; without a name it gets one that nobody has."""
     called = name or f"entity_{entity_id[:8]}"
     if not name and _find(tx, called) is not None:
@@ -460,7 +475,7 @@ def find_alias(tx: StoreTx, alias_id: str) -> EntityAliasRow | None:
     return next(iter(tx.select(ENTITY_ALIASES, query)), None)
 
 
-def add_alias(tx: StoreTx, entity: UserRow, row: EntityAliasRow) -> UserRow:
+def add_alias(tx: RowTx, entity: UserRow, row: EntityAliasRow) -> UserRow:
     """Store an alias with its entity. Raises `ValidationError` for a second one of its mount."""
     start = f"{row.mount_accessor}:"
     keys = [one for one in entity.aliases or () if one != row.alias_key]
@@ -578,7 +593,7 @@ def _changed(
     return new
 
 
-def _find(tx: StoreTx, name: str) -> UserRow | None:
+def _find(tx: RowTx, name: str) -> UserRow | None:
     query = StoreQuery(equals={"name_key": fold_text(name)}, limit=1)
     return next(iter(tx.select(USERS, query)), None)
 

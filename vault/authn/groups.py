@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from actors.world import World
 from vault.authn.aliases import AliasMount, AliasMounts, alias_key, checked_metadata
 from vault.authn.credential_validity import RowLookup, user_policies
+from vault.authn.methods.method import RowTx
 from vault.authn.privilege import require_authority_over, require_authority_over_role
 from vault.authn.roles import normalized_policy_names
 from vault.authn.users import username_key
@@ -65,7 +66,13 @@ class Groups:
         self._mounts = mounts
 
     async def write(
-        self, caller: Identity, change: GroupChange, *, group_id: str = "", by_name: str = ""
+        self,
+        caller: Identity,
+        change: GroupChange,
+        *,
+        group_id: str = "",
+        by_name: str = "",
+        must_be_new: bool = False,
     ) -> tuple[GroupRow, bool]:
         """Make or change a group; return it, and whether it is new.
 
@@ -83,6 +90,8 @@ class Groups:
             old = tx.get(GROUPS, group_id) if group_id else _find(tx, name) if name else None
             if group_id and old is None:
                 raise NotFoundError("group_not_found", "no such group")
+            if must_be_new and old is not None:
+                raise ConflictError("group_exists", "group name is already in use")
             kind = change.kind or (old.kind if old else INTERNAL)
             _check_kind(old, kind, change)
             name = (change.name or (old.name if old else "")) or name or f"group_{new_id[:8]}"
@@ -208,12 +217,12 @@ class Groups:
             mount = self._require_mount(accessor or (old.mount_accessor if old else ""))
             called = name or (old.name if old else "")
             key = alias_key(mount, called)
+            group = self._group_of(tx, caller, group_id or (old.group_id if old else ""), new_group)
             there = tx.get(GROUP_ALIASES, key)
             if there is not None and (old is None or there.id != old.id):
                 raise ValidationError(
                     "alias_exists", "combination of mount and group alias name is already in use"
                 )
-            group = self._group_of(tx, caller, group_id or (old.group_id if old else ""), new_group)
             require_authority_over_role(
                 tx.get, caller, before := closure_policies(tx.get, group), before
             )
@@ -289,7 +298,9 @@ class Groups:
         mount = self._mounts.find_alias_mount(accessor)
         if mount is None:
             raise ValidationError(
-                "accessor_unknown", f'invalid mount accessor "{accessor}"', field="mount_accessor"
+                "accessor_unknown",
+                "no auth mount has this accessor: look it up at the mount",
+                field="mount_accessor",
             )
         return mount
 
@@ -325,7 +336,7 @@ def closure_policies(get: RowLookup, group: GroupRow) -> set[str]:
     return found
 
 
-def set_memberships(tx: StoreTx, entity: UserRow, wanted: dict[str, str]) -> UserRow:
+def set_memberships(tx: RowTx, entity: UserRow, wanted: dict[str, str]) -> UserRow:
     """Put the entity into these groups (with the key of the alias that did it), and no others.
 
     Raises `ValidationError` for more than `MAX_GROUPS`. Groups that are gone are left out.
@@ -349,15 +360,15 @@ def set_memberships(tx: StoreTx, entity: UserRow, wanted: dict[str, str]) -> Use
     return row
 
 
-def follow_source(tx: StoreTx, entity: UserRow, mount: AliasMount, names: Iterable[str]) -> UserRow:
+def follow_source(tx: RowTx, entity: UserRow, mount: AliasMount, names: Iterable[str]) -> UserRow:
     """Have the external groups of this mount follow what the source says now: these, no others.
 
     A group of the source without an alias here counts for nothing. Raises as `set_memberships`.
     """
-    keys = [(alias_key(mount, name),) for name in dict.fromkeys(names)]
-    aliases = tx.get_many(GROUP_ALIASES, keys)
+    keys = [alias_key(mount, name) for name in dict.fromkeys(names)]
+    aliases = [tx.get(GROUP_ALIASES, key) for key in keys]
     others = without_mount(entity.member_of or {}, mount.accessor)
-    said = {row.group_id: row.alias_key for row in aliases.values()}
+    said = {row.group_id: row.alias_key for row in aliases if row is not None}
     return set_memberships(tx, entity, {**others, **said})
 
 
@@ -367,7 +378,7 @@ def without_mount(member_of: dict[str, str], accessor: str) -> dict[str, str]:
     return {group: key for group, key in member_of.items() if not key.startswith(start)}
 
 
-def forget_mount(tx: StoreTx, accessor: str) -> bool:
+def forget_mount(tx: RowTx, accessor: str) -> bool:
     """Drop the group aliases of a mount that goes; say whether there may be more.
 
     From then on nobody is in a group by what the mount's source has said.
@@ -394,7 +405,7 @@ def _checked_policies(names: tuple[str, ...] | None) -> list[str] | None:
 
 def _check_kind(old: GroupRow | None, kind: str, change: GroupChange) -> None:
     if kind not in {INTERNAL, EXTERNAL}:
-        raise ValidationError("group_kind_invalid", f'invalid group type "{kind}"', field="type")
+        raise ValidationError("group_kind_invalid", "a group is internal or external", field="type")
     if old is not None and old.kind != kind:
         raise ValidationError("group_kind_fixed", "group type cannot be changed", field="type")
     if kind == EXTERNAL and change.members:
@@ -436,7 +447,7 @@ def _alias_by_id(tx: StoreTx, alias_id: str) -> GroupAliasRow | None:
     return next(iter(tx.select(GROUP_ALIASES, query)), None)
 
 
-def _drop_alias(tx: StoreTx, row: GroupAliasRow) -> None:
+def _drop_alias(tx: RowTx, row: GroupAliasRow) -> None:
     tx.delete(GROUP_ALIASES, row.alias_key)
     group = tx.get(GROUPS, row.group_id)
     if group is not None and group.alias_key == row.alias_key:
@@ -463,7 +474,7 @@ def _change_members(
         entity = tx.get(USERS, entity_id)
         if entity is None:
             raise ValidationError(
-                "entity_unknown", f'invalid entity ID "{entity_id}"', field="member_entity_ids"
+                "entity_unknown", "a member is not the id of an entity", field="member_entity_ids"
             )
         _move(tx, caller, entity, {**(entity.member_of or {}), group.id: ""})
     for entity_id in removed:
@@ -495,7 +506,7 @@ def _set_children(tx: StoreTx, caller: Identity, group: GroupRow, wanted: tuple[
         child = tx.get(GROUPS, child_id)
         if child is None:
             raise ValidationError(
-                "group_unknown", f'invalid member group ID "{child_id}"', field="member_group_ids"
+                "group_unknown", "a member is not the id of a group", field="member_group_ids"
             )
         if child_id == group.id:
             raise ValidationError(
@@ -521,7 +532,7 @@ def _nest(
     tx: StoreTx, caller: Identity, child: GroupRow, parents: list[str], budget: list[int]
 ) -> None:
     before = closure_policies(tx.get, child)
-    tx.put(GROUPS, replace(child, parents=parents))
+    tx.put(GROUPS, replace(child, parents=parents, modify_index=child.modify_index + 1))
     _refresh_ancestors(tx, child.id, budget)
     after = closure_policies(tx.get, _require(tx, child.id))
     require_authority_over_role(tx.get, caller, before, after)

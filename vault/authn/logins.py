@@ -215,16 +215,23 @@ class Logins:
 
         Raises `UnavailableError` (`source_unavailable`) when its source cannot be asked.
         """
+        try:
+            await self.confirm(row)
+        except LoginRefusedError as refused:
+            raise ValidationError("renewal_refused", refused.vault_message) from None
+
+    async def confirm(self, row: TokenRow) -> None:
+        """Raise `LoginRefusedError` where the source no longer has whom a login's token stands for.
+
+        Raises `UnavailableError` (`source_unavailable`) when it cannot be asked.
+        """
         if not row.mount_id:
             return
         mount = self._parts.mounts.find_by_id(row.mount_id)
         method = None if mount is None else self._parts.methods.get(mount.type)
         if mount is None or method is None:
-            raise ValidationError("not_renewable", "the auth mount of this token is gone")
-        try:
-            await self._ask(mount, lambda: method.renew(mount, row))
-        except LoginRefusedError as refused:
-            raise ValidationError("renewal_refused", refused.vault_message) from None
+            raise LoginRefusedError("not_renewable", "the auth mount of this token is gone")
+        await self._ask(mount, lambda: method.renew(mount, row))
 
     def _draft(self, login: VerifiedLogin) -> tuple[TokenRow, tuple[str, ...]]:
         """The token's row without what identifies it, and warnings."""

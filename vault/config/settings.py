@@ -248,6 +248,16 @@ class AuthenticationSettings(Section):
     session_timeout: Duration = 24 * HOUR
     session_idle: Duration = 15 * MINUTE
     max_sessions_per_user: int = Field(default=10, ge=1, le=100_000)
+    source_max_age: Duration = 1 * HOUR
+
+    @field_validator("source_max_age")
+    @classmethod
+    def _check_source_max_age(cls, value: int) -> int:
+        if not MINUTE <= value <= 32 * DAY:
+            raise ValueError(
+                "is 1m to 32d: how long after its source's last word an identity may be used"
+            )
+        return value
 
     @model_validator(mode="after")
     def _check_jwt(self) -> Self:

@@ -155,8 +155,9 @@ class EntityHandlers:
             return None
 
     async def create(self, call: Call[EntityChange]) -> EntityWritten:
-        """A new entity, or a change of the one that has the name. Raises as `Entities.write`."""
-        return EntityWritten(*await self.entities.write(call.identity, call.payload))
+        """A new entity. Raises as `Entities.write`."""
+        written = await self.entities.write(call.identity, call.payload, must_be_new=True)
+        return EntityWritten(*written)
 
     async def write(self, call: Call[EntityChange]) -> EntityWritten:
         """Make or change an entity. Raises as `Entities.write`."""

@@ -148,8 +148,9 @@ class GroupHandlers:
             return None
 
     async def create(self, call: Call[GroupChange]) -> GroupWritten:
-        """A new group, or a change of the one that has the name. Raises as `Groups.write`."""
-        return GroupWritten(*await self.groups.write(call.identity, call.payload))
+        """A new group. Raises as `Groups.write`."""
+        written = await self.groups.write(call.identity, call.payload, must_be_new=True)
+        return GroupWritten(*written)
 
     async def write(self, call: Call[GroupChange]) -> GroupWritten:
         """Make or change a group. Raises as `Groups.write`."""

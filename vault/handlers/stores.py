@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from actors.world import World
 from protocols import json_text
+from vault.authn.groups import forget_mount
 from vault.authn.lease_owners import (
     ALL_CLIENTS,
     LeaseOwner,
@@ -882,6 +883,7 @@ class AuthMountTx:
         """Delete it, if it is there."""
         if self._tx.get(AUTH_MOUNTS, mount.id) is not None:
             self._tx.delete(AUTH_MOUNTS, mount.id)
+        forget_mount(self._tx, mount.accessor)
 
 
 class AuthMountStore:

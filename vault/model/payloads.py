@@ -544,6 +544,12 @@ class FindIdentity(Struct, frozen=True, kw_only=True):
     alias_accessor: str = ""
 
 
+class CheckSource(Struct, frozen=True, kw_only=True):
+    """Have the source of an alias asked whether it still has whom it named."""
+
+    alias_key: str
+
+
 class DeleteEntities(Struct, frozen=True, kw_only=True):
     """Some entities, by id."""
 

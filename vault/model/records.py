@@ -129,6 +129,7 @@ class EntityAliasRow(Struct, frozen=True, kw_only=True, gc=False):
     Its key is the mount's accessor and the name in the one spelling that the method compares by
     (`vault.authn.aliases.alias_key`). `metadata` and `roles` are what the source says,
     `custom_metadata` what an administrator does. `merged_from`: entities whose it was before.
+    `verified_at`: when the source was last asked, 0 while no token of a login depends on it.
     """
 
     alias_key: str
@@ -142,6 +143,7 @@ class EntityAliasRow(Struct, frozen=True, kw_only=True, gc=False):
     custom_metadata: dict[str, str] = {}
     roles: list[str] = []
     merged_from: list[str] = []
+    verified_at: int = 0
     created_at: int
     updated_at: int
     mac: bytes = b""

@@ -46,6 +46,16 @@ class AliasWritten(Struct, frozen=True):
     is_changed: bool
 
 
+class SourceCheck(Struct, frozen=True):
+    """What a source was asked, and how many tokens that ended.
+
+    `outcome`: `confirmed`, `refused`, or `unused`: no token depends on it.
+    """
+
+    outcome: str
+    ended: int = 0
+
+
 class GroupWritten(Struct, frozen=True):
     """A group that was made or changed, and which of the two."""
 

@@ -171,10 +171,12 @@ CREATE TABLE entity_aliases(alias_key VARCHAR(512)NOT NULL,id VARCHAR(512)NOT NU
   entity_id VARCHAR(512)NOT NULL,mount_accessor VARCHAR(512)NOT NULL,
   mount_path VARCHAR(512)NOT NULL,mount_type VARCHAR(512)NOT NULL,name VARCHAR(512)NOT NULL,
   metadata JSON NOT NULL,custom_metadata JSON NOT NULL,roles JSON NOT NULL,
-  merged_from JSON NOT NULL,created_at BIGINT NOT NULL,updated_at BIGINT NOT NULL,mac BLOB NOT NULL,
+  merged_from JSON NOT NULL,verified_at BIGINT NOT NULL,created_at BIGINT NOT NULL,
+  updated_at BIGINT NOT NULL,mac BLOB NOT NULL,
   CONSTRAINT pk_entity_aliases PRIMARY KEY(alias_key),
   CONSTRAINT uq_entity_aliases_id UNIQUE(id));
 CREATE INDEX ix_entity_aliases_mount_accessor ON entity_aliases(mount_accessor);
+CREATE INDEX ix_entity_aliases_verified_at ON entity_aliases(verified_at);
 CREATE TABLE entity_groups(id VARCHAR(512)NOT NULL,name VARCHAR(512)NOT NULL,
   name_key VARCHAR(512)NOT NULL,kind VARCHAR(512)NOT NULL,policies JSON NOT NULL,
   metadata JSON NOT NULL,alias_key VARCHAR(512)NOT NULL,children JSON NOT NULL,

@@ -107,7 +107,7 @@ ENTITY_ALIASES: Final = Table(
     records.EntityAliasRow,
     ("alias_key",),
     unique=("id",),
-    indexes=("mount_accessor",),
+    indexes=("mount_accessor", "verified_at"),
 )
 GROUPS: Final = Table("entity_groups", records.GroupRow, ("id",), unique=("name_key",))
 GROUP_ALIASES: Final = Table(

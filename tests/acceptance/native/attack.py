@@ -49,6 +49,18 @@ BODIES: dict[str, Any] = {
     "replays_replay": {"write": [{"name": "tried", "rules": [RULE]}]},
     "users_create": {"username": "new"},
     "users_update": {"email": "new@corp.example"},
+    "entities_create": {"name": "new", "metadata": {"k": "v"}},
+    "entities_update": {"metadata": {"k": "v"}},
+    "entities_merge": {"id": "none", "merge": ["none"], "keep": ["none"]},
+    "entities_write_alias": {
+        "name": "new",
+        "mount_accessor": "auth_token",
+        "custom_metadata": {"k": "v"},
+    },
+    "groups_create": {"name": "new", "metadata": {"k": "v"}},
+    "groups_update": {"metadata": {"k": "v"}},
+    "groups_change_members": {"add": ["none"]},
+    "groups_write_alias": {"name": "new", "mount_accessor": "auth_token", "group_id": "none"},
     "roles_write": {"policies": ["default"]},
     "keys_create": {"user": "held", "name": "laptop", "expires_at": LATER},
     "tokens_create": {"policies": ["default"], "ttl": "1h"},
@@ -75,6 +87,15 @@ TRIED = ("policies_validate", "policies_dry_run", "replays_replay", "batch_read"
          "backups_restore", "rotations_run", "dynamic_revoke_leases")  # fmt: skip
 """Operations that keep nothing of what they are sent."""
 FREE = {
+    *(
+        f"{place}.*{key}"
+        for place in (
+            "entities_create metadata", "entities_update metadata", "groups_create metadata",
+            "entities_write_alias custom_metadata", "groups_update metadata",
+        )
+        for key in ("", " key")
+    ),
+    "entities_write_alias name",
     "batch_write secrets.[].metadata.*", "batch_write secrets.[].metadata.* key",
     "batch_write secrets.[].name", "batch_write secrets.[].tags.[]",
     "batch_write secrets.[].value", "keys_create name",
@@ -138,10 +159,16 @@ def plant(agent: Agent) -> list[Planted]:
         body = planted(body, leaf[:-1], {text: "v"}) if is_key else planted(body, leaf, sent)
         headers = {"Content-Type": JSON, "Idempotency-Key": f"attack-{len(done)}"}
         answer = agent.call(operation.method, f"/api/v1/{path}", body, headers=headers)
-        if operation.id == "users_create" and answer.status == HTTPStatus.CREATED:
-            seen_at = f"/users/{answer.json['id']}"
+        if answer.status == HTTPStatus.CREATED and operation.id in _MADE:
+            seen_at = f"/{_MADE[operation.id]}/{answer.json['id']}"
+        if operation.id == "entities_write_alias" and answer.status == HTTPStatus.OK:
+            seen_at = f"/aliases/{answer.json['id']}"
         done.append(Planted(operation, leaf, text, seen_at, answer, is_key))
     return done
+
+
+_MADE = {"users_create": "users", "entities_create": "entities", "groups_create": "groups"}
+"""What is made under an id that is told."""
 
 
 def _places(known: dict[str, Operation]) -> Iterator[tuple[Operation, Leaf, bool]]:
@@ -160,6 +187,8 @@ def _body(id_: str, leaf: Leaf, number: int) -> Any:
         body = {"secrets": [body["secrets"][0] | {"name": f"secret/new/{number}"}]}
     if id_ == "users_create":
         body = body | {"username": f"new-{number}"}
+    if id_ in ("entities_create", "groups_create", "entities_write_alias"):
+        body = body | {"name": f"new-{number}"}
     if id_ == "keys_create" and "permissions" in leaf:
         body = body | {"permissions": [{"capabilities": ["read"], "paths": ["secret/x"]}]}
     if "conditions" in leaf:
@@ -198,6 +227,11 @@ def _thing(agent: Agent, id_: str, number: int, sent: str) -> tuple[str, str]:
     if id_ == "users_update":
         made = put(agent, "POST", "users", {"username": f"held-{number}"})
         return f"users/{made['id']}", f"/users/{made['id']}"
+    if id_ in ("entities_update", "groups_update", "groups_change_members"):
+        kind = id_.partition("_")[0]
+        made = put(agent, "POST", kind, {"name": f"held-{number}"})
+        more = "/members" if id_ == "groups_change_members" else ""
+        return f"{kind}/{made['id']}{more}", f"/{kind}/{made['id']}"
     if id_ == "keys_create":
         found = put(agent, "GET", "users?username=held")["users"]
         user = (found or [put(agent, "POST", "users", {"username": "held"})])[0]
@@ -210,6 +244,9 @@ def _thing(agent: Agent, id_: str, number: int, sent: str) -> tuple[str, str]:
         "users_create": "users", "roles_write": f"roles/r{number}", "batch_read": "batch/read",
         "tokens_create": "tokens", "tokens_renew_self": "tokens/self/renew",
         "tokens_lookup": "tokens/lookup", "tokens_revoke_text": "tokens/revoke",
+        "entities_create": "entities", "entities_merge": "entities-merge",
+        "entities_write_alias": "aliases", "groups_create": "groups",
+        "groups_write_alias": "group-aliases",
         "audit_hash": "audit/hash", "system_make_mount": f"system/mounts/m{number}",
         "system_change_mount": "system/mounts/secret", "backups_create": "backups",
         "changes_acknowledge": "changes/ack", "dynamic_revoke_leases": "leases-revoke",

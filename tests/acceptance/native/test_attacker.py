@@ -67,7 +67,9 @@ class Prey:
         accessor = put(agent, "POST", "tokens", {"policies": ["default"]})["accessor"]
         self.things = {"path": HELD, "accessor": accessor, "seq": "1", "opaque": "0" * 32}
         node = put(agent, "GET", "system/nodes")["nodes"][0]["id"]
+        group = put(agent, "POST", "groups", {"name": "held"})["id"]
         self.ids = {"users": user, "keys": key, "nodes": node, "backups": "none"}
+        self.ids |= {"entities": user, "groups": group}
         self.names = {"policies": "p0", "roles": "r0"}
         self.things["identity"] = "held"
         put(agent, "PUT", "policies/p0", {"rules": []})

@@ -98,6 +98,28 @@ BODIES: Final[dict[str, Any]] = {
     "POST /api/v1/policies/{name}/validate": {"rules": [RULE]},
     "POST /api/v1/users": {"username": "new-{number}", "policies": ["default"]},
     "PATCH /api/v1/users/{id}": {"policies": []},
+    "POST /api/v1/entities": {"name": "new-{number}", "policies": ["default"]},
+    "PATCH /api/v1/entities/{id}": {"metadata": {"k": "v"}},
+    "POST /api/v1/entities-merge": {"id": "{id}", "merge": ["{other_id}"]},
+    "POST /api/v1/aliases": {"name": "new-{number}", "mount_accessor": "auth_token"},
+    "POST /api/v1/groups": {"name": "new-{number}", "policies": ["default"]},
+    "PATCH /api/v1/groups/{id}": {"metadata": {"k": "v"}},
+    "POST /api/v1/groups/{id}/members": {},
+    "POST /api/v1/group-aliases": {
+        "name": "new-{number}",
+        "mount_accessor": "auth_token",
+        "group_id": "{group_id}",
+    },
+    "POST /v1/identity/entity/batch-delete": {"entity_ids": ["{id}"]},
+    "POST /v1/identity/entity/merge": {
+        "from_entity_ids": ["{other_id}"],
+        "to_entity_id": "{id}",
+    },
+    "POST /v1/identity/lookup/entity": {"id": "{id}"},
+    "POST /v1/identity/lookup/group": {"id": "{group_id}"},
+    "POST /v1/identity/entity-alias": {"name": "new-{number}", "mount_accessor": "auth_token"},
+    "POST /v1/identity/alias": {"name": "new-{number}", "mount_accessor": "auth_token"},
+    "POST /v1/identity/group-alias": {"name": "new-{number}", "mount_accessor": "auth_token"},
     "PUT /api/v1/roles/{name}": {"policies": ["default"]},
     "POST /api/v1/keys": {"user": "{username}", "name": "new"},
     "POST /api/v1/tokens": {"policies": ["default"], "ttl": "1h"},
@@ -242,6 +264,7 @@ class Sweep:
             self.made("PUT", f"/api/v1/policies/{name}", {"rules": []})
         if "roles/{name}" in key:
             self.made("PUT", f"/api/v1/roles/{name}", {"policies": []})
+        things |= self._make_identities(key, name)
         if re.search(r"users/\{id\}|username|keys/\{id\}|\{identity\}", key):
             user = self.made("POST", "/api/v1/users", {"username": name})
             things |= {"username": name, "identity": name, "id": user["id"]}
@@ -252,6 +275,27 @@ class Sweep:
             token = self.made("POST", "/v1/auth/token/create", body)["auth"]
             things |= {"token": token["client_token"], "accessor": token["accessor"]}
         return things
+
+    def _make_identities(self, key: str, name: str) -> dict[str, str]:
+        """Entities, groups and aliases, where the route is about one."""
+        if not re.search(r"/entities|/entity|alias|/group", key):
+            return {}
+        one, other = (
+            self.made("POST", "/api/v1/entities", {"name": text})["id"]
+            for text in (name, f"{name}-2")
+        )
+        outer = {"name": f"{name}-3", "type": "external"}
+        group = self.made("POST", "/api/v1/groups", outer)["id"]
+        inner = self.made("POST", "/api/v1/groups", {"name": name})["id"]
+        at = {"name": name, "mount_accessor": "auth_token"}
+        alias = self.made("POST", "/api/v1/aliases", {**at, "entity_id": other})["id"]
+        group_alias = self.made("POST", "/api/v1/group-aliases", {**at, "group_id": group})["id"]
+        things = {"id": one, "other_id": other, "group_id": group}
+        if "group-alias" in key:
+            return things | {"id": group_alias}
+        if "alias" in key:
+            return things | {"id": alias}
+        return things | ({"id": inner} if "group" in key else {})
 
     def _make_connection(self, name: str, *, with_role: bool) -> None:
         self.made("POST", f"/v1/db/config/{name}", NOWHERE)

@@ -12,6 +12,8 @@ from vault.edge.native.changes import changes
 from vault.edge.native.consumers import consumers
 from vault.edge.native.dynamic import dynamic
 from vault.edge.native.endpoint import build_router
+from vault.edge.native.entities import entities
+from vault.edge.native.groups import groups
 from vault.edge.native.jwt_revocations import jwt_revocations
 from vault.edge.native.keys import keys
 from vault.edge.native.nodes import nodes
@@ -44,6 +46,8 @@ _DOCUMENTED: Final = (
     policies,
     replays,
     users,
+    entities,
+    groups,
     nodes,
     jwt_revocations,
     roles,

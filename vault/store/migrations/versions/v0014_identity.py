@@ -26,6 +26,7 @@ def upgrade() -> None:
         sa.Column("custom_metadata", columns.json_type(), nullable=False),
         sa.Column("roles", columns.json_type(), nullable=False),
         sa.Column("merged_from", columns.json_type(), nullable=False),
+        sa.Column("verified_at", columns.integer_type(), nullable=False),
         sa.Column("created_at", columns.integer_type(), nullable=False),
         sa.Column("updated_at", columns.integer_type(), nullable=False),
         sa.Column("mac", columns.blob_type(), nullable=False),
@@ -33,6 +34,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("id", name="uq_entity_aliases_id"),
     )
     op.create_index("ix_entity_aliases_mount_accessor", "entity_aliases", ["mount_accessor"])
+    op.create_index("ix_entity_aliases_verified_at", "entity_aliases", ["verified_at"])
     op.create_table(
         "entity_groups",
         sa.Column("id", columns.name_type(), nullable=False),
