@@ -71,7 +71,7 @@ from control.key_files import (
 from control.live.endpoint import LiveServices
 from control.model.notices import Server as MailServer
 from control.model.retention import Kind, RetentionLimits
-from control.notify.network_policy import NetworkPolicy, resolve_host
+from control.notify.network_policy import NetworkPolicy
 from control.notify.sender import NotificationSender, SenderConfig
 from control.notify.smtp import MailRelay
 from control.pipeline import Pipeline
@@ -111,6 +111,7 @@ from control.store.store import Store, open_store
 from protocols.instant import DAY, SECOND
 from protocols.link.bundle import PolicyKey
 from protocols.link.signing import LinkKey
+from protocols.outbound import resolve_host
 from protocols.pki.issuance import Host
 
 PRESENCE_INTERVAL: Final = 1.0  # seconds; how exact "late" and "offline" are

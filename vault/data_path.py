@@ -30,6 +30,11 @@ from vault.authn.credential_usage import CredentialUsage
 from vault.authn.cubbyhole import Cubbyholes
 from vault.authn.entities import Entities, EntityDirectory
 from vault.authn.groups import Groups
+from vault.authn.inline_logins import InlineLogins
+from vault.authn.jwt.source_client import SourceClient
+from vault.authn.jwt_credentials import JwtCredentials, lifetimes_of
+from vault.authn.jwt_issuers import make_issuers, mounts_by_path
+from vault.authn.jwt_revocation import JwtRevocations
 from vault.authn.logins import LoginParts, Logins
 from vault.authn.methods.method import AuthSurface
 from vault.authn.methods.registry import MethodParts, make_login_methods
@@ -70,6 +75,7 @@ from vault.handlers.database_roles import DatabaseRoleHandlers
 from vault.handlers.entities import EntityHandlers
 from vault.handlers.groups import GroupHandlers
 from vault.handlers.handler import Handlers
+from vault.handlers.jwt_revocations import JwtRevocationHandlers
 from vault.handlers.lease_targets import LeaseTargets, vault_prefix
 from vault.handlers.leases import LeaseHandlers
 from vault.handlers.listing import ListingHandlers
@@ -210,11 +216,28 @@ class DataPath:
             MountStore(barrier), self.mounts, self.authorizer, world
         )
         self.auth_entries = AuthEntryStore(barrier, world)
+        self._sources = SourceClient(world)
         methods = make_login_methods(
-            MethodParts(entries=self.auth_entries, scheme=scheme, world=world, random=parts.random)
+            MethodParts(
+                entries=self.auth_entries,
+                scheme=scheme,
+                world=world,
+                random=parts.random,
+                sources=self._sources,
+            )
         )
         self.auth_entries.methods = methods
         self.auth = AuthSurface(self.auth_mounts, methods)
+        issuers = (
+            ()
+            if authentication.jwt is None
+            else make_issuers(authentication.jwt, self._sources, world)
+        )
+        self.jwt_revocations = JwtRevocations(store, lifetimes_of(issuers), world)
+        self.jwt = JwtCredentials(
+            store, issuers, mounts_by_path(self.auth_mounts), self.jwt_revocations, world
+        )
+        """Tokens of trusted issuers."""
         self.logins = Logins(
             LoginParts(
                 store=self.auth_entries,
@@ -277,6 +300,7 @@ class DataPath:
             **self.auth_mount_handlers.handlers(),
             **AuthEntryHandlers(self.auth_entries, self.logins).handlers(),
             **LoginHandlers(self.logins).handlers(),
+            **JwtRevocationHandlers(self.jwt_revocations).handlers(),
             **MalformedRequestHandlers(self.authorizer).handlers(),
             **TokenHandlers(
                 self.tokens,
@@ -285,6 +309,7 @@ class DataPath:
                 world,
                 self.logins.check_renewal,
                 TokenRoles(self.auth_entries).get,
+                self.jwt,
             ).handlers(),
             **CubbyholeHandlers(self.cubbyholes).handlers(),
             **SessionHandlers(
@@ -361,6 +386,7 @@ class DataPath:
         return parts.make_pipeline(
             PipelineParts(
                 authenticator=self._make_authenticator(),
+                inline_logins=InlineLogins(self.logins, parts.store, world),
                 authorizer=self.authorizer,
                 limits=RateLimiter(
                     self._buckets(Limit.REQUESTS, rate.requests_per_second, rate.burst_size),
@@ -460,7 +486,9 @@ class DataPath:
         if TOKEN in chosen:
             chosen.add(BATCH)
         methods = {name: method for name, method in methods_by_name.items() if name in chosen}
-        return Authenticator(scheme, methods, self.credential_usage, world)
+        return Authenticator(
+            scheme, methods, self.credential_usage, world, self.jwt if self.jwt.issuers else None
+        )
 
 
 def make_shared_limits(

@@ -62,6 +62,7 @@ from vault.model.payloads import (
     ListEgress,
     ListEntries,
     ListIdentities,
+    ListJwtRevocations,
     ListKeys,
     ListLeases,
     ListReaders,
@@ -83,6 +84,7 @@ from vault.model.payloads import (
     RefuseRotation,
     RenewLease,
     RenewToken,
+    RevokeJwt,
     RevokeLease,
     RevokeLeases,
     RewrapDataKeys,
@@ -114,6 +116,7 @@ from vault.model.payloads import (
 )
 from vault.model.policy_replay import PolicyReplayReport, ReplayPolicies
 from vault.model.records import (
+    AuthEntryRow,
     AuthMountRow,
     ConnectionRow,
     DatabaseRoleRow,
@@ -270,6 +273,10 @@ UPDATE_BY_AUTH_METHOD: Final = OperationType[RunAuthAction, ActionResult]("auth.
 DELETE_BY_AUTH_METHOD: Final = OperationType[RunAuthAction, ActionResult]("auth.action.delete")
 BEGIN_LOGIN: Final = OperationType[RunAuthAction, ActionResult]("auth.login.begin")
 LOG_IN: Final = OperationType[LogIn, IssuedToken]("auth.login")
+REVOKE_JWT: Final = OperationType[RevokeJwt, AuthEntryRow]("jwt.revoke")
+LIST_JWT_REVOCATIONS: Final = OperationType[ListJwtRevocations, list[AuthEntryRow]](
+    "jwt.list_revocations"
+)
 
 # Policies
 LIST_POLICIES: Final = OperationType[Nothing, PolicyNames]("policy.list")

@@ -23,6 +23,7 @@ from actors.world import World
 from protocols.errors import locate
 from vault.audit.record import AuditEvent
 from vault.authn.authenticator import Authenticator
+from vault.authn.inline_logins import InlineLogins
 from vault.authn.logins import VerifiedLogin
 from vault.authz.access import AccessRequest, Decision
 from vault.authz.authorizer import Authorizer
@@ -74,6 +75,7 @@ class Pipeline:
         self._commits = parts.commits
         self._stale_reads = parts.stale_reads
         self._authenticator = parts.authenticator
+        self._inline_logins = parts.inline_logins
         self._authorizer = parts.authorizer
         self._limits = parts.limits
         self._failures = parts.failures
@@ -220,6 +222,8 @@ class Pipeline:
                 self._failures.count_failure(op.origin.ip)
             return OPERATOR if handler.authorized_by_shares else ANONYMOUS
         try:
+            if op.inline is not None:
+                return await self._inline_logins.authenticate(op.inline, op.origin)
             return await self._authenticator.authenticate(op.credential, op.origin)
         except AuthenticationError:
             if self._failures is not None:
@@ -489,6 +493,7 @@ class PipelineParts:
     """
 
     authenticator: Authenticator
+    inline_logins: InlineLogins
     authorizer: Authorizer
     limits: RateLimiter
     audit: AuditRecorder

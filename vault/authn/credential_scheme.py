@@ -6,9 +6,7 @@ from typing import Final, Protocol
 TOKEN: Final = "token"  # a kind, not a secret
 API_KEY: Final = "api-key"
 BATCH: Final = "batch-token"
-MAX_CREDENTIAL_BYTES: Final = (
-    4096  # characters that are looked at; a signed JWT of the next method fits
-)
+MAX_CREDENTIAL_BYTES: Final = 4096  # characters that are looked at; of a JWT more
 
 
 class LocatedCredential(Protocol):

@@ -170,9 +170,10 @@ class Entities:
         return await self._store.select(USERS, query)
 
     async def aliases_of(self, row: UserRow) -> list[EntityAliasRow]:
-        """The aliases of an entity, by key."""
+        """The aliases of an entity, the oldest first."""
         found = [await self._store.get(ENTITY_ALIASES, key) for key in row.aliases or ()]
-        return [one for one in found if one is not None]
+        there = [one for one in found if one is not None]
+        return sorted(there, key=lambda one: (one.created_at, one.id))
 
     async def delete(self, caller: Identity, ids: Iterable[str]) -> None:
         """Delete entities with their aliases, keys and tokens; unknown ids are left out.
@@ -355,7 +356,9 @@ class Entities:
         mount = self._mounts.find_alias_mount(accessor)
         if mount is None:
             raise ValidationError(
-                "accessor_unknown", f'invalid mount accessor "{accessor}"', field="mount_accessor"
+                "accessor_unknown",
+                "no auth mount has this accessor: look it up at the mount",
+                field="mount_accessor",
             )
         return mount
 

@@ -298,7 +298,9 @@ class Groups:
         mount = self._mounts.find_alias_mount(accessor)
         if mount is None:
             raise ValidationError(
-                "accessor_unknown", f'invalid mount accessor "{accessor}"', field="mount_accessor"
+                "accessor_unknown",
+                "no auth mount has this accessor: look it up at the mount",
+                field="mount_accessor",
             )
         return mount
 
@@ -403,7 +405,7 @@ def _checked_policies(names: tuple[str, ...] | None) -> list[str] | None:
 
 def _check_kind(old: GroupRow | None, kind: str, change: GroupChange) -> None:
     if kind not in {INTERNAL, EXTERNAL}:
-        raise ValidationError("group_kind_invalid", f'invalid group type "{kind}"', field="type")
+        raise ValidationError("group_kind_invalid", "a group is internal or external", field="type")
     if old is not None and old.kind != kind:
         raise ValidationError("group_kind_fixed", "group type cannot be changed", field="type")
     if kind == EXTERNAL and change.members:
@@ -472,7 +474,7 @@ def _change_members(
         entity = tx.get(USERS, entity_id)
         if entity is None:
             raise ValidationError(
-                "entity_unknown", f'invalid entity ID "{entity_id}"', field="member_entity_ids"
+                "entity_unknown", "a member is not the id of an entity", field="member_entity_ids"
             )
         _move(tx, caller, entity, {**(entity.member_of or {}), group.id: ""})
     for entity_id in removed:
@@ -504,7 +506,7 @@ def _set_children(tx: StoreTx, caller: Identity, group: GroupRow, wanted: tuple[
         child = tx.get(GROUPS, child_id)
         if child is None:
             raise ValidationError(
-                "group_unknown", f'invalid member group ID "{child_id}"', field="member_group_ids"
+                "group_unknown", "a member is not the id of a group", field="member_group_ids"
             )
         if child_id == group.id:
             raise ValidationError(

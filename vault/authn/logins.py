@@ -190,6 +190,26 @@ class Logins:
             row, text = self._parts.batch.mint(row)
         return IssuedToken(row=row, text=text, warnings=warnings, details=dict(result.details))
 
+    async def spend(self, login: VerifiedLogin) -> None:
+        """A login without a token: end its lockout's count, use up what counts once.
+
+        Raises `LoginRefusedError` where it does not hold any more.
+        """
+        mount, claim = login.mount, login.result.claim
+
+        def change(entries: EntryTx, _rows: RowTx) -> None:
+            if login.lockout_name:
+                held = entries.get(LOCKOUT, login.lockout_name)
+                if _is_locked(mount, held, entries.now):
+                    raise _locked()
+                if held is not None:
+                    entries.delete(LOCKOUT, login.lockout_name)
+            if claim is not None:
+                claim(entries)
+
+        if login.lockout_name or claim is not None:
+            await self._parts.store.transact_rows(mount.id, change)
+
     async def check_renewal(self, row: TokenRow) -> None:
         """Raise `ValidationError` where the token of a login may not be renewed any more.
 

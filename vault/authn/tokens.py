@@ -138,6 +138,12 @@ class Tokens:
         makes orphans. `limits`: of the token role that it is made by. Raises `ValidationError`, or
         `AuthorizationError` when the caller's own credential no longer stands.
         """
+        if caller.is_transient:
+            raise AuthorizationError(
+                "credential_transient",
+                "what came with a request makes no tokens, which would outlive it: log in at the "
+                "auth mount first",
+            )
         sudo = sudo or ROOT_POLICY in caller.policies
         if caller.credential.startswith(BATCH_ACCESSOR):
             raise ValidationError("batch_parent", "batch tokens cannot create more tokens")

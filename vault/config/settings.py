@@ -21,6 +21,7 @@ from vault.config.backup import BackupSettings
 from vault.config.cache import CacheSettings
 from vault.config.control_plane import ControlPlaneSettings
 from vault.config.dynamic import DynamicSettings
+from vault.config.jwt_issuers import JwtSettings
 from vault.config.key_providers import CloudKmsSettings, HsmSettings
 from vault.config.rotation import RotationSettings
 from vault.config.tls import ClientTlsSettings
@@ -37,7 +38,7 @@ MAX_REPLICAS: Final = 8
 ANCHOR_NAME: Final = "vault.anchor"  # no pattern for the log's or the database's files takes it
 
 ClientAuth = Literal["none", "optional", "required"]
-Method = Literal["api_key", "token"]
+Method = Literal["api_key", "token", "jwt"]
 
 
 class TlsSettings(Section):
@@ -238,12 +239,12 @@ class AuthenticationSettings(Section):
         Annotated[
             Method,
             unsupported_values(
-                jwt="comes with external identities; use api_key and token",
                 certificate="comes with external identities; use api_key and token",
             ),
         ],
         ...,
     ] = Field(default=("api_key", "token"), min_length=1)
+    jwt: JwtSettings | None = None
     session_timeout: Duration = 24 * HOUR
     session_idle: Duration = 15 * MINUTE
     max_sessions_per_user: int = Field(default=10, ge=1, le=100_000)
@@ -257,6 +258,15 @@ class AuthenticationSettings(Section):
                 "is 1m to 32d: how long after its source's last word an identity may be used"
             )
         return value
+
+    @model_validator(mode="after")
+    def _check_jwt(self) -> Self:
+        if ("jwt" in self.methods) != (self.jwt is not None):
+            raise ValueError(
+                "methods: jwt and authentication.jwt.issuers need each other: name the issuers "
+                "whose tokens count, or leave both out"
+            )
+        return self
 
     @field_validator("session_idle")
     @classmethod

@@ -32,7 +32,15 @@ from vault.errors import (
     VaultError,
 )
 from vault.model.acl.access import ApiAccess
-from vault.model.operation import Operation, OperationType, Origin, P, R, ResponseBudget
+from vault.model.operation import (
+    InlineLogin,
+    Operation,
+    OperationType,
+    Origin,
+    P,
+    R,
+    ResponseBudget,
+)
 from vault.model.path import ResourcePath
 from vault.model.payloads import MalformedRequest, RefusedRequest
 from vault.pipeline import internal_error
@@ -265,6 +273,7 @@ class Dialect:
         `part` is added to the request's id where a request has several operations, `memory` is
         what one of these may take of the request's.
         """
+        inline = self.inline_login(request)
         request.reached_pipeline = True
         return await self.service.run_operation(
             Operation(
@@ -278,8 +287,16 @@ class Dialect:
                 memory=memory or request.memory,
                 served=request.served,
                 api=self.api_access(request, path),
+                inline=inline,
             )
         )
+
+    def inline_login(self, request: Request) -> InlineLogin | None:  # noqa: ARG002  # a dialect's own
+        """The login that the request shows in place of a credential; None: it shows none.
+
+        Raises `ValidationError`.
+        """
+        return None
 
     def api_access(
         self,

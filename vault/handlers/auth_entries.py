@@ -176,7 +176,7 @@ class AuthEntryHandlers:
     def _find(self, path: str, kind: str) -> tuple[AuthMountRow, EntryKind[Any]]:
         mount, method, _ = self.logins.find_mount(path)
         found = method.kinds.get(kind)
-        if found is None:
+        if found is None or found.internal:
             raise NotFoundError("kind_unknown", f"the auth method {mount.type} has no {kind[:64]}")
         return mount, found
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 import msgspec
 
@@ -25,6 +25,18 @@ Token = TypeVar("Token", TokenRow, TokenRow | None, IssuedToken)
 ORPHAN_PATH: Final = "auth/token/create-orphan"  # whoever may use it makes orphans without sudo
 
 
+class SignedTokens(Protocol):
+    """Tokens that trusted issuers made, of which nothing is stored."""
+
+    def as_token(self, caller: Identity) -> TokenRow:
+        """The token that a caller came with; raises `AuthenticationError` where there is none."""
+        ...
+
+    async def revoke_own(self, caller: Identity) -> None:
+        """Revoke the token that a caller came with; raises `ValidationError` if it has no id."""
+        ...
+
+
 @dataclass(frozen=True)
 class TokenHandlers:
     """The handlers of `token.*`. An API key is looked up and revoked as a token by its holder."""
@@ -38,6 +50,9 @@ class TokenHandlers:
 
     find_role: Callable[[str], Awaitable[RoleRequest]]
     """A token role by its name. Raises `ValidationError` for one that is not there."""
+
+    signed: SignedTokens | None = None
+    """Tokens of trusted issuers; None: none counts."""
 
     def handlers(self) -> Handlers:
         """The operations this file serves. Those that only the powerful may do take sudo."""
@@ -128,7 +143,7 @@ class TokenHandlers:
         """Renew the caller's own token."""
         payload = call.payload
         row = await self._own(call.identity)
-        if call.identity.method is Method.API_KEY:
+        if call.identity.method is Method.API_KEY or call.identity.is_transient:
             token_lifetime.renew_lifetime(
                 row, payload.increment, self.world.now()
             )  # raises: it is not renewable
@@ -157,6 +172,8 @@ class TokenHandlers:
         row = await self._own(call.identity)
         if call.identity.method is Method.API_KEY:
             await self.keys.revoke(call.identity, call.identity.credential)
+        elif call.identity.is_transient and self.signed is not None:
+            await self.signed.revoke_own(call.identity)
         else:
             await self.tokens.revoke(row)
         return row
@@ -164,6 +181,8 @@ class TokenHandlers:
     async def _own(self, caller: Identity) -> TokenRow:
         if caller.method is Method.API_KEY:
             return await self.keys.own_key_as_token(caller)
+        if caller.is_transient and self.signed is not None:
+            return self.signed.as_token(caller)
         return await self.tokens.lookup_self(caller)
 
     async def revoke_accessor(self, call: Call[AccessorSelector]) -> TokenRow:

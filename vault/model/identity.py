@@ -47,7 +47,8 @@ class Identity(Struct, frozen=True, kw_only=True):
     denials count, their allowances do not. `line`: where the line of credentials begins that this
     one was made by; empty: with `id`. `mount`: the id of the auth mount that its token was made at
     by a login, or an ancestor of it; empty: at none. `entity`: what identity templates stand for,
-    beside id and name.
+    beside id and name. `ceiling`: policies without which nothing is allowed; empty: none bound it.
+    Their denials bind too, and they allow nothing by themselves.
     """
 
     id: str
@@ -61,11 +62,17 @@ class Identity(Struct, frozen=True, kw_only=True):
     line: str = ""
     mount: str = ""
     entity: tuple[tuple[str, str], ...] = ()
+    ceiling: tuple[str, ...] = ()
 
     @property
     def holds_token(self) -> bool:
         """Whether `credential` is the accessor of a token that is stored."""
         return self.method is Method.TOKEN or bool(self.mount)
+
+    @property
+    def is_transient(self) -> bool:
+        """Whether nothing is stored of its credential: it came with the request."""
+        return self.method in _LOGINS and not self.mount
 
     @property
     def first(self) -> str:
@@ -75,10 +82,13 @@ class Identity(Struct, frozen=True, kw_only=True):
     @property
     def binding_policies(self) -> frozenset[str]:
         """The names of all policies whose denials count for the caller; none for root."""
-        if ROOT_POLICY in self.policies:
-            return frozenset()
-        return frozenset((*self.policies, *self.denied_by))
+        own = () if ROOT_POLICY in self.policies else (*self.policies, *self.denied_by)
+        return frozenset((*own, *self.ceiling))
 
+
+_LOGINS: Final = frozenset(Method) - {
+    Method.TOKEN, Method.API_KEY, Method.SERVICE, Method.ANONYMOUS,
+}  # fmt: skip
 
 ANONYMOUS: Final = Identity(id="anonymous", name="anonymous", method=Method.ANONYMOUS)
 OPERATOR: Final = Identity(

@@ -426,6 +426,23 @@ class LogIn(Struct, frozen=True, kw_only=True):
     fields: dict[str, Any]
 
 
+class RevokeJwt(Struct, frozen=True, kw_only=True):
+    """Revoke a token of a trusted issuer by its id (`jti`), or all of a subject up to now."""
+
+    issuer: str
+    token_id: str = ""
+    subject: str = ""
+
+
+class ListJwtRevocations(Struct, frozen=True, kw_only=True):
+    """A page of revocations of an issuer, of tokens or of subjects."""
+
+    issuer: str
+    subjects: bool = False
+    after: str = ""
+    limit: int = 100
+
+
 class WritePolicy(Struct, frozen=True, kw_only=True):
     """A policy document as decoded JSON; its name is the end of the operation's path."""
 

@@ -75,6 +75,7 @@ class LoginRefusedError(AuthenticationError):
         self.vault_status = vault_status
         self.vault_message = vault_message or message
         self.counts_for = counts_for
+        self.is_inline = False  # the login went with another request (`vault.authn.inline_logins`)
 
 
 class TokenParameters(Struct, frozen=True, kw_only=True):
@@ -219,7 +220,7 @@ class EntryKind(Generic[D]):
     something of them. `aliases`: former names of fields. `canonical`: the one spelling of a name;
     raises `ValidationError`. `prepare`: checks a change and returns what is stored, outside of the
     transaction (it may ask a source, or hash in a thread). `on_write`, `on_delete`: what goes with
-    it in the transaction.
+    it in the transaction. `internal`: the method's own; nobody else reads or writes such entries.
     """
 
     name: str
@@ -233,6 +234,7 @@ class EntryKind(Generic[D]):
     prepare: Callable[[EntryChange[D]], Awaitable[D]] | None = None
     on_write: Callable[[EntryTx, EntryChange[D]], None] | None = None
     on_delete: Callable[[EntryTx, str, D], None] | None = None
+    internal: bool = False
 
 
 class Form(StrEnum):

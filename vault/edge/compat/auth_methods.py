@@ -60,7 +60,8 @@ def method_routes(method: LoginMethod, extra: Router | None) -> Router:
     """The routes of all mounts of a type; `extra` are OpenBao's own ones."""
     router = Router() if extra is None else Router.merge(extra)
     for kind in method.kinds.values():
-        _add_entries(router, kind)
+        if not kind.internal:
+            _add_entries(router, kind)
     for action in method.actions.values():
         _add_action(router, action)
 
@@ -75,8 +76,14 @@ def method_routes(method: LoginMethod, extra: Router | None) -> Router:
 
 
 async def log_in(dialect: Dialect, request: Request, mount: AuthMountRow, rest: str) -> Reply:
-    """Log in."""
-    fields = Fields.from_body(request).values()
+    """Log in by what the body shows."""
+    return await log_in_with(dialect, request, mount, rest, Fields.from_body(request).values())
+
+
+async def log_in_with(
+    dialect: Dialect, request: Request, mount: AuthMountRow, rest: str, fields: dict[str, Any]
+) -> Reply:
+    """Log in by these fields."""
     path = f"{mount.path}{rest}"
     issued = await dialect.run_operation(
         request,

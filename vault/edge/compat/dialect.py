@@ -29,6 +29,7 @@ from vault.edge.compat.auth import EXTRA
 from vault.edge.compat.auth_methods import method_routes
 from vault.edge.compat.envelope import errors_reply
 from vault.edge.compat.fields import Fields, parse_bool
+from vault.edge.compat.inline_auth import FAILED, is_inline, parse_inline
 from vault.edge.compat.kv import NO_MOUNT, is_reserved
 from vault.edge.dialect import Dialect
 from vault.edge.reply import Reply
@@ -49,6 +50,7 @@ from vault.model.dynamic import MOUNT_TYPE as DATABASE
 from vault.model.memo import BoundedMemo
 from vault.model.mounts import MountTable
 from vault.model.path import MAX_REMEMBERED, ResourcePath, is_short
+from vault.model.payloads import LogIn
 from vault.model.records import MountRow
 
 PREFIX: Final = "/v1/"
@@ -165,6 +167,14 @@ class CompatDialect(Dialect):
             self._folder_routes.put((verb, folder), below)
         return below
 
+    def inline_login(self, request: Request) -> LogIn | None:
+        """By headers; a public route takes no credential of any kind."""
+        return parse_inline(request)
+
+    async def knows(self, request: Request) -> bool:
+        """A login is carried out once, with the operation: it lets no large body in before."""
+        return not is_inline(request) and await super().knows(request)
+
     def api_access(self, request: Request, path: ResourcePath) -> ApiAccess | None:
         """The request itself, for all its operations on one place; others are asked for by name."""
         if request.place is None:
@@ -189,7 +199,8 @@ class CompatDialect(Dialect):
     def error_reply(self, error: VaultError, request_id: str) -> Reply:  # noqa: ARG002  # errors have no id here
         """OpenBao's statuses and words, where clients go by them."""
         if isinstance(error, LoginRefusedError):
-            return errors_reply(error.vault_status, error.vault_message)
+            reply = errors_reply(error.vault_status, error.vault_message)
+            return reply.with_header(FAILED, "true") if error.is_inline else reply
         if isinstance(error, AuthenticationError):
             return errors_reply(403, "permission denied")
         if isinstance(error, NotFoundError):

@@ -1,6 +1,7 @@
 """`identity/`: entities, groups, their aliases, and looking them up."""
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 from protocols.instant import rfc3339
@@ -269,7 +270,8 @@ async def read_group_alias(dialect: Dialect, request: Request, alias_id: str) ->
     """One alias of a group."""
     place = _at(_GROUP_ALIASES, alias_id)
     row = await dialect.run_operation(request, operations.READ_GROUP_ALIAS, place, Nothing())
-    return data_reply(request, {**_group_alias(row), "namespace_id": _NAMESPACE})
+    common = {"custom_metadata": None, "local": False, "namespace_id": _NAMESPACE}
+    return data_reply(request, {**_group_alias(row), **common})
 
 
 @routes.add("DELETE", template="identity/group-alias/id/{id}")
@@ -342,7 +344,8 @@ async def _write_alias(dialect: Dialect, request: Request, fields: Fields, alias
         custom_metadata=_pairs(fields, "custom_metadata"),
     )
     place = _at(_ALIASES, alias_id) if alias_id else _folder(_ALIASES)
-    written = await dialect.run_operation(request, operations.WRITE_ALIAS, place, change)
+    with _in_words_of_openbao(accessor):
+        written = await dialect.run_operation(request, operations.WRITE_ALIAS, place, change)
     if not written.is_changed:
         return NO_CONTENT_REPLY
     row = written.row
@@ -359,9 +362,10 @@ async def _group_written(
     dialect: Dialect, request: Request, place: ResourcePath, change: GroupChange
 ) -> Reply:
     try:
-        written: GroupWritten = await dialect.run_operation(
-            request, operations.WRITE_GROUP, place, change
-        )
+        with _in_words_of_openbao(change.kind or ""):
+            written: GroupWritten = await dialect.run_operation(
+                request, operations.WRITE_GROUP, place, change
+            )
     except NotFoundError:
         raise ValidationError("group_unknown", "invalid group ID", field="id") from None
     if not written.is_new:
@@ -393,7 +397,8 @@ async def _write_group_alias(
     if not alias_id and not wanted.accessor:
         raise ValidationError("accessor_missing", "missing mount_accessor", field="mount_accessor")
     place = _at(_GROUP_ALIASES, alias_id) if alias_id else _folder(_GROUP_ALIASES)
-    written = await dialect.run_operation(request, operations.WRITE_GROUP_ALIAS, place, wanted)
+    with _in_words_of_openbao(wanted.accessor):
+        written = await dialect.run_operation(request, operations.WRITE_GROUP_ALIAS, place, wanted)
     row = written.row
     return data_reply(request, {"canonical_id": row.group_id, "id": row.id})
 
@@ -408,6 +413,23 @@ async def _read_group(dialect: Dialect, request: Request, name: str) -> Reply:
     place = _at(_GROUPS, name)
     found = await dialect.run_operation(request, operations.READ_GROUP, place, Nothing())
     return data_reply(request, _group(found))
+
+
+_WORDS: Final = {
+    "accessor_unknown": 'invalid mount accessor "{}"',
+    "group_kind_invalid": 'invalid group type "{}"',
+}
+
+
+@contextmanager
+def _in_words_of_openbao(sent: str) -> Iterator[None]:
+    """Errors that name what was sent, as OpenBao's do. A JSON answer is no page."""
+    try:
+        yield
+    except ValidationError as error:
+        if error.code not in _WORDS:
+            raise
+        raise ValidationError(error.code, _WORDS[error.code].format(sent)) from None
 
 
 async def _delete(

@@ -14,6 +14,7 @@ from vault.edge.native.dynamic import dynamic
 from vault.edge.native.endpoint import build_router
 from vault.edge.native.entities import entities
 from vault.edge.native.groups import groups
+from vault.edge.native.jwt_revocations import jwt_revocations
 from vault.edge.native.keys import keys
 from vault.edge.native.nodes import nodes
 from vault.edge.native.openapi import openapi_endpoint
@@ -48,6 +49,7 @@ _DOCUMENTED: Final = (
     entities,
     groups,
     nodes,
+    jwt_revocations,
     roles,
     keys,
     tokens,
