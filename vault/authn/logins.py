@@ -113,9 +113,7 @@ class Logins:
         mount = self._parts.mounts.find_for_path(path)
         method = None if mount is None else self._parts.methods.get(mount.type)
         if mount is None or method is None:
-            raise NotFoundError(
-                "no_handler", f'no handler for route "{AUTH}{path}". route entry not found.'
-            )
+            raise NotFoundError("no_handler", "no handler for this route. route entry not found.")
         return mount, method, path[len(mount.path) :]
 
     async def verify(self, path: str, fields: Mapping[str, Any], origin: Origin) -> VerifiedLogin:
