@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from actors.breaker import Breaker
 from actors.errors import CircuitOpen
 from actors.world import World
+from protocols.client_network import client_network
 from vault.authn import token_lifetime
 from vault.authn.batch_tokens import BatchTokens
 from vault.authn.bound_origin import parse_cidrs
@@ -275,18 +276,19 @@ class Logins:
     def _place(self, mount: AuthMountRow, origin: Origin) -> Iterator[None]:
         """One of the places of a mount. Raises `UnavailableError` (`logins_full`) at once."""
         waiting = self._waiting.setdefault(mount.id, {})
-        own = waiting.get(origin.ip, 0)
+        address = client_network(origin.ip)
+        own = waiting.get(address, 0)
         if own >= MAX_LOGINS_OF_ADDRESS or sum(waiting.values()) >= MAX_LOGINS:
             raise UnavailableError(
                 "logins_full", "too many logins wait at this auth mount; wait and try again"
             )
-        waiting[origin.ip] = own + 1
+        waiting[address] = own + 1
         try:
             yield
         finally:
-            waiting[origin.ip] -= 1
-            if not waiting[origin.ip]:
-                del waiting[origin.ip]
+            waiting[address] -= 1
+            if not waiting[address]:
+                del waiting[address]
             if not waiting:
                 self._waiting.pop(mount.id, None)
 
