@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import re
 import socket
 import subprocess
@@ -10,6 +11,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import parse_qsl, urlsplit
@@ -18,6 +20,7 @@ import pytest
 
 from tests.acceptance.agent import Agent, Answer, dev_agent, own_folder, running
 from tests.acceptance.auth.signed import ok, policy
+from tests.acceptance.command import FREEHOLD
 from tests.acceptance.compat.servers import BAO
 from tests.support.identity_provider import CLIENT, CLIENT_SECRET, Provider, provider
 
@@ -204,6 +207,34 @@ def test_bao_login(agent: Agent) -> None:
         killer.cancel()
         assert process.wait() == 0, said
     assert reads(agent, json.loads(said)["auth"]["client_token"]) == 200
+
+
+def test_freehold_login(agent: Agent, source: Provider, tmp_path: Path) -> None:
+    """`freehold login --method oidc`, whose browser is this test, and `--method jwt`."""
+    environment = {
+        "FREEHOLD_ADDR": agent.address, "HOME": str(tmp_path), "PATH": os.environ["PATH"],
+        "BROWSER": "true",
+    }  # fmt: skip
+    port = str(_free_port())
+    command = [FREEHOLD, "login", "--method", "oidc", "--role", "people", "--port", port]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        assert process.stderr is not None
+        killer = threading.Timer(30, process.kill)
+        killer.start()
+        url = next(line for line in process.stderr if line.startswith("http")).strip()
+        with urllib.request.build_opener().open(browse(url)) as page:
+            page.read()
+        said, more = process.communicate()
+        killer.cancel()
+    assert process.returncode == 0, more
+    assert "app" in said
+    done = subprocess.run(
+        [FREEHOLD, "login", "--method", "jwt", "--role", "ci"], input=token(source),
+        capture_output=True, text=True, env=environment, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
 
 
 def _free_port() -> int:

@@ -68,6 +68,7 @@ BODIES: dict[str, Any] = {
     "tokens_lookup": {"token": "s.none"},
     "tokens_revoke_text": {"token": "s.none"},
     "tokens_renew": {"increment": "1h"},
+    "jwt_revoke": {"issuer": "ci", "token_id": "job-1"},
     "audit_hash": {"value": "x"},
     "backups_create": {"destinations": ["local"]},
     "backups_restore": {"names": [HELD], "destination": "local"},
