@@ -9,7 +9,7 @@ import subprocess
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -177,6 +177,12 @@ def test_redirects_that_a_role_does_not_allow(agent: Agent) -> None:
     ).replace("%3A", ":").replace("%2F", "/")
 
 
+def first_url(lines: Iterable[str]) -> str:
+    """Of the provider, in what a command prints."""
+    found = (re.search(r"https?://\S+/authorize\S+", line) for line in lines)
+    return next(each[0] for each in found if each)
+
+
 def test_bao_login(agent: Agent) -> None:
     """`bao login -method=oidc`, whose browser is this test."""
     port = _free_port()
@@ -196,11 +202,7 @@ def test_bao_login(agent: Agent) -> None:
         assert process.stdout is not None
         killer = threading.Timer(20, process.kill)
         killer.start()
-        url = ""
-        for line in process.stderr:
-            if found := re.search(r"https?://\S+/authorize\S+", line):
-                url = found[0]
-                break
+        url = first_url(process.stderr)
         with urllib.request.build_opener().open(browse(url)) as page:
             page.read()
         said = process.stdout.read()
@@ -223,7 +225,7 @@ def test_freehold_login(agent: Agent, source: Provider, tmp_path: Path) -> None:
         assert process.stderr is not None
         killer = threading.Timer(30, process.kill)
         killer.start()
-        url = next(line for line in process.stderr if line.startswith("http")).strip()
+        url = first_url(process.stderr)
         with urllib.request.build_opener().open(browse(url)) as page:
             page.read()
         said, more = process.communicate()
