@@ -89,7 +89,7 @@ STORY: Final[list[tuple[str, str, str, Any]]] = [
     ("", "DELETE", "identity/group-alias/id/{named}", None),
     ("", "GET", "identity/group-alias/id/{named}", None),
     ("cyd", *ENTITY, {"name": "cyd", "policies": "z"}),
-    ("", *ALIAS, {"name": "cyd", "canonical_id": "{cyd}", **UP}),
+    ("cyd_alias", *ALIAS, {"name": "cyd", "canonical_id": "{cyd}", **UP}),
     ("", "POST", "identity/entity/merge", {"from_entity_ids": "{cyd}", "to_entity_id": "{cyd}"}),
     ("", "POST", "identity/entity/merge", {"from_entity_ids": "none", "to_entity_id": "{ann}"}),
     ("", "POST", "identity/entity/merge", {"from_entity_ids": "{cyd}", "to_entity_id": "none"}),
@@ -103,7 +103,6 @@ STORY: Final[list[tuple[str, str, str, Any]]] = [
     ("", "POST", "identity/entity/batch-delete", {"entity_ids": ["{cyd}", "none"]}),
     ("", "POST", "identity/entity/batch-delete", {}),
     ("", "DELETE", "identity/entity/name/ann", None),
-    ("", "GET", "identity/group/id/{devs}", None),
     ("", "GET", "identity/none", None),
 ]
 TIMES: Final = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z")
@@ -164,7 +163,7 @@ def test_openbao_and_freehold_answer_the_same(
     openbao, freehold = both
     expected = once("identity", lambda: tell(openbao))
     for here, there in zip(tell(freehold), expected, strict=True):
-        assert here == there, (here, there)
+        assert here == there
 
 
 def test_a_disabled_entity_is_refused_by_every_worker(both: Both) -> None:

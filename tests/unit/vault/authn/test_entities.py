@@ -8,7 +8,7 @@ import pytest
 from vault.authn.aliases import FOLDING_TYPES, MAX_ALIASES, AliasMount
 from vault.authn.credential_validity import user_policies
 from vault.authn.entities import AliasChange, Entities, EntityChange, EntityDirectory
-from vault.authn.groups import EXTERNAL, GroupChange, Groups
+from vault.authn.groups import EXTERNAL, MAX_GROUPS, GroupChange, Groups, forget_mount
 from vault.errors import (
     AuthenticationError,
     AuthorizationError,
@@ -151,7 +151,7 @@ async def test_one_alias_of_a_mount(house: House) -> None:
     other = AliasChange(name="ann", accessor=LDAP.accessor, entity_id=ann.id)
     await house.entities.write_alias(ROOT, other)
     found = (await house.entities.get(ann.id)).aliases
-    assert [row.mount_accessor for row in found] == [JWT.accessor, LDAP.accessor]
+    assert {row.mount_accessor for row in found} == {JWT.accessor, LDAP.accessor}
     assert (await house.entities.find_by_alias(JWT.accessor, "ann")).row.id == ann.id
     await house.entities.delete_alias(ROOT, made.id)
     with pytest.raises(NotFoundError):
@@ -330,6 +330,37 @@ async def test_nobody_gains_by_a_group(house: House) -> None:
             await bad
         assert caught.value.code == "more_privileged"
     await house.groups.write(ADM, GroupChange(members=(own.id,)), group_id=weak.id)
+    await house.groups.change_members(ROOT, strong.id, [own.id], [])
+    with pytest.raises(AuthorizationError):  # who has more than the caller is left alone
+        await house.groups.change_members(ADM, strong.id, [], [own.id])
+
+
+async def test_groups_of_an_entity_are_bounded(house: House) -> None:
+    """Each is a lookup of a request; a login that would exceed it is refused, not cut down."""
+    ann = await house.entity("ann")
+    for number in range(MAX_GROUPS):
+        await house.groups.write(ROOT, GroupChange(name=f"g{number}", members=(ann.id,)))
+    with pytest.raises(ValidationError) as caught:
+        await house.groups.write(ROOT, GroupChange(name="one-more", members=(ann.id,)))
+    assert caught.value.code == "groups_too_many"
+    row, _ = await house.groups.write(ROOT, GroupChange(name="outer", kind=EXTERNAL))
+    await house.groups.write_alias(ROOT, name="x", accessor=JWT.accessor, group_id=row.id)
+    at_jwt = AliasChange(name="ann", accessor=JWT.accessor, entity_id=ann.id)
+    await house.entities.write_alias(ROOT, at_jwt)
+    with pytest.raises(ValidationError):
+        await house.admit(JWT, "ann", groups=["x"])
+
+
+async def test_a_disabled_mounts_groups_are_void(house: House) -> None:
+    """Its source says nothing any more."""
+    row, _ = await house.groups.write(
+        ROOT, GroupChange(name="devs", kind=EXTERNAL, policies=("p",))
+    )
+    await house.groups.write_alias(ROOT, name="devs", accessor=JWT.accessor, group_id=row.id)
+    ann = await house.admit(JWT, "ann", groups=["devs"])
+    assert await house.policies(ann) == {"p"}
+    await house.desk.store.commit(lambda tx: forget_mount(tx, JWT.accessor))
+    assert await house.policies(ann) == set()
 
 
 async def test_external_members_are_the_sources_word(house: House) -> None:

@@ -12,8 +12,12 @@ from msgspec.structs import replace
 from actors.tree import Node
 from actors.world import SystemWorld
 from vault.authn.api_keys import ApiKeys
+from vault.authn.authenticator import Authenticator
 from vault.authn.batch_tokens import BatchTokens
+from vault.authn.bearer import token_method
+from vault.authn.credential_scheme import BATCH, TOKEN
 from vault.authn.credential_usage import CredentialUsage
+from vault.authn.lockout import Lockout
 from vault.authn.logins import LoginParts, Logins
 from vault.authn.methods.method import NoDirectory
 from vault.authn.methods.registry import MethodParts, make_login_methods
@@ -21,7 +25,7 @@ from vault.authn.methods.token_roles import TokenRoles
 from vault.authn.revocation import Revoker
 from vault.authn.roles import Roles
 from vault.authn.stream_registry import StreamRegistry
-from vault.authn.tokens import Tokens
+from vault.authn.tokens import IssuedToken, Tokens
 from vault.authn.users import Users
 from vault.authz.authorizer import Authorizer
 from vault.authz.policy_store import PolicyStore
@@ -60,9 +64,17 @@ from vault.model.identity import Identity, Method
 from vault.model.mounts import MountTable
 from vault.model.operation import NO_FACTS, Operation, OperationType, Origin
 from vault.model.path import ResourcePath
-from vault.model.payloads import Nothing, WritePolicy, WriteSecret
+from vault.model.payloads import (
+    EnableAuth,
+    Nothing,
+    RunAuthAction,
+    TuneAuth,
+    WriteEntry,
+    WritePolicy,
+    WriteSecret,
+)
 from vault.model.records import MountRow, SecretRow, VersionRow
-from vault.model.results import SecretWritten
+from vault.model.results import SecretWritten, StoredEntry
 from vault.seal.bound_keys import PepperedScheme
 from vault.store.memory import MemoryBackend
 from vault.store.store import Store, open_store
@@ -109,6 +121,34 @@ class House:
     book: PolicyStore
     handlers: Handlers
     sealings: list[str]
+    logins: Logins
+    authenticator: Authenticator
+
+    async def log_in(self, path: str, origin: Origin = HERE, **fields: Any) -> IssuedToken:
+        """As the pipeline: who it is, then the token."""
+        verified = await self.logins.verify(path, fields, origin)
+        return await self.logins.issue(verified)
+
+    async def enable(self, kind: str, path: str = "", **settings: Any) -> None:
+        """Enable an auth method."""
+        payload = EnableAuth(type=kind, tune=TuneAuth(**settings))
+        await self.do("auth.mount.enable", f"sys/auth/{path or kind}", payload)
+
+    async def put_entry(self, kind: str, place: str, **fields: Any) -> StoredEntry:
+        """Write an entry; `place` is below `auth/`."""
+        mount, _, rest = place.partition("/")
+        name = rest.rpartition("/")[2]
+        payload = WriteEntry(mount=f"{mount}/", kind=kind, name=name, fields=fields)
+        written: StoredEntry = await self.do("auth.entry.write", f"auth/{place}", payload)
+        return written
+
+    async def act(self, action: str, place: str, name: str, **fields: Any) -> Any:
+        """Have a method do something; `place` is below `auth/`."""
+        payload = RunAuthAction(
+            mount=place.partition("/")[0] + "/", action=action, name=name, fields=fields
+        )
+        result = await self.do("auth.action.update", f"auth/{place}", payload)
+        return result.fields
 
     async def do(
         self,
@@ -299,4 +339,11 @@ async def house() -> AsyncIterator[House]:
             book,
             handlers,
             sealings,
+            logins,
+            Authenticator(
+                scheme,
+                {TOKEN: token_method(store, scheme, Lockout(), world), BATCH: batch},
+                usage,
+                world,
+            ),
         )

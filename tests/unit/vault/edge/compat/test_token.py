@@ -58,7 +58,9 @@ async def test_create_with_nothing(wire: Wire) -> None:
     assert answer.json["warnings"] is None
 
 
-@pytest.mark.parametrize("body", [{"type": "default-service"}, {"type": "x"}, {"entity_alias": "x"}])
+@pytest.mark.parametrize(
+    "body", [{"type": "default-service"}, {"type": "x"}, {"entity_alias": "x"}]
+)
 async def test_what_tokens_are_not(wire: Wire, body: object) -> None:
     """Refused, not turned into something else."""
     assert (await wire.ask("POST", "auth/token/create", body)).status == 400
