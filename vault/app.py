@@ -30,6 +30,8 @@ from protocols.systemd import SystemdNotifier, inherited_socket
 from protocols.telemetry.activation import make_tracing, running_exporter
 from protocols.watchdog import feed_watchdog
 from ui.web.files import read_files
+from vault.authn.jwt.source_client import SourceClient
+from vault.authn.jwt_issuers import make_issuers
 from vault.config import Settings
 from vault.config.password_file import bind_password
 from vault.config.settings import MIN_BODY_BYTES, StorageSettings
@@ -147,6 +149,7 @@ async def serve(
     rotators = _load_rotators(settings)
     root_token = await trio.to_thread.run_sync(_dev_token, dev_token) if dev_token else ""
     await trio.to_thread.run_sync(_check_certificates, settings)
+    await trio.to_thread.run_sync(_check_issuers, settings)
     metrics = Metrics(enabled=settings.monitoring.metrics_enabled)
     storage, world = settings.storage, SystemWorld()
     plan = telemetry_plan(settings.monitoring.telemetry)
@@ -343,6 +346,13 @@ def _load_rotators(settings: Settings) -> Rotators:
     found = load_rotators(ServiceSettings(chosen.webhooks, chosen.launcher), SystemWorld())
     msgspec_init.prepare_structs()  # also those of other packages
     return found
+
+
+def _check_issuers(settings: Settings) -> None:
+    """Raises `SetupError` for a trusted issuer whose keys or files cannot be used."""
+    if (jwt := settings.authentication.jwt) is not None:
+        world = SystemWorld()
+        make_issuers(jwt, SourceClient(world), world)
 
 
 def _make_control_link(

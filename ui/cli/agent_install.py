@@ -32,7 +32,7 @@ def init(
         list[str] | None,
         typer.Option(help="Name or address by which clients call it; repeatable. Default: this host."),
     ] = None,
-    listen: Annotated[str, typer.Option(help="host:port; 0.0.0.0 is every address.")] = "0.0.0.0:8200",  # noqa: S104  # with TLS
+    listen: Annotated[str, typer.Option(help="host:port; 0.0.0.0 is every address.")] = "0.0.0.0:8200",  # with TLS
     data_dir: Annotated[
         Path, typer.Option(help="Folder of the data; beside it are those of anchor and key.")
     ] = Path("/var/lib/freehold"),

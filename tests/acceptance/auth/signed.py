@@ -33,11 +33,10 @@ def claims(**changed: object) -> dict[str, Any]:
     }
 
 
-@contextmanager
-def trusting_agent(
+def trusting_config(
     folder: Path, key: SigningKey, *, workers: int = 1, **changed: Any
-) -> Iterator[Agent]:
-    """Open; `app` may read and write `secret/app/*`, the ceiling is reading of `secret/*`."""
+) -> dict[str, Any]:
+    """Settings with one issuer, whose key is in a file."""
     keys = folder / "jwks.json"
     keys.write_bytes(key_set(key))
     issuer: dict[str, Any] = {
@@ -50,14 +49,19 @@ def trusting_agent(
         "mount": "jobs",
         **changed,
     }
-    config = {
+    return {
         "server": {"workers": workers, "listen": "127.0.0.1:0", "tls": {"enabled": False}},
         "authentication": {
             "methods": ["api_key", "token", "jwt"],
             "jwt": {"issuers": [issuer]},
         },
     }
-    with running(served_agent(folder, config)) as agent:
+
+
+@contextmanager
+def trusting_agent(folder: Path, key: SigningKey, *, workers: int = 1) -> Iterator[Agent]:
+    """Open; `app` may read and write `secret/app/*`, the ceiling is reading of `secret/*`."""
+    with running(served_agent(folder, trusting_config(folder, key, workers=workers))) as agent:
         unseal(agent)
         mount(agent)
         yield agent

@@ -2,14 +2,16 @@
 
 import base64
 import json
+import os
 import re
 import socket
 import subprocess
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import parse_qsl, urlsplit
@@ -18,6 +20,7 @@ import pytest
 
 from tests.acceptance.agent import Agent, Answer, dev_agent, own_folder, running
 from tests.acceptance.auth.signed import ok, policy
+from tests.acceptance.command import FREEHOLD
 from tests.acceptance.compat.servers import BAO
 from tests.support.identity_provider import CLIENT, CLIENT_SECRET, Provider, provider
 
@@ -174,6 +177,12 @@ def test_redirects_that_a_role_does_not_allow(agent: Agent) -> None:
     ).replace("%3A", ":").replace("%2F", "/")
 
 
+def first_url(lines: Iterable[str]) -> str:
+    """Of the provider, in what a command prints."""
+    found = (re.search(r"https?://\S+/authorize\S+", line) for line in lines)
+    return next(each[0] for each in found if each)
+
+
 def test_bao_login(agent: Agent) -> None:
     """`bao login -method=oidc`, whose browser is this test."""
     port = _free_port()
@@ -193,17 +202,41 @@ def test_bao_login(agent: Agent) -> None:
         assert process.stdout is not None
         killer = threading.Timer(20, process.kill)
         killer.start()
-        url = ""
-        for line in process.stderr:
-            if found := re.search(r"https?://\S+/authorize\S+", line):
-                url = found[0]
-                break
+        url = first_url(process.stderr)
         with urllib.request.build_opener().open(browse(url)) as page:
             page.read()
         said = process.stdout.read()
         killer.cancel()
         assert process.wait() == 0, said
     assert reads(agent, json.loads(said)["auth"]["client_token"]) == 200
+
+
+def test_freehold_login(agent: Agent, source: Provider, tmp_path: Path) -> None:
+    """`freehold login --method oidc`, whose browser is this test, and `--method jwt`."""
+    environment = {
+        "FREEHOLD_ADDR": agent.address, "HOME": str(tmp_path), "PATH": os.environ["PATH"],
+        "BROWSER": "true",
+    }  # fmt: skip
+    port = str(_free_port())
+    command = [FREEHOLD, "login", "--method", "oidc", "--role", "people", "--port", port]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        assert process.stderr is not None
+        killer = threading.Timer(30, process.kill)
+        killer.start()
+        url = first_url(process.stderr)
+        with urllib.request.build_opener().open(browse(url)) as page:
+            page.read()
+        said, more = process.communicate()
+        killer.cancel()
+    assert process.returncode == 0, more
+    assert "app" in said
+    done = subprocess.run(
+        [FREEHOLD, "login", "--method", "jwt", "--role", "ci"], input=token(source),
+        capture_output=True, text=True, env=environment, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
 
 
 def _free_port() -> int:

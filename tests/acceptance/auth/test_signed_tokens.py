@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from loadtests import signed_tokens
-from tests.acceptance.agent import Agent, own_folder
-from tests.acceptance.auth.signed import claims, ok, policy, trusting_agent
+from tests.acceptance.agent import Agent, own_folder, served_agent
+from tests.acceptance.auth.signed import claims, ok, policy, trusting_agent, trusting_config
 from tests.support.identity_source import GONE, SigningKey
 
 KEY, FOREIGN = SigningKey(), SigningKey()
@@ -113,3 +113,22 @@ def test_a_job_ends_its_own_token(agent: Agent) -> None:
     assert status(agent, nameless) == 200
     assert agent.call("POST", "/v1/auth/token/revoke-self", token=nameless).status == 400
     assert status(agent, nameless) == 200
+
+
+@pytest.mark.parametrize(
+    ("changed", "word"),
+    [
+        ({"jwks_file": "/nonexistent/keys"}, "cannot be read"),
+        ({"algorithms": ["HS256"]}, "algorithms"),
+        ({"ceiling": []}, "ceiling"),
+        ({"policies": ["root"]}, "root"),
+        ({"max_lifetime": "1s"}, "max_lifetime"),
+        ({"leeway": "2m"}, "leeway"),
+        ({"jwks_file": None, "jwks_url": "http://idp.example/keys"}, "https"),
+    ],
+)
+def test_settings_that_cannot_be(changed: dict[str, object], word: str) -> None:
+    """An issuer that is not usable is refused at the start, by the name of its key."""
+    with own_folder() as folder:
+        made = served_agent(folder, trusting_config(folder, KEY, **changed))
+        assert word in made.refused_start()

@@ -101,6 +101,7 @@ BODIES: Final[dict[str, Any]] = {
     "POST /api/v1/policies/{name}/validate": {"rules": [RULE]},
     "POST /api/v1/users": {"username": "new-{number}", "policies": ["default"]},
     "PATCH /api/v1/users/{id}": {"policies": []},
+    "POST /api/v1/jwt/revocations": {"issuer": "ci", "token_id": "job-1"},
     "POST /api/v1/entities": {"name": "new-{number}", "policies": ["default"]},
     "PATCH /api/v1/entities/{id}": {"metadata": {"k": "v"}},
     "POST /api/v1/entities-merge": {"id": "{id}", "merge": ["{other_id}"]},
@@ -149,6 +150,7 @@ BODIES: Final[dict[str, Any]] = {
 """A body with which the route does what it is for."""
 
 QUERIES: Final[dict[str, str]] = {
+    "GET /api/v1/jwt/revocations": "issuer=ci",
     "GET /api/v1/keys": "user={username}",
     "GET /api/v1/auth/entries": "mount={name}&kind=role",
     "GET /api/v1/diff/{path}": "from=1",
@@ -169,6 +171,7 @@ REFUSED: Final[dict[str, int]] = {
     "POST /v1/sys/wrapping/lookup": 400,
     "POST /v1/sys/audit/{path}": 400,
     "DELETE /v1/sys/audit/{path}": 400,
+    "POST /api/v1/jwt/revocations": 404,  # no issuer is trusted
     "POST /v1/sys/init": 400,
     "POST /v1/sys/unseal": 400,
     "POST /api/v1/system/rotate-root": 400,  # no key provider wraps its root key
