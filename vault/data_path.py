@@ -264,17 +264,23 @@ class DataPath:
             (self.policies, self.mount_handlers, self.auth_mount_handlers, barrier),
             store.count_all_transactions,
         )
-        failed, denied = parts.settings.limits.failures, parts.settings.limits.refusals
-        self._failures = FailureLimits(
+        self._failures, self._refusals = self._make_limits()
+
+    def _make_limits(self) -> tuple[FailureLimits, RecordLimits]:
+        """How many failures are taken, and how many refusals recorded."""
+        settings, world = self.parts.settings.limits, self.parts.world
+        failed, denied = settings.failures, settings.refusals
+        failures = FailureLimits(
             self._buckets(Limit.FAILURES, failed.per_second, failed.burst_size),
             self._buckets(Limit.ALL_FAILURES, failed.per_second, failed.burst_size, failed.share),
             world.now,
         )
-        self._refusals = RecordLimits(
+        refusals = RecordLimits(
             self._buckets(Limit.REFUSALS, denied.per_second, denied.burst_size),
             self._buckets(Limit.ALL_REFUSALS, denied.per_second, denied.burst_size, denied.share),
             world.now,
         )
+        return failures, refusals
 
     def handlers(self) -> Handlers:
         """Of all operations that any process runs by itself."""

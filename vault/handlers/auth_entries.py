@@ -178,8 +178,6 @@ class AuthEntryHandlers:
         mount, method, _ = self.logins.find_mount(path)
         found = method.kinds.get(kind)
         if found is None or found.internal:
-            raise NotFoundError("kind_unknown", f"the auth method {mount.type} has no {kind[:64]}")
-        if found is None:
             raise NotFoundError(
                 "kind_unknown", f"the auth method {mount.type} has no {echoed(kind)}"
             )
