@@ -35,7 +35,7 @@ GROUPS: Final = (
     "control", "fleet",
 )  # fmt: skip
 """In the order of the help; each is a module beside this one, and its `app`."""
-_MODULES: Final = {"import": "import_vault"}
+MODULES: Final = {"import": "import_vault"}
 """Of groups whose names are no names of modules."""
 
 
@@ -56,7 +56,7 @@ class _LazyCommands(UserDict[str, Any]):
 
     def __getitem__(self, name: str) -> Any:
         if self.data[name] is None:
-            module = import_module(f"ui.cli.{_MODULES.get(name, name)}")
+            module = import_module(f"ui.cli.{MODULES.get(name, name)}")
             group = get_group(module.app.typer)
             group.name = name
             self.data[name] = group

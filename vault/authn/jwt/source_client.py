@@ -10,9 +10,8 @@ was checked, no redirect is followed, time and size are bounded, and so is how m
 import ssl
 from collections.abc import Mapping
 from ipaddress import ip_address
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-import httpx2
 import msgspec
 import trio
 from msgspec import Struct
@@ -34,6 +33,9 @@ from protocols.outbound import (
 from vault.errors import ValidationError
 
 SECONDS: Final = 5.0  # for one answer, from the look-up of the name on
+if TYPE_CHECKING:
+    import httpx2
+
 MAX_BODY: Final = 512 * 1024  # bytes; a hundred keys of 4,096 bits have 80 KiB
 MAX_CONCURRENT: Final = 16
 MAX_CONCURRENT_EACH: Final = 4  # of one source: one that is slow does not hold all
@@ -107,6 +109,9 @@ class SourceClient:
 
     async def send(self, request: SourceRequest) -> SourceAnswer:
         """The answer, whatever its status but a redirect. Raises `SourceError`."""
+        await self._context(request.ca)
+        import httpx2
+
         try:
             target = parse_target(request.url)
         except (ValueError, UnicodeError):
@@ -127,6 +132,8 @@ class SourceClient:
         self, request: SourceRequest, target: TargetUrl, address: str, reached: AddressClass
     ) -> SourceAnswer:
         """The certificate is checked for a name, not for the address."""
+        import httpx2
+
         context = await self._context(request.ca)
         name = request.names[0] if request.names else target.host
         sent = {**_REQUEST_HEADERS, **request.headers, "Host": target.host_header}
@@ -176,8 +183,10 @@ def make_context(ca: str) -> ssl.SSLContext:
     """TLS that trusts these authorities (PEM), or the system's. Raises `SourceError`.
 
     Authorities of companies often lack extensions that RFC 5280 asks for; Python 3.13 on would
-    refuse them, and 3.11 does not.
+    refuse them, and 3.11 does not. It loads the HTTP client, too, which takes 0.1 s: in a thread.
     """
+    import httpx2  # noqa: F401
+
     try:
         context = ssl.create_default_context(cadata=ca or None)
     except (ssl.SSLError, ValueError):
@@ -199,7 +208,7 @@ def check_source_url(url: str, field: str) -> None:
         )
 
 
-async def _read_bounded(reply: httpx2.Response) -> bytes:
+async def _read_bounded(reply: "httpx2.Response") -> bytes:
     """The body as sent: no compression was requested.
 
     The rest of a body that is too long is read and dropped, within the time of any answer: to stop
