@@ -204,10 +204,12 @@ def _sealed_moved(kek: bytes, whole: bytes) -> list[Case]:
 # --- keyring -------------------------------------------------------------------------------------
 
 
-def keyring_blob(root: bytes, epoch: int, payload: bytes, label: str) -> bytes:
-    """A keyring of acme/prod with any payload."""
-    aad = length_prefixed(b"freehold-keyring-v1", b"acme", b"prod", u64(epoch))
-    return b"\x01" + u64(epoch) + gcm_box(root, label, payload, aad)
+def keyring_blob(
+    root: bytes, epoch: int, payload: bytes, label: str, version: bytes = b"1"
+) -> bytes:
+    """A keyring of acme/prod with any payload, in format 1 or 2."""
+    aad = length_prefixed(b"freehold-keyring-v" + version, b"acme", b"prod", u64(epoch))
+    return bytes([int(version)]) + u64(epoch) + gcm_box(root, label, payload, aad)
 
 
 def keyring_cases() -> list[Case]:
@@ -227,12 +229,19 @@ def keyring_cases() -> list[Case]:
         blob = keyring_blob(root, epoch, payload, name)
         parts: Case = {"epoch": epoch, "states": states, "payload": payload, "subkeys": subkeys}
         cases.append(make_case(name, "success", **_at(root, blob), **parts))
+    uses = u64(2) + u64(1_720_000_000_000_000_000)
+    counted = u16(1) + first + subkeys + uses
+    used = keyring_blob(root, 4, counted, "used", b"2")
+    parts = {"epoch": 4, "states": ["active"], "payload": counted, "subkeys": subkeys, "uses": uses}
+    cases.append(make_case("opened twice by break-glass", "success", **_at(root, used), **parts))
     payload = u16(1) + first + subkeys
     blob = keyring_blob(root, 1, payload, "base")
     malformed = {
         "empty": b"",
         "cut to its head": blob[:36],
-        "unknown format": b"\x02" + blob[1:],
+        "unknown format": b"\x03" + blob[1:],
+        "a count in format 1": keyring_blob(root, 1, payload + uses, "count in 1"),
+        "no count in format 2": keyring_blob(root, 1, payload, "no count", b"2"),
         "epoch zero": keyring_blob(root, 0, payload, "epoch zero"),
         "no generations": keyring_blob(root, 1, u16(0) + subkeys, "none"),
         "newest generation retired": keyring_blob(root, 1, u16(1) + gone + subkeys, "gone"),
@@ -250,6 +259,8 @@ def keyring_cases() -> list[Case]:
         "another org": {**_at(root, blob), "org": "acme2"},
         "another vault": {**_at(root, blob), "vault": "test"},
         "an older epoch dressed as a newer one": _at(root, b"\x01" + u64(2) + blob[9:]),
+        "format 1 dressed as 2": _at(root, b"\x02" + blob[1:]),
+        "format 2 dressed as 1": _at(root, b"\x01" + used[1:]),
         "bit flipped in a key": _at(root, flip_bit(blob, 40)),
         "last byte missing": _at(root, blob[:-1]),
         "one byte too many": _at(root, blob + b"\0"),
