@@ -441,10 +441,11 @@ class UseRecorder:
         keyring = writer.keyring.with_break_glass_use(self.world.now())
         number = keyring.break_glass_uses
         what = f"set {use.set}, {use.threshold} of {use.shares}, use {number}; reason: {use.reason}"
-        await self.audit.record(self._event("intent", what))
+        intent = self._event("intent", what)
+        await self.audit.record(intent)
         await self.store.commit(partial(self._count, writer, root_key, keyring))
         await writer.anchor_uses(keyring)
-        await self.audit.record(self._event("outcome", what))
+        await self.audit.record(replace(intent, phase="outcome"))
         at = rfc3339(keyring.break_glass_used_at)
         log.critical("the vault is opened by break-glass, use %d, at %s", number, at)
         return keyring

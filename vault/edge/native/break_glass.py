@@ -12,7 +12,7 @@ from vault.edge.request import Request
 from vault.model.break_glass import BreakGlassProgress, BreakGlassState, MakeBreakGlassSet
 from vault.model.payloads import Nothing
 
-break_glass = Endpoints("break-glass", "Opening the vault when its key provider is gone.")
+break_glass = Endpoints("break_glass", "Opening the vault when its key provider is gone.")
 
 MAX_SHARES = 255
 MAX_TEXT = 256
