@@ -217,6 +217,7 @@ def _thing(agent: Agent, id_: str, number: int, sent: str) -> tuple[str, str]:
         "dynamic_create_credentials": "credentials/database/none",
         "dynamic_renew_lease": "lease-renew/database/creds/none/1",
         "backups_restore": "backups/none/restore", "rotations_run": "rotations/run",
+        "break_glass_open_vault": "system/break-glass/open",
     }  # fmt: skip
     return at[id_], ""
 
