@@ -513,9 +513,8 @@ def _record_alert(tx: Tx, link: AgentLink, message: m.Alert, stamp: EffectStamp)
         if message.severity is not NotificationSeverity.CRITICAL:
             return told
         text = alert_message(BREAK_GLASS, link.vault)
-        return told + _fire_alert(
-            tx, link, stamp, BREAK_GLASS, text, at=at, count=message.count
-        )
+        fired = _fire_alert(tx, link, stamp, BREAK_GLASS, text, at=at, count=message.count)
+        return (*told, *fired)
     subject = message.subject.hex() if any(message.subject) else ""
     severity = Severity(str(message.severity))
     if message.code in REPORTED:  # as of an older agent that calls it something else

@@ -3,7 +3,7 @@
 A set is made beforehand, while the vault is open (`BreakGlassSets`). Its use takes two things: a
 person on the agent's machine who allows it (`PermitFile`), and k holders who bring their shares and
 the code of that permit to the sealed agent (`BreakGlassOpening`). It is on record before the vault
-opens, and counted in the keyring for ever (`record_break_glass`).
+opens, and counted in the keyring for ever (`UseRecorder`).
 """
 
 import errno

@@ -62,8 +62,10 @@ def open_with(agent: Agent, shares: list[str], code: str) -> Any:
 
 
 def trace(agent: Agent) -> list[tuple[str, str]]:
-    """Phase and text of each record of an opening, in their order."""
-    query = "/api/v1/audit/events?operation=sys.break_glass.open"
+    """Phase and text of each record of an opening, in their order; the index is a moment behind."""
+    mark = agent.call("GET", SET).request_id
+    await_true(lambda: agent.call("GET", f"/api/v1/audit/events?request_id={mark}").json["events"])
+    query = "/api/v1/audit/events?limit=500&operation=sys.break_glass.open"
     found = agent.call("GET", query).json["events"]
     return [(each["phase"], each["rule"]) for each in reversed(found)]
 
