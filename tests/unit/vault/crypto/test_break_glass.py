@@ -1,5 +1,9 @@
 """vault.crypto.break_glass."""
 
+import json
+from pathlib import Path
+from typing import Any
+
 import pytest
 from msgspec.structs import replace
 
@@ -11,6 +15,8 @@ from vault.crypto.break_glass import (
 )
 from vault.crypto.errors import AuthenticationFailed
 
+_VECTORS = Path(__file__).parents[3] / "vectors" / "break_glass.json"
+VECTORS = json.loads(_VECTORS.read_text())["cases"]
 ROOT, OTHER = bytes(range(32)), bytes(range(1, 33))
 EMPTY = BreakGlassRecord(org="o", vault="v")
 
@@ -101,3 +107,17 @@ def test_uses_are_of_the_set_and_of_all() -> None:
     assert after.in_force is not None
     assert (after.uses, after.in_force.uses) == (1, 0)
     assert record.with_uses(1, 5, counts=False).in_force == record.in_force
+
+
+@pytest.mark.parametrize("case", VECTORS, ids=lambda case: case["name"])
+def test_vectors(case: dict[str, Any]) -> None:
+    """Rows as another implementation of the specification writes them."""
+    private_key, row = bytes.fromhex(case["private_key"]), case["row"].encode()
+    if case["expect"] == "success":
+        record = BreakGlassRecord.decode(row, case["org"], case["vault"])
+        assert record.has_private_key(private_key)
+        assert record.open_with(private_key).hex() == case["root_key"]
+        assert record.encode() == row
+    else:
+        with pytest.raises(AuthenticationFailed):
+            BreakGlassRecord.decode(row, case["org"], case["vault"]).open_with(private_key)
