@@ -37,7 +37,15 @@ def test_connections_wait_until_the_agent_is_there(folder: Path, workers: int) -
     with closing(socket.create_server(("127.0.0.1", 0))) as listener:
         port = listener.getsockname()[1]
         with Client(port, "", patience=PATIENCE) as early:
-            command = [sys.executable, "-c", START, str(listener.fileno()), FREEHOLD, "agent", "serve"]
+            command = [
+                sys.executable,
+                "-c",
+                START,
+                str(listener.fileno()),
+                FREEHOLD,
+                "agent",
+                "serve",
+            ]
             process = subprocess.Popen(
                 [*command, "--config", str(config)],
                 pass_fds=[listener.fileno()], env=dict(os.environ), stderr=subprocess.DEVNULL,
