@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from protocols import json_text
 from protocols.errors import ApiError
 from protocols.http.local_probe import is_port_open, probe
 from protocols.instant import rfc3339
@@ -109,7 +110,7 @@ def _check_seal(state: DatabaseState, what: Installation) -> Iterator[Finding]:
             yield from _check_new(what)
         return
     try:
-        record = msgspec.json.decode(state.seal, type=SealRecord)
+        record = json_text.decode(state.seal, type=SealRecord)
     except msgspec.MsgspecError:
         yield error(
             "seal_damaged",
@@ -315,7 +316,7 @@ class _Enrolled(msgspec.Struct):
 
 def _enrolled_at(file: Path) -> Iterator[str]:
     try:
-        found = msgspec.json.decode(file.read_bytes(), type=_Enrolled).endpoint
+        found = json_text.decode(file.read_bytes(), type=_Enrolled).endpoint
     except (OSError, msgspec.MsgspecError):
         return
     if found:
