@@ -57,6 +57,7 @@ def test_both_programs_run_and_end(folder: Path, root: Path) -> None:
         said, _ = process.communicate(timeout=PATIENCE)
     finally:
         process.kill()
+        process.wait()
     assert "agent.1" in said
     assert "control.1" in said
     assert not any(map(is_live, ports.values()))

@@ -49,3 +49,4 @@ def test_workers_that_stand_still_starve_it(folder: Path) -> None:
             assert process.wait(PATIENCE) == 0
         finally:
             process.kill()
+            process.wait()
