@@ -139,6 +139,10 @@ consistency: setup ## three agents on a database, and what clients of all of the
 hsm-kills: setup ## kill -9 of the HSM's helper process at random moments of init, unseal and rotation (ROUNDS=200)
 	@$(PY) -m tests.contract.key_providers.kills --rounds $(ROUNDS)
 
+.PHONY: break-glass-kills
+break-glass-kills: setup ## kill -9 of an agent at random moments of an opening by break-glass (ROUNDS=200)
+	@$(PY) -m tests.acceptance.serve.break_glass_kills $(ROUNDS)
+
 .PHONY: mutants
 mutants: setup ## plant 100 careless changes and report those that no test notices (ONLY=audit, ALSO=tests/…)
 	@$(PY) -m tools.mutants $(if $(ONLY),--only $(ONLY)) $(if $(ALSO),--also $(ALSO))
