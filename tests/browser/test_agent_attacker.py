@@ -38,7 +38,6 @@ HIDDEN = {
         for key in ("", " key")
     ),
     "auth_enable description", "auth_tune description",
-    "rotations_write_policy notify.channels.[]",
 }  # fmt: skip
 """What these pages do not say: roles, mounts, tokens, connections, groups have none."""
 CALLED = hostile(902)

@@ -144,6 +144,8 @@ BODIES: Final[dict[str, Any]] = {
     "POST /api/v1/rotations/run": {"tags": ["x"]},
     "POST /api/v1/backups/{id}/restore": {"names": ["two/{secret}"]},
     "POST /api/v1/audit/hash": {"value": "x"},
+    "POST /api/v1/system/break-glass": {"shares": 3, "threshold": 2, "replace": True},
+    "POST /api/v1/system/break-glass/open": {"share": "fhbg-", "code": "x"},
     "POST /api/v1/system/mounts/{path}": {"version": 2},
     "PATCH /api/v1/system/mounts/{path}": {"description": "new"},
 }
@@ -326,6 +328,7 @@ class Sweep:
         if "alias" in key:
             return things | {"id": alias}
         return things | ({"id": inner} if "group" in key else {})
+
     def _auth_things(self, key: str, name: str) -> dict[str, str]:
         """An auth mount with a role `held`, unless the route makes one, and what lies in it."""
         enables = re.match(r"POST \S*/auth/(mounts/)?\{path\}", key)
