@@ -291,10 +291,6 @@ class Sweep:
                 self.made("POST", f"/v1/sys/mounts/mount-{number}", {"type": "kv"})
         if "/db/" in key:
             self._make_connection(name, with_role="/roles" in key or "/creds" in key)
-        if "policies/{name}" in key or "/v1/sys/polic" in key:
-            self.made("PUT", f"/api/v1/policies/{name}", {"rules": []})
-        if "roles/{name}" in key:
-            self.made("PUT", f"/api/v1/roles/{name}", {"policies": []})
         things |= self._make_identities(key, name)
         self._make_named(key, name)
         if re.search(r"users/\{id\}|username|keys/\{id\}|\{identity\}", key):
@@ -353,6 +349,10 @@ class Sweep:
 
     def status(self, route: Route) -> int:
         """Call the route once with a request that it can serve."""
+        if "policies/{name}" in key or "/v1/sys/polic" in key:
+            self.made("PUT", f"/api/v1/policies/{name}", {"rules": []})
+        if "roles/{name}" in key:
+            self.made("PUT", f"/api/v1/roles/{name}", {"policies": []})
         given = json.dumps(BODIES.get(route.key, {}))
         query = QUERIES.get(route.key, "")
         things = self.things(route.key + given + query)
