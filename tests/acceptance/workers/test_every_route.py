@@ -340,6 +340,10 @@ class Sweep:
             self.made("PUT", f"/api/v1/policies/{name}", {"rules": []})
         if "roles/{name}" in key:
             self.made("PUT", f"/api/v1/roles/{name}", {"policies": []})
+        if "policies/{name}" in key or "/v1/sys/polic" in key:
+            self.made("PUT", f"/api/v1/policies/{name}", {"rules": []})
+        if "roles/{name}" in key:
+            self.made("PUT", f"/api/v1/roles/{name}", {"policies": []})
 
     def _make_connection(self, name: str, *, with_role: bool) -> None:
         self.made("POST", f"/v1/db/config/{name}", NOWHERE)
@@ -349,10 +353,6 @@ class Sweep:
 
     def status(self, route: Route) -> int:
         """Call the route once with a request that it can serve."""
-        if "policies/{name}" in key or "/v1/sys/polic" in key:
-            self.made("PUT", f"/api/v1/policies/{name}", {"rules": []})
-        if "roles/{name}" in key:
-            self.made("PUT", f"/api/v1/roles/{name}", {"policies": []})
         given = json.dumps(BODIES.get(route.key, {}))
         query = QUERIES.get(route.key, "")
         things = self.things(route.key + given + query)
