@@ -86,6 +86,7 @@ SEAL_TIMEOUT: Final = 45.0
 SLOW_END: Final = 2.0  # seconds to close the database, until what was the open vault is collected
 _COPY_CONNECTIONS: Final = 2
 """For reads: the view that is copied, and one beside it."""
+_DRIVERS: Final = ("psycopg", "pymysql")
 DEFAULT_ORG: Final = "local"  # until an agent is enrolled with an organization
 
 log: Final = logging.getLogger("freehold.agent")
@@ -313,13 +314,23 @@ def copy_storage(
 
 
 def _server_backend(kind: str) -> type[ServerBackend]:
-    """The class; a driver is slow to load, so no more than the one in use."""
-    if kind == "postgresql":
-        from vault.store.postgresql import PostgresqlBackend
+    """The class; a driver is slow to load, so no more than the one in use.
 
-        return PostgresqlBackend
-    from vault.store.mysql import MysqlBackend
+    Raises `UnavailableError` (`library_missing`) if it is not installed.
+    """
+    try:
+        if kind == "postgresql":
+            from vault.store.postgresql import PostgresqlBackend
 
+            return PostgresqlBackend
+        from vault.store.mysql import MysqlBackend
+    except ModuleNotFoundError as error:
+        if error.name not in _DRIVERS:
+            raise
+        raise UnavailableError(
+            "library_missing",
+            f"storage: {error.name} is not installed: pip install 'freehold[{kind}]'",
+        ) from None
     return MysqlBackend
 
 
