@@ -1,4 +1,4 @@
-"""Builds the web pages before they are packed, and adds `deploy/`; the rest is in pyproject.toml."""
+"""Builds the web pages before they are packed, and adds `deploy/`; else see pyproject.toml."""
 
 import subprocess
 from pathlib import Path

@@ -12,18 +12,18 @@ import argparse
 import os
 from pathlib import Path
 
-from tools.release import binary, signatures, wheel
+from tools.release import binary, packages, signatures, wheel
 from tools.release.artefacts import DIST, write_sums
 
 
 def main() -> None:
     """Build one kind."""
     parser = argparse.ArgumentParser(prog="python -m tools.release")
-    parser.add_argument("kind", choices=("wheel", "binary"))
+    parser.add_argument("kind", choices=("wheel", "binary", "packages"))
     kind = parser.parse_args().kind
     os.umask(0o022)  # else it would be in the archives
     DIST.mkdir(exist_ok=True)
-    built = {"wheel": wheel.build, "binary": binary.build}[kind]()
+    built = {"wheel": wheel.build, "binary": binary.build, "packages": packages.build}[kind]()
     write_sums()
     for file in built:
         _sign(file)

@@ -14,7 +14,7 @@ from tools.release.sbom import write_sbom
 
 LIBRARIES: Final = (
     "asyncssh", "azure.identity", "azure.keyvault.keys", "botocore", "coredis",
-    "google.cloud.kms_v1", "ldap", "obstore", "pkcs11", "psycopg_binary", "pymysql",
+    "google.cloud.kms_v1", "ldap", "obstore", "pkcs11", "psycopg", "pymysql",
 )  # fmt: skip
 """A binary cannot be given a library later, so none of these may be missing."""
 
@@ -35,7 +35,7 @@ def build() -> list[Path]:
         subprocess.run([python, "-c", check], check=True)
     target = DIST / folder_name()
     with TemporaryDirectory(prefix="freehold-release-") as work:
-        _freeze(python, Path(work))
+        _freeze(Path(work))
         shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(Path(work, "out/freehold"), target, symlinks=True)
     for path in target.rglob("*"):
@@ -50,7 +50,7 @@ def build() -> list[Path]:
     return [archive, sbom]
 
 
-def _freeze(python: Path, work: Path) -> None:
+def _freeze(work: Path) -> None:
     """PyInstaller of this environment looks at the other one's packages, and uses its Python."""
     site = next((FOLDER / "lib").glob("python3*/site-packages"), FOLDER / "Lib/site-packages")
     environment = {

@@ -13,9 +13,7 @@ from typing import Final
 
 SUFFIX: Final = ".sigstore.json"
 # No authority vouches for a key of one's own, so nothing of Sigstore's instance is to be fetched.
-_NO_AUTHORITIES: Final = (
-    '{"mediaType":"application/vnd.dev.sigstore.trustedroot+json;version=0.1"}'
-)
+_NO_AUTHORITIES: Final = '{"mediaType":"application/vnd.dev.sigstore.trustedroot+json;version=0.1"}'
 
 
 class SignatureError(Exception):
@@ -29,7 +27,9 @@ def sign(file: Path, key: Path | None) -> Path:
     """
     bundle = file.with_name(file.name + SUFFIX)
     with_key = ["--key", str(key), "--tlog-upload=false"] if key else []
-    _cosign("sign-blob", "--yes", "--new-bundle-format", "--bundle", str(bundle), *with_key, str(file))
+    _cosign(
+        "sign-blob", "--yes", "--new-bundle-format", "--bundle", str(bundle), *with_key, str(file)
+    )
     return bundle
 
 

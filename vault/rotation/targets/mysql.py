@@ -17,6 +17,7 @@ from pwd import getpwuid
 from typing import Any, Final
 
 import msgspec
+
 from vault.connections.tls import client_context
 from vault.crypto.mysql_verifier import native_password_verifier
 from vault.model.server_address import MYSQL, ServerAddress, parse_server_address

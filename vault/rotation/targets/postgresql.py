@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, Final
 
 import msgspec
+
 from vault.model.server_address import POSTGRESQL, parse_server_address
 from vault.rotation.deadline import Deadline
 from vault.rotation.leased_user import LeasedUser, is_leased
