@@ -83,7 +83,7 @@ def pack(folder: Path, file: Path, time: int) -> None:
             archive.add(path, name, recursive=False, filter=plain)
     gzip = shutil.which("gzip") or "gzip"
     done = subprocess.run(
-        [gzip, "-9", "--no-name"], input=packed.getvalue(), capture_output=True, check=True
+        [gzip, "--no-name"], input=packed.getvalue(), capture_output=True, check=True
     )
     file.write_bytes(done.stdout)
 
