@@ -49,6 +49,11 @@ def platform_name() -> str:
     return f"{system}-{_MACHINES[machine]}"
 
 
+def folder_name() -> str:
+    """`freehold-VERSION-PLATFORM`, below `dist`."""
+    return f"freehold-{read_version().python}-{platform_name()}"
+
+
 def commit_time() -> int:
     """Seconds since 1970 of the commit: the time of all files in what is built of it."""
     given = os.environ.get("SOURCE_DATE_EPOCH")

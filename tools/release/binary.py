@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from tools.release.artefacts import DIST, ROOT, commit_time, pack, platform_name, read_version
+from tools.release.artefacts import DIST, ROOT, commit_time, folder_name, pack, read_version
 from tools.release.environments import FOLDER, product_environment
 from tools.release.sbom import write_sbom
 
@@ -17,11 +17,6 @@ LIBRARIES: Final = (
     "google.cloud.kms_v1", "ldap", "obstore", "pkcs11", "psycopg", "pymysql",
 )  # fmt: skip
 """A binary cannot be given a library later, so none of these may be missing."""
-
-
-def folder_name() -> str:
-    """`freehold-VERSION-PLATFORM`, below `dist`."""
-    return f"freehold-{read_version().python}-{platform_name()}"
 
 
 def build() -> list[Path]:
@@ -38,12 +33,14 @@ def build() -> list[Path]:
         _freeze(Path(work))
         shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(Path(work, "out/freehold"), target, symlinks=True)
+    moment = commit_time()
     for path in target.rglob("*"):
         if not path.is_symlink():
             path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
+            os.utime(path, (moment, moment))
     target.chmod(0o755)
     archive = DIST / f"{target.name}.tar.gz"
-    pack(target, archive, commit_time())
+    pack(target, archive, moment)
     sbom = DIST / f"{target.name}.cdx.json"
     inside = target / "_internal"
     write_sbom(python, sbom, sorted(inside.glob("*.so*")))

@@ -20,8 +20,7 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from tools.release import packages
-from tools.release.artefacts import DIST, ROOT, platform_name, read_version
-from tools.release.binary import folder_name
+from tools.release.artefacts import DIST, ROOT, folder_name, platform_name, read_version
 from tools.release.environments import FOLDER
 from tools.release.first_secret import Installation, control_plane, first_secret, start_up
 
@@ -338,7 +337,8 @@ def _size(folder: Path) -> int:
 
 _CHECKS: Final = {
     "pip": _check_pip, "pipx": _check_pipx, "uv": _check_uv,
-    "binary": _check_binary, "deb": _check_deb, "rpm": _check_rpm,
+    "binary": _check_binary,
+    "deb": _check_deb, "rpm": _check_rpm,
 }  # fmt: skip
 
 if __name__ == "__main__":

@@ -120,6 +120,7 @@ def first_secret(installed: Installation, owner: Sequence[int] = ()) -> float:
         wait_for(installed.port, server, outside)
         made = json.loads(installed.run("operator", "init", "--output", "json"))
         token = made["root_token"]
+        installed.run("mount", "create", "secret/", FREEHOLD_TOKEN=token)
         installed.run("secret", "put", "secret/app/db", stdin=VALUE, FREEHOLD_TOKEN=token)
         read = installed.run("secret", "get", "secret/app/db", "--raw", FREEHOLD_TOKEN=token)
         if read.strip() != VALUE:
@@ -158,7 +159,7 @@ def control_plane(installed: Installation) -> None:
 
 
 def _require_page(installed: Installation) -> None:
-    page = fetch(f"https://127.0.0.1:{installed.port}/ui/", installed.outside / "ca.crt")
+    page = fetch(f"https://127.0.0.1:{installed.port}/", installed.outside / "ca.crt")
     if "<html" not in page:
         raise SystemExit("the agent serves no page")
 

@@ -6,11 +6,18 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from string import Template
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from tools.release.artefacts import DIST, ROOT, commit_time, platform_name, read_version
-from tools.release.binary import folder_name
+from tools.release.artefacts import (
+    DIST,
+    ROOT,
+    commit_time,
+    folder_name,
+    platform_name,
+    read_version,
+)
 
 _UNITS: Final = {
     "/opt/freehold/bin/freehold": "/usr/bin/freehold",
@@ -34,20 +41,17 @@ def build_one(kind: str, file: Path, suffix: str = "") -> Path:
         raise SystemExit(f"there is no {folder.name} in dist: run `make binary` on Linux first")
     with TemporaryDirectory(prefix="freehold-release-") as stage:
         prepare(Path(stage), folder / "freehold")
-        environment = {
-            **os.environ,
+        values = {
             "ARCH": architecture,
             "VERSION": read_version().package + suffix,
             "FOLDER": str(folder),
             "STAGE": stage,
             "GLIBC": ".".join(map(str, required_glibc(folder))),
-            "MTIME": time_text(commit_time()),
-            "SOURCE_DATE_EPOCH": str(commit_time()),
             "MAINTAINER": os.environ.get("MAINTAINER", "Freehold <packages@freehold.invalid>"),
             "HOMEPAGE": os.environ.get("HOMEPAGE", ""),
         }
         file.unlink(missing_ok=True)
-        _nfpm(kind, file, environment)
+        _nfpm(kind, file, Path(stage, "nfpm.yaml"), values)
     return file
 
 
@@ -68,7 +72,8 @@ def prepare(stage: Path, program: Path) -> None:
         (units / file.name).write_text(unit_for_package(file.read_text()))
     manual = stage / "man"
     pages = stage / "pages"
-    subprocess.run([_project_python(), "-m", "tools.man", pages], cwd=ROOT, check=True)
+    made = [_project_python(), "-m", "tools.man", pages]
+    subprocess.run(made, cwd=ROOT, check=True, capture_output=True)
     manual.mkdir()
     for page in sorted(pages.glob("*.1")):
         packed = subprocess.run(
@@ -88,8 +93,10 @@ def prepare(stage: Path, program: Path) -> None:
     if shown.returncode or "complete" not in shown.stdout:
         raise SystemExit(f"no completion for bash: {shown.stderr.strip()}")
     (completions / "freehold.bash").write_text(shown.stdout)
+    moment = commit_time()
     for path in stage.rglob("*"):
         path.chmod(0o755 if path.is_dir() else 0o644)
+        os.utime(path, (moment, moment))
 
 
 def unit_for_package(text: str) -> str:
@@ -116,13 +123,6 @@ def required_glibc(folder: Path) -> tuple[int, int]:
     return newest
 
 
-def time_text(seconds: int) -> str:
-    """As YAML takes it."""
-    from datetime import UTC, datetime
-
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 def _is_elf(file: Path) -> bool:
     with file.open("rb") as opened:
         return opened.read(4) == b"\x7fELF"
@@ -132,11 +132,14 @@ def _project_python() -> Path:
     return ROOT / os.environ.get("VENV", ".venv") / "bin/python"
 
 
-def _nfpm(kind: str, file: Path, environment: dict[str, str]) -> None:
+def _nfpm(kind: str, file: Path, configuration: Path, values: dict[str, str]) -> None:
+    text = (ROOT / "deploy/packages/nfpm.yaml").read_text()
+    configuration.write_text(Template(text).substitute(values))
     command = [
         str(Path(sys.executable).with_name("nfpm")), "package", "--packager", kind,
-        "--config", "deploy/packages/nfpm.yaml", "--target", str(file),
+        "--config", str(configuration), "--target", str(file),
     ]  # fmt: skip
+    environment = {**os.environ, "SOURCE_DATE_EPOCH": str(commit_time())}
     done = subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
     )
