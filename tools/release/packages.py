@@ -68,8 +68,9 @@ def prepare(stage: Path, program: Path) -> None:
     """What a package has beside the folder: units, manual pages, completion, licence."""
     units = stage / "units"
     units.mkdir()
-    for file in sorted((ROOT / "deploy/systemd").glob("freehold-*")):
-        (units / file.name).write_text(unit_for_package(file.read_text()))
+    for file in sorted((ROOT / "deploy/systemd").iterdir()):
+        if file.is_file():
+            (units / file.name).write_text(unit_for_package(file.read_text()))
     manual = stage / "man"
     pages = stage / "pages"
     made = [_project_python(), "-m", "tools.man", pages]
@@ -84,6 +85,8 @@ def prepare(stage: Path, program: Path) -> None:
     doc.mkdir()
     shutil.copy(ROOT / "LICENSE", doc / "copyright")
     shutil.copy(ROOT / "README.md", doc)
+    for example in sorted((ROOT / "deploy/systemd").glob("*/*.example")):
+        shutil.copy(example, doc)
     completions = stage / "completions"
     completions.mkdir()
     shown = subprocess.run(
@@ -109,8 +112,7 @@ def unit_for_package(text: str) -> str:
         rest = rest.replace(before, after)
     if "/opt/freehold" in rest:
         raise ValueError("a unit has a path below /opt that no package has")
-    title = head.splitlines()[0].split(". ")[0].rstrip(".")
-    return f"{title}.\n\n{mark}{rest}"
+    return f"{head.partition('To install')[0].rstrip()}\n\n{mark}{rest}"
 
 
 def required_glibc(folder: Path) -> tuple[int, int]:
