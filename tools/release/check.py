@@ -207,6 +207,7 @@ def _chroot(root: Path) -> Iterator[Path]:
             partial.rename(BASE)
     root.mkdir()
     _run("tar", "--extract", "--file", BASE, "--directory", root)
+    root.chmod(0o755)  # that of the folder where the base was made is private
     _run("mount", "--bind", "/proc", root / "proc")
     try:
         yield root

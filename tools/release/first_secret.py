@@ -47,7 +47,7 @@ class Installation:
         self.outside = outside
         self.port = free_port()
         self.environment = {
-            "PATH": "/usr/local/bin:/usr/bin:/bin",
+            "PATH": "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             "HOME": folder,
             "FREEHOLD_ADDR": f"https://127.0.0.1:{self.port}",
             "FREEHOLD_CACERT": f"{folder}/ca.crt",
