@@ -454,11 +454,14 @@ class Barrier:
         await self._store.commit(partial(_replace_keyring, before=before.row, rows=[row]))
         self._install_if_newer(SealingKeys(keyring, row.value, uses))
 
-    async def rekey(self, root_key: bytes, seal_row: SystemRow) -> int:
-        """Wrap the keyring with another root key, durably, together with how that is shared.
+    async def rekey(
+        self, root_key: bytes, seal_row: SystemRow, *, seal_before: bytes | None = None
+    ) -> int:
+        """Wrap the keyring with another root key, durably, together with how that is kept.
 
         Returns the epoch: the keyring as it was wrapped before is recognisably old from now on.
-        Raises as `rotate`. When it is not known whether it was stored, both keys are tried.
+        Raises as `rotate`, and `ConflictError` (`seal_changed`) where the stored seal is not
+        `seal_before`. When it is not known whether it was stored, both keys are tried.
         """
         async with self._rotation_lock.hold():
             if self.is_stale:
@@ -467,10 +470,16 @@ class Barrier:
             keyring = before.keyring.at_epoch(before.keyring.epoch + 1)
             row = SystemRow(name=KEYRING_ROW, value=keyring.encode(root_key))
             self._next_root_key = root_key
+
+            def change(tx: StoreTx) -> None:
+                _replace_keyring(tx, before.row, [row])
+                if seal_before is None:
+                    tx.put(SYSTEM, seal_row)
+                else:
+                    _replace_seal(tx, seal_before, seal_row)
+
             try:
-                await self._store.commit(
-                    partial(_replace_keyring, before=before.row, rows=[row, seal_row])
-                )
+                await self._store.commit(change)
             except VaultError as error:
                 if error.details.get("outcome") != UNKNOWN:
                     self._next_root_key = b""

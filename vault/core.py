@@ -116,6 +116,7 @@ from vault.jobs.dynamic import (
     open_lease_expiry,
 )
 from vault.jobs.kek_rotation import KekRewrap, KekRotation
+from vault.jobs.key_providers import PROVIDER_CHECK_INTERVAL, WrappingRenewal
 from vault.jobs.refused_report import (
     REPORT_INTERVAL,
     LockoutReport,
@@ -153,12 +154,14 @@ from vault.seal.bound_keys import (
     bind_opaque_id,
     vault_digest,
 )
+from vault.seal.configured_seal import SHARES
+from vault.seal.configured_seal import ConfiguredSeals as ConfiguredSeals
+from vault.seal.configured_seal import make_seals as make_seals
 from vault.seal.manager import Core
 from vault.seal.nodes import KnownNodes, NodeHeartbeat, run_heartbeat
 from vault.seal.root_key_operations import RootKeyOperations
-from vault.seal.root_keys.factory import make_key_provider as make_key_provider
-from vault.seal.root_keys.file import FileRootKey
-from vault.seal.root_keys.provider import KeyProvider as KeyProvider
+from vault.seal.root_keys.factory import make_former_providers as make_former_providers
+from vault.seal.root_keys.factory import make_key_providers as make_key_providers
 from vault.seal.startup_checks import (
     SealOnDamage,
     SealPaths,
@@ -203,13 +206,7 @@ class CoreDependencies:
     link_ports: LinkPorts = field(default_factory=LinkPorts)
     rotators: Rotators = field(default_factory=Rotators)
     make_pipeline: Callable[[PipelineParts], Pipeline] = Pipeline
-    key_provider: KeyProvider | None = None
-
-    @property
-    def key_file(self) -> FileRootKey | None:
-        """Where the root key is, if it is in a file."""
-        file = self.settings.encryption.key_file
-        return None if file is None else FileRootKey(file)
+    seals: ConfiguredSeals = ConfiguredSeals(SHARES)
 
     @property
     def seal_paths(self) -> SealPaths:
@@ -224,6 +221,9 @@ class SealControl(Protocol):
     """What the data path asks of the seal manager that has opened it."""
 
     def request_seal(self) -> None:
+        """See `SealManager`."""
+
+    def request_reopening(self) -> None:
         """See `SealManager`."""
 
     async def reload(self) -> None:
@@ -442,13 +442,13 @@ def _wire_pipeline(
     link, peers = base.dependencies.link_ports, base.dependencies.peers
     root_key = RootKeyOperations(
         barrier,
-        base.dependencies.key_file,
+        base.dependencies.seals,
         world,
-        key_provider=base.dependencies.key_provider,
+        node=base.startup.node.id,
         mint_root_token=partial(_root_token, path.tokens),
         suspend_peers=peers.rekeying,
         on_rekeyed=base.seal.reload,
-        request_seal=base.seal.request_seal,
+        request_reopening=base.seal.request_reopening,
     )
     opaque_id = bind_opaque_id(base.keyring)
     adoption = StoredAdoption(path.consumers)
@@ -501,8 +501,8 @@ def _wire_pipeline(
             partial(count_lease_states, path.leases),
         )
     )
-    at_once, look, count = Trigger(), Trigger(), Trigger()
-    for trigger in (at_once, look, count):  # a scheduled time that was missed is not waited for
+    at_once, look, count, wrap = Trigger(), Trigger(), Trigger(), Trigger()
+    for trigger in (at_once, look, count, wrap):  # a scheduled time that was missed is not waited for
         trigger.fire()
     jobs = [
         *path.jobs(),
@@ -536,6 +536,12 @@ def _wire_pipeline(
         Job("backup-report", BACKUP_REPORT_INTERVAL, backups.refresh, trigger=look),
         Job("rotation-report", ROTATION_REPORT_INTERVAL, rotation_report.refresh, trigger=count),
         Job("restore-certificates", REFRESH_SECONDS, tests.refresh, trigger=tests.look_at_once),
+        Job(
+            "key-providers",
+            PROVIDER_CHECK_INTERVAL,
+            WrappingRenewal(pipeline.run_operation, root_key.needs_renewal, world),
+            trigger=wrap,
+        ),
         Job("root-key-attempts", SWEEP_INTERVAL, root_key.expire_attempts),
         Job("key-rotation", ROTATION_CHECK_INTERVAL, leased(KEYS, rotation)),
         Job(

@@ -40,7 +40,7 @@ REPORTED: Final = frozenset(
     for code in (
         *(AlertCode.SEALED, AlertCode.AUDIT_SINK_FAILED, AlertCode.STORE_FAILED),
         *(AlertCode.DISK_LOW, AlertCode.POLICY_EXPIRED, AlertCode.CERTIFICATE_EXPIRING),
-        *(AlertCode.CLOCK_SET_BACK, WORKERS_FAILING),
+        *(AlertCode.CLOCK_SET_BACK, AlertCode.KEY_PROVIDER_FAILED, WORKERS_FAILING),
     )
 )
 """What an agent says of itself for as long as it holds (`Conditions`, `Workers` of the link)."""
@@ -111,6 +111,8 @@ _MESSAGES: Final[Mapping[str, str]] = {
     AlertCode.SECRET_EXPIRED: "a secret of agent {vault} has expired",
     AlertCode.POLICY_REFUSED: "agent {vault} has refused its policy bundle: the outcome of the "
     "bundle says why",
+    AlertCode.KEY_PROVIDER_FAILED: "a key provider of agent {vault} does not do what it is asked to: "
+    "see `freehold status` on its machine before it is restarted",
     AlertCode.METRICS_DROPPED: "agent {vault} could not send its metrics for so long that it has "
     "dropped the oldest",
 }

@@ -141,6 +141,7 @@ class AlertCode(StrEnum):
     POLICY_REFUSED = "policy_refused"
     POLICY_EXPIRED = "policy_expired"
     METRICS_DROPPED = "metrics_dropped"
+    KEY_PROVIDER_FAILED = "key_provider_failed"
 
 
 WARNINGS: Final = frozenset(
@@ -151,6 +152,7 @@ WARNINGS: Final = frozenset(
         AlertCode.CERTIFICATE_EXPIRING,
         AlertCode.LOCKOUT,
         AlertCode.ROTATION_FAILED,
+        AlertCode.KEY_PROVIDER_FAILED,
     }
 )
 """Codes that are neither an outage nor a sign of tampering. Both ends go by this for what

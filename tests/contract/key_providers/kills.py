@@ -29,6 +29,8 @@ from vault.crypto.keyring import Keyring
 from vault.errors import ConflictError
 from vault.model.mounts import MountTable
 from vault.seal.bootstrap import BackendSystemTable
+from vault.seal.configured_seal import ConfiguredSeal, ConfiguredSeals
+from vault.seal.key_providers import KeyProviders
 from vault.seal.manager import Core, SealManager
 from vault.seal.root_key_operations import RootKeyOperations
 from vault.seal.root_keys.factory import pkcs11_settings
@@ -132,8 +134,8 @@ class Run:
 
         manager = SealManager(
             system_table=BackendSystemTable(backend, self.world), open_core=open_core,
-            key_file=None, org="org", world=self.world, check_paths=trio.lowlevel.checkpoint,
-            key_provider=provider,
+            seals=seals_of(provider, self.world), org="org", world=self.world,
+            check_paths=trio.lowlevel.checkpoint,
         )  # fmt: skip
         return manager
 
@@ -151,9 +153,9 @@ class Run:
             barrier = Barrier(store, keyring, root_key, self.world)
             await barrier.load_use_counter()
             self.operations = RootKeyOperations(
-                barrier, None, self.world, mint_root_token=_never, suspend_peers=_nobody,
-                on_rekeyed=manager.reload, request_seal=manager.request_seal,
-                key_provider=provider,
+                barrier, seals_of(provider, self.world), self.world, node="n1",
+                mint_root_token=_never, suspend_peers=_nobody, on_rekeyed=manager.reload,
+                request_reopening=manager.request_reopening,
             )  # fmt: skip
             yield Core(_Nothing(), MountTable())
 
@@ -182,6 +184,11 @@ class Run:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
                     self.kills += 1
+
+
+def seals_of(provider: ProcessKeyProvider, world: SystemWorld) -> ConfiguredSeals:
+    """A configuration that names this provider."""
+    return ConfiguredSeals(ConfiguredSeal(None, KeyProviders([provider], world)))
 
 
 class _Nothing:

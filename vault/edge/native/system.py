@@ -9,6 +9,7 @@ from actors.tree import Node
 from protocols.instant import SECOND, parse_duration, rfc3339, rfc3339_or_none
 from vault import operations
 from vault.edge.dialect import Dialect
+from vault.edge.shares import MAX_SHARE_TEXT, decode_share
 from vault.edge.native.endpoint import Endpoints, system_folder, system_path
 from vault.edge.request import Request
 from vault.model.health import DiskHealth, HealthState, SinkHealth
@@ -24,7 +25,7 @@ from vault.model.payloads import (
     WriteMount,
 )
 from vault.model.records import MountRow
-from vault.model.root_key import RotatedRootKey
+from vault.model.root_key import RotatedRootKey, SealMigrationStatus, SubmitShare
 
 system = Endpoints("system", "The agent itself.")
 MILLISECOND: Final = SECOND // 1000
@@ -344,6 +345,50 @@ async def retire_keys(dialect: Dialect, request: Request) -> Retired:
 async def rotate_root(dialect: Dialect, request: Request) -> RotatedRootKey:
     path = system_path("rotate-root")
     return await dialect.run_operation(request, operations.ROTATE_ROOT_KEY, path, Nothing())
+
+
+class MigrationShare(Struct, frozen=True, kw_only=True):
+    """A share in hexadecimal or base64. `nonce`: of the attempt; without it the present one."""
+
+    key: Annotated[str, Meta(min_length=1, max_length=MAX_SHARE_TEXT)]
+    nonce: Annotated[str, Meta(max_length=64)] = ""
+
+    def __repr__(self) -> str:
+        return f"MigrationShare(nonce={self.nonce!r})"
+
+
+@system.add(
+    "GET",
+    "system/seal-migration",
+    "Whether the root key is to be kept by another seal, and how many shares are there",
+    returns=SealMigrationStatus,
+)
+async def seal_migration(dialect: Dialect, request: Request) -> SealMigrationStatus:
+    path = system_path("seal-migration")
+    return await dialect.run_operation(request, operations.READ_SEAL_MIGRATION, path, Nothing())
+
+
+@system.add(
+    "POST",
+    "system/seal-migration",
+    "Offer a share; with the last one the root key is kept by the seal of the configuration",
+    body=MigrationShare,
+    returns=SealMigrationStatus,
+    errors=(409,),
+)
+async def migrate_seal(
+    dialect: Dialect, request: Request, *, body: MigrationShare
+) -> SealMigrationStatus:
+    path, payload = system_path("seal-migration"), SubmitShare(decode_share(body.key), body.nonce)
+    return await dialect.run_operation(request, operations.MIGRATE_SEAL, path, payload)
+
+
+@system.add(
+    "DELETE", "system/seal-migration", "Forget the shares that were offered to a seal migration"
+)
+async def cancel_seal_migration(dialect: Dialect, request: Request) -> None:
+    path = system_path("seal-migration")
+    await dialect.run_operation(request, operations.CANCEL_SEAL_MIGRATION, path, Nothing())
 
 
 @system.add("GET", "system/key-status", "The key-encryption key", returns=KeyStatus)

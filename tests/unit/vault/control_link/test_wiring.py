@@ -20,6 +20,7 @@ from vault.control_link.wiring import DATABASE, RETRY_DELAY, ControlLink, egress
 from vault.metrics import Metrics
 from vault.model.health import DiskHealth
 from vault.model.link import LinkStatus
+from vault.seal.configured_seal import SHARES, ConfiguredSeals
 from vault.seal.manager import SealManager
 from vault.store.memory import MemoryBackend
 
@@ -37,7 +38,7 @@ class Site:
         self.gate = SealManager(
             system_table=FakeSystem(),
             open_core=FakeUnit().open,
-            key_file=None,
+            seals=ConfiguredSeals(SHARES),
             org="org",
             world=self.world,
             check_paths=checkpoint,
@@ -155,6 +156,15 @@ async def test_a_disk_that_is_low_is_told(site: Site) -> None:
             await site.later()
             await site.later()
     assert owed(site.database) == [(AlertCode.DISK_LOW, Severity.WARNING, 1)]
+
+
+async def test_a_key_provider_that_fails_is_told(site: Site) -> None:
+    """Once when it begins, and it is among what is wrong now."""
+    with site.metrics.track_gauges(key_provider_failing=lambda: 2.0):
+        async with site.linked():
+            await site.later()
+            await site.later()
+    assert owed(site.database) == [(AlertCode.KEY_PROVIDER_FAILED, Severity.WARNING, 1)]
 
 
 async def test_it_ends_in_the_middle_of_trouble(site: Site) -> None:
