@@ -400,6 +400,7 @@ class Barrier:
             keyring = self._decode_keyring(row)
         except TamperedError:
             if self._store.count_transactions(SYSTEM, SEAL_ROW) > self._seal_seen:
+                self._is_stopped = True  # whoever else asks until the vault is sealed is not told
                 self.on_root_key_changed()
                 raise _root_key_changed_error() from None
             raise
