@@ -53,6 +53,7 @@ SEAL_ROW: Final = "seal"
 """How the root key is shared, in the clear. A change of the root key stores it with the keyring."""
 MAX_KEYRING_CHANGES: Final = 5  # by other processes, that one change is run again for
 KEYRING_CHANGED: Final = "keyring_changed"
+ROOT_KEY_CHANGED: Final = "root_key_changed"
 VALUE_FIELD: Final = "value"
 _ROW_LABEL: Final = b"freehold-row-v1"
 _CURSOR_LABEL: Final = b"freehold-cursor-v1"
@@ -400,7 +401,6 @@ class Barrier:
             keyring = self._decode_keyring(row)
         except TamperedError:
             if self._store.count_transactions(SYSTEM, SEAL_ROW) > self._seal_seen:
-                self._is_stopped = True  # whoever else asks until the vault is sealed is not told
                 self.on_root_key_changed()
                 raise _root_key_changed_error() from None
             raise
@@ -587,8 +587,9 @@ def _closed() -> UnavailableError:
 def _root_key_changed_error() -> UnavailableError:
     return UnavailableError(
         "root_key_changed",
-        "another agent of this vault has changed the root key, so this one seals itself: unseal it "
-        "with the new shares, or put the new key file in place and restart it",
+        "another agent of this vault has changed the root key, so this one seals itself. It opens "
+        "by a key provider alone; else unseal it with the new shares, or put the new key file in "
+        "place and restart it",
         outcome="none",
     )
 

@@ -19,7 +19,7 @@ from actors import garbage_collector
 from actors.world import World
 from protocols import json_text
 from protocols.instant import rfc3339
-from vault.barrier import KEYRING_ROW
+from vault.barrier import KEYRING_ROW, ROOT_KEY_CHANGED
 from vault.barrier import SEAL_ROW as SEAL_ROW
 from vault.crypto.errors import CryptoError, KeyFileError, MalformedShare, UnsealRefused
 from vault.crypto.keyring import Keyring
@@ -521,7 +521,11 @@ class SealManager:
             try:
                 await self._run_core()
             except Exception as error:
-                if self._open_attempted.is_set() or not self._keep_open_error(error):
+                if self._open_attempted.is_set():
+                    if not _is_root_key_change(error):
+                        raise
+                    log.warning("sealed, since another agent has changed the root key")
+                elif not self._keep_open_error(error):
                     raise
             await self._on_core_closed()
 
@@ -698,6 +702,13 @@ def _key_channel() -> tuple[
 ]:
     send, receive = trio.open_memory_channel[UnsealKeys](0)
     return receive, send
+
+
+def _is_root_key_change(error: Exception) -> bool:
+    """Whether nothing else ended the data path: what it stores at its end takes the root key."""
+    if isinstance(error, ExceptionGroup):
+        return all(map(_is_root_key_change, error.exceptions))
+    return isinstance(error, UnavailableError) and error.code == ROOT_KEY_CHANGED
 
 
 def _single_vault_error(error: Exception) -> VaultError | None:
