@@ -136,7 +136,7 @@ consistency: setup ## three agents on a database, and what clients of all of the
 	  --failover 10 --tokens 100000)
 
 .PHONY: hsm-kills
-hsm-kills: setup ## kill -9 of the HSM's helper process at random moments of init, unseal and rotation (ROUNDS=200)
+hsm-kills: setup ## kill -9 of the HSM's helper processes at random moments of init, unseal, rotation and migration (ROUNDS=200)
 	@$(PY) -m tests.contract.key_providers.kills --rounds $(ROUNDS)
 
 .PHONY: mutants

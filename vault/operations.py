@@ -139,6 +139,7 @@ from vault.model.root_key import (
     RekeyStatus,
     RenewedWrappings,
     RotatedRootKey,
+    RotateRootKey,
     SealMigrationStatus,
     StartGenerateRoot,
     StartRekey,
@@ -343,7 +344,7 @@ SUBMIT_VERIFICATION_SHARE: Final = OperationType[SubmitShare, VerificationStatus
     "sys.rekey.verify.offer"
 )
 RESTART_VERIFICATION: Final = OperationType[Nothing, VerificationStatus]("sys.rekey.verify.restart")
-ROTATE_ROOT_KEY: Final = OperationType[Nothing, RotatedRootKey]("sys.rotate_root")
+ROTATE_ROOT_KEY: Final = OperationType[RotateRootKey, RotatedRootKey]("sys.rotate_root")
 RENEW_WRAPPINGS: Final = OperationType[Nothing, RenewedWrappings]("sys.renew_wrappings")
 READ_SEAL_MIGRATION: Final = OperationType[Nothing, SealMigrationStatus]("sys.seal_migration.status")
 MIGRATE_SEAL: Final = OperationType[SubmitShare, SealMigrationStatus]("sys.seal_migration.update")

@@ -57,8 +57,9 @@ def unseal_keys(config: Path) -> list[str]:
     from vault.seal.manager import read_key_file_shares
 
     encryption = _settings(config).encryption
-    former = encryption.migrate_from and encryption.migrate_from.key_file
-    files = [file for file in (former, encryption.key_file) if file is not None]
+    former = encryption.migrate_from
+    own = (None if former is None else former.key_file, encryption.key_file)
+    files = [file for file in own if file is not None]
     if not files:
         raise CliError(f"{config} has no encryption.key_file: this vault takes shares of people")
     found, trouble = list[bytes](), ""

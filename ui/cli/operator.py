@@ -169,15 +169,24 @@ def rotate(context: typer.Context) -> None:
 
 
 @app.command("freehold operator rotate-root", name="rotate-root")
-def rotate_root(context: typer.Context) -> None:
+def rotate_root(
+    context: typer.Context,
+    new_root_key: Annotated[
+        bool, typer.Option("--new-root-key", help="Replace the root key, too.")
+    ] = False,
+) -> None:
     """Wrap the root key by the newest version of the key in the HSM or cloud.
 
     With `create_key: true` the agent makes that version; else make it with the provider's tools
-    before. The vault stays open, and no secret changes. It needs a token with the capability `sudo`
-    on `sys/rotate-root`.
+    before. The vault stays open, and no secret changes. Of several key providers all are rotated;
+    `skipped` are those that do not answer, which follow by themselves. `--new-root-key` makes
+    another root key, so that what a provider has ever unwrapped opens nothing any more: other
+    agents of the vault open anew, within seconds. It needs a token with the capability `sudo` on
+    `sys/rotate-root`.
     """
     current = cli_context(context)
-    current.print_result(current.client.call("POST", api_path("system/rotate-root")))
+    body = {"new_root_key": True} if new_root_key else {}
+    current.print_result(current.client.call("POST", api_path("system/rotate-root"), body))
 
 
 @app.command("freehold operator rewrap", "freehold operator rewrap --retire")

@@ -20,6 +20,7 @@ from vault.model.root_key import (
     RekeyStatus,
     RenewedWrappings,
     RotatedRootKey,
+    RotateRootKey,
     SealMigrationStatus,
     StartGenerateRoot,
     StartRekey,
@@ -81,7 +82,7 @@ class RootKey(Protocol):
         """See `RootKeyOperations`."""
         ...
 
-    async def rotate_wrapping(self) -> RotatedRootKey:
+    async def rotate_wrapping(self, *, new_root_key: bool = False) -> RotatedRootKey:
         """See `RootKeyOperations`."""
         ...
 
@@ -233,9 +234,9 @@ class RootKeyHandlers:
         """Show them from the first one on."""
         return await self.root_key.restart_verification()
 
-    async def rotate_root(self, _: Call[Nothing]) -> RotatedRootKey:
-        """Wrap the root key by the newest version of the key provider's key."""
-        return await self.root_key.rotate_wrapping()
+    async def rotate_root(self, call: Call[RotateRootKey]) -> RotatedRootKey:
+        """Wrap the root key, or another one, by the newest versions of the providers' keys."""
+        return await self.root_key.rotate_wrapping(new_root_key=call.payload.new_root_key)
 
     async def renew_wrappings(self, _: Call[Nothing]) -> RenewedWrappings:
         """Wrap by providers that were away or are new, and let go of those that nobody has."""

@@ -97,6 +97,12 @@ class SubmitShare(Struct, frozen=True):
         return f"OfferShare(nonce={self.nonce!r})"
 
 
+class RotateRootKey(Struct, frozen=True, kw_only=True):
+    """`new_root_key`: wrap another root key, and the keyring with it, and not the present one."""
+
+    new_root_key: bool = False
+
+
 class RotatedRootKey(Struct, frozen=True, kw_only=True):
     """The key of a key provider that wraps the root key now, and the one that did.
 

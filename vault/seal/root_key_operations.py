@@ -455,11 +455,13 @@ class RootKeyOperations:
 
     # The keys of the key providers.
 
-    async def rotate_wrapping(self) -> RotatedRootKey:
+    async def rotate_wrapping(self, *, new_root_key: bool = False) -> RotatedRootKey:
         """Wrap the root key by the newest versions of its keys; made before, where the agent may.
 
         The root key stays, and whatever is open stays open. A provider that fails keeps the version
-        that it has until `renew_wrappings`. Raises `KeyProviderError` when all do, `ValidationError`
+        that it has until `renew_wrappings`. `new_root_key`: it is replaced, and the keyring wrapped
+        by it: other agents open anew, and a provider that fails has to wait for `renew_wrappings`
+        until it can unseal again. Raises `KeyProviderError` when all do, `ValidationError`
         without key providers, `ConflictError` where there is nothing newer, and what the store
         raises: then the former wrappings are in force.
         """
@@ -472,20 +474,24 @@ class RootKeyOperations:
                     "no key provider wraps the root key of this vault: replace its shares or its "
                     "file with `freehold operator rekey`",
                 )
+            if new_root_key:
+                await self._require_own_providers(providers, record)
             found, skipped, current = list[RotatedRootKey](), list[str](), list[WrappedKey]()
             first_error: KeyProviderError | None = None
-            new = record
+            new = replace(record, wrappings=()) if new_root_key else record
+            root_key = random_bytes(ROOT_KEY_SIZE) if new_root_key else self._barrier.root_key
             for provider in providers:
                 before = record.wrapping_of(provider.name, provider.type)
                 try:
-                    wrapped = await self._rewrap(providers, provider, record)
+                    wrapped = await self._rewrap(providers, provider, root_key, record)
                 except KeyProviderError as error:
                     first_error = first_error or error
                     skipped.append(provider.name)
-                    if before is not None:
+                    if before is not None and not new_root_key:
                         new = new.with_wrapping(replace(before, is_behind=True))
                     continue
-                if before is not None and _key_of(before) == _key_of(wrapped):
+                is_same = before is not None and _key_of(before) == _key_of(wrapped)
+                if is_same and not new_root_key:
                     current.append(wrapped)
                     continue
                 nodes = () if before is None else before.nodes
@@ -499,19 +505,34 @@ class RootKeyOperations:
                     f"key {current[0].key} has no version that is newer than {current[0].version}: "
                     "make one with the provider's tools, then run this again",
                 )
-            await self._store_record(record, new)
+            if new_root_key:
+                await self._put_in_force(root_key, record, new.authenticate(root_key))
+            else:
+                await self._store_record(record, new)
         await self._reload_seal()
         return replace(found[0], others=tuple(found[1:]), skipped=tuple(skipped))
 
+    async def _require_own_providers(self, providers: KeyProviders, record: SealRecord) -> None:
+        """Raises `ConflictError` where a node would be left without any provider that unseals it."""
+        own, known = {(each.name, each.type) for each in providers}, await self._known_nodes()
+        for each in record.wrappings:
+            if each.id not in own and (nodes := self._others_with(each, known)):
+                raise ConflictError(
+                    "key_provider_elsewhere",
+                    f"key provider {each.provider} ({each.type}) is in the configuration of other "
+                    f"nodes only ({', '.join(nodes)}) and cannot wrap a new root key here: add it "
+                    "to this agent's configuration, or take it out of theirs",
+                )
+
     async def _rewrap(
-        self, providers: KeyProviders, provider: KeyProvider, record: SealRecord
+        self, providers: KeyProviders, provider: KeyProvider, root_key: bytes, record: SealRecord
     ) -> WrappedKey:
         """By the newest version, a new one where the agent makes them. Raises `KeyProviderError`."""
         await provider.aclose()  # a session may not see keys that were made since
         if provider.creates_keys:
             async with providers.note_trouble(provider):
                 await provider.create_version()
-        return await providers.wrap(provider, self._barrier.root_key, record.org, record.vault)
+        return await providers.wrap(provider, root_key, record.org, record.vault)
 
     async def needs_renewal(self) -> bool:
         """Whether `renew_wrappings` has anything to do, and the providers that it takes answer."""

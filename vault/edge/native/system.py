@@ -25,7 +25,12 @@ from vault.model.payloads import (
     WriteMount,
 )
 from vault.model.records import MountRow
-from vault.model.root_key import RotatedRootKey, SealMigrationStatus, SubmitShare
+from vault.model.root_key import (
+    RotatedRootKey,
+    RotateRootKey,
+    SealMigrationStatus,
+    SubmitShare,
+)
 
 system = Endpoints("system", "The agent itself.")
 MILLISECOND: Final = SECOND // 1000
@@ -303,6 +308,13 @@ async def rotate(dialect: Dialect, request: Request) -> Rotated:
     )
 
 
+class NewRootWrapping(Struct, frozen=True, kw_only=True):
+    """`new_root_key`: another root key, which wraps the keyring anew. Without it the present one
+    is wrapped by the newest version of each key, and nothing else changes."""
+
+    new_root_key: bool = False
+
+
 @system.add(
     "POST",
     "system/rewrap",
@@ -338,13 +350,16 @@ async def retire_keys(dialect: Dialect, request: Request) -> Retired:
 @system.add(
     "POST",
     "system/rotate-root",
-    "Wrap the root key by the newest version of the key provider's key; nothing else changes",
+    "Wrap the root key, or a new one, by the newest versions of the key providers' keys",
+    body=NewRootWrapping,
     returns=RotatedRootKey,
     errors=(409,),
 )
-async def rotate_root(dialect: Dialect, request: Request) -> RotatedRootKey:
-    path = system_path("rotate-root")
-    return await dialect.run_operation(request, operations.ROTATE_ROOT_KEY, path, Nothing())
+async def rotate_root(
+    dialect: Dialect, request: Request, *, body: NewRootWrapping
+) -> RotatedRootKey:
+    path, payload = system_path("rotate-root"), RotateRootKey(new_root_key=body.new_root_key)
+    return await dialect.run_operation(request, operations.ROTATE_ROOT_KEY, path, payload)
 
 
 class MigrationShare(Struct, frozen=True, kw_only=True):

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from tests.support.key_providers import MemoryKeyProvider
-from tests.unit.vault.wrapped_vault import WrappedVault
+from tests.unit.vault.wrapped_vault import ROOT_KEY, WrappedVault
 from vault.errors import ConflictError, TamperedError, UnavailableError, ValidationError
 from vault.seal.manager import SEAL_ROW
 from vault.seal.root_keys.provider import KeyProviderError
@@ -92,6 +92,44 @@ async def test_several_providers_are_rotated_at_once() -> None:
         assert not await root_key.needs_renewal()
         await two.create_version()
         assert (await root_key.rotate_wrapping()).provider == "two"
+
+
+async def test_the_root_key_itself_is_replaced() -> None:
+    """The recovery key stays. A provider that is away wraps the new one once it is back."""
+    one, away = MemoryKeyProvider(name="one"), MemoryKeyProvider(name="away")
+    vault = WrappedVault(one, away)
+    async with vault.unsealed() as root_key:
+        before = await vault.record()
+        away.error = DOWN
+        told = await root_key.rotate_wrapping(new_root_key=True)
+        assert (told.provider, told.version, told.skipped) == ("one", "1", ("away",))
+        assert not await vault.opens(ROOT_KEY)
+        assert vault.root_keys[-1] == vault.barrier.root_key != ROOT_KEY
+        assert await vault.opens(vault.barrier.root_key)
+        assert await vault.versions() == {"one": "1"}
+        assert (await vault.record()).recovery == before.recovery
+        away.error = None
+        assert (await root_key.renew_wrappings()).wrapped == ("away",)
+        assert await vault.versions() == {"one": "1", "away": "1"}
+        one.error = away.error = DOWN
+        now = vault.barrier.root_key
+        with pytest.raises(KeyProviderError, match="unreachable"):
+            await root_key.rotate_wrapping(new_root_key=True)
+        assert await vault.opens(now)
+
+
+async def test_no_other_node_is_left_without_its_provider() -> None:
+    """A token in another machine cannot wrap a new root key here."""
+    one, other = MemoryKeyProvider(name="one"), MemoryKeyProvider(name="other")
+    vault = WrappedVault(one, other)
+    async with vault.unsealed() as root_key:
+        await vault.add_node("n2")
+        await vault.operations("n2", vault.seals(other)).renew_wrappings()
+        here = vault.operations("n1", vault.seals(one))
+        with pytest.raises(ConflictError, match="key_provider_elsewhere"):
+            await here.rotate_wrapping(new_root_key=True)
+        assert await vault.opens(ROOT_KEY)
+        assert (await root_key.rotate_wrapping(new_root_key=True)).provider == "one"
 
 
 async def test_all_providers_are_away() -> None:
