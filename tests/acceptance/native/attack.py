@@ -59,6 +59,7 @@ BODIES: dict[str, Any] = {
     "audit_hash": {"value": "x"},
     "backups_create": {"destinations": ["local"]},
     "backups_restore": {"names": [HELD], "destination": "local"},
+    "system_migrate_seal": {"key": "00", "nonce": "n"},
     "system_make_mount": {"description": "x"},
     "system_change_mount": {"description": "x", "delete_version_after": "0s"},
 }
@@ -72,7 +73,7 @@ NAMES = {
 """Texts that are names of secrets, which begin with their mount."""
 TRIED = ("policies_validate", "policies_dry_run", "replays_replay", "batch_read", "audit_hash",
          "changes_acknowledge", "tokens_revoke_text", "backups_create",
-         "backups_restore", "rotations_run", "dynamic_revoke_leases")  # fmt: skip
+         "backups_restore", "rotations_run", "dynamic_revoke_leases", "system_migrate_seal")  # fmt: skip
 """Operations that keep nothing of what they are sent."""
 FREE = {
     "batch_write secrets.[].metadata.*", "batch_write secrets.[].metadata.* key",
