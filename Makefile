@@ -139,6 +139,10 @@ consistency: setup ## three agents on a database, and what clients of all of the
 hsm-kills: setup ## kill -9 of the HSM's helper processes at random moments of init, unseal, rotation and migration (ROUNDS=200)
 	@$(PY) -m tests.contract.key_providers.kills --rounds $(ROUNDS)
 
+.PHONY: seal-starts
+seal-starts: setup ## from an agent's start to unsealed, and a read, by each kind of seal (STARTS=5)
+	@$(PY) -m tests.contract.key_providers.starts --starts $(or $(STARTS),5)
+
 .PHONY: mutants
 mutants: setup ## plant 100 careless changes and report those that no test notices (ONLY=audit, ALSO=tests/…)
 	@$(PY) -m tools.mutants $(if $(ONLY),--only $(ONLY)) $(if $(ALSO),--also $(ALSO))

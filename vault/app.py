@@ -33,7 +33,7 @@ from vault.config import Settings
 from vault.config.password_file import bind_password
 from vault.config.settings import MIN_BODY_BYTES, StorageSettings
 from vault.control_link.null import NullControlLink, link_folder
-from vault.core import CoreDependencies, ConfiguredSeals, make_seals, open_core
+from vault.core import ConfiguredSeals, CoreDependencies, make_seals, open_core
 from vault.core import make_former_providers as make_former_providers
 from vault.core import make_key_providers as make_key_providers
 from vault.crypto.credentials import MAX_TOKEN_LENGTH, MIN_TOKEN_LENGTH

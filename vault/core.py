@@ -8,11 +8,12 @@ have a data path of their own (`vault.workers.worker_path`).
 
 import logging
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
+from pathlib import Path
 from typing import Final, Protocol
 
 import trio
@@ -68,6 +69,7 @@ from vault.cluster.shared_limits import SharedLimits, run_shared_limits
 from vault.config import Settings
 from vault.config.backup import BackupSettings
 from vault.config.backup_destinations import BackupDestination, LocalDestination
+from vault.config.settings import EncryptionSettings
 from vault.control_link.ports import BackupPorts, LinkPorts
 from vault.crypto.anchor_keys import DerivedAnchorKeys
 from vault.crypto.keyring import Keyring
@@ -154,14 +156,16 @@ from vault.seal.bound_keys import (
     bind_opaque_id,
     vault_digest,
 )
-from vault.seal.configured_seal import SHARES
+from vault.seal.configured_seal import SHARES, ConfiguredSeal
 from vault.seal.configured_seal import ConfiguredSeals as ConfiguredSeals
-from vault.seal.configured_seal import make_seals as make_seals
+from vault.seal.key_providers import KeyProviders
 from vault.seal.manager import Core
 from vault.seal.nodes import KnownNodes, NodeHeartbeat, run_heartbeat
 from vault.seal.root_key_operations import RootKeyOperations
 from vault.seal.root_keys.factory import make_former_providers as make_former_providers
 from vault.seal.root_keys.factory import make_key_providers as make_key_providers
+from vault.seal.root_keys.file import FileRootKey
+from vault.seal.root_keys.provider import KeyProvider
 from vault.seal.startup_checks import (
     SealOnDamage,
     SealPaths,
@@ -206,7 +210,7 @@ class CoreDependencies:
     link_ports: LinkPorts = field(default_factory=LinkPorts)
     rotators: Rotators = field(default_factory=Rotators)
     make_pipeline: Callable[[PipelineParts], Pipeline] = Pipeline
-    seals: ConfiguredSeals = ConfiguredSeals(SHARES)
+    seals: ConfiguredSeals = field(default_factory=lambda: ConfiguredSeals(SHARES))
 
     @property
     def seal_paths(self) -> SealPaths:
@@ -215,6 +219,24 @@ class CoreDependencies:
         return SealPaths(
             self.settings.anchor_file, self.settings.audit_log, kept, socket.gethostname()
         )
+
+
+def make_seals(settings: EncryptionSettings, world: World) -> ConfiguredSeals:
+    """As the configuration says; no key provider is started yet."""
+    current = _make_seal(settings.key_file, make_key_providers(settings, world), world)
+    if settings.migrate_from is None:
+        return ConfiguredSeals(current)
+    former = make_former_providers(settings, world)
+    return ConfiguredSeals(current, _make_seal(settings.migrate_from.key_file, former, world))
+
+
+def _make_seal(
+    key_file: Path | None, providers: Sequence[KeyProvider], world: World
+) -> ConfiguredSeal:
+    return ConfiguredSeal(
+        None if key_file is None else FileRootKey(key_file),
+        KeyProviders(providers, world) if providers else None,
+    )
 
 
 class SealControl(Protocol):
@@ -502,7 +524,12 @@ def _wire_pipeline(
         )
     )
     at_once, look, count, wrap = Trigger(), Trigger(), Trigger(), Trigger()
-    for trigger in (at_once, look, count, wrap):  # a scheduled time that was missed is not waited for
+    for trigger in (
+        at_once,
+        look,
+        count,
+        wrap,
+    ):  # a scheduled time that was missed is not waited for
         trigger.fire()
     jobs = [
         *path.jobs(),

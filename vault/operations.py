@@ -346,7 +346,9 @@ SUBMIT_VERIFICATION_SHARE: Final = OperationType[SubmitShare, VerificationStatus
 RESTART_VERIFICATION: Final = OperationType[Nothing, VerificationStatus]("sys.rekey.verify.restart")
 ROTATE_ROOT_KEY: Final = OperationType[RotateRootKey, RotatedRootKey]("sys.rotate_root")
 RENEW_WRAPPINGS: Final = OperationType[Nothing, RenewedWrappings]("sys.renew_wrappings")
-READ_SEAL_MIGRATION: Final = OperationType[Nothing, SealMigrationStatus]("sys.seal_migration.status")
+READ_SEAL_MIGRATION: Final = OperationType[Nothing, SealMigrationStatus](
+    "sys.seal_migration.status"
+)
 MIGRATE_SEAL: Final = OperationType[SubmitShare, SealMigrationStatus]("sys.seal_migration.update")
 CANCEL_SEAL_MIGRATION: Final = OperationType[Nothing, None]("sys.seal_migration.cancel")
 UNSEAL_MIGRATE: Final = OperationType[SubmitShare, SealMigrationStatus]("sys.unseal.migrate")

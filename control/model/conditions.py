@@ -111,8 +111,8 @@ _MESSAGES: Final[Mapping[str, str]] = {
     AlertCode.SECRET_EXPIRED: "a secret of agent {vault} has expired",
     AlertCode.POLICY_REFUSED: "agent {vault} has refused its policy bundle: the outcome of the "
     "bundle says why",
-    AlertCode.KEY_PROVIDER_FAILED: "a key provider of agent {vault} does not do what it is asked to: "
-    "see `freehold status` on its machine before it is restarted",
+    AlertCode.KEY_PROVIDER_FAILED: "a key provider of agent {vault} would not unseal it: see its "
+    "log before it is restarted",
     AlertCode.METRICS_DROPPED: "agent {vault} could not send its metrics for so long that it has "
     "dropped the oldest",
 }

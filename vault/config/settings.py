@@ -245,7 +245,9 @@ class EncryptionSettings(Section):
         if former is None:
             return self
         if former.key_file is not None and former.key_file == self.key_file:
-            raise ValueError("migrate_from.key_file is key_file itself: there is nothing to migrate")
+            raise ValueError(
+                "migrate_from.key_file is key_file itself: there is nothing to migrate"
+            )
         own = {"hsm"} if self.hsm is not None else {each.name for each in self.providers}
         if self.cloud_kms is not None:
             own = {self.cloud_kms.kind}

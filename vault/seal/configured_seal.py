@@ -1,17 +1,11 @@
 """How a root key may be kept, as the configuration says: in a file, by key providers, in shares."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
-from actors import World
-from vault.config.settings import EncryptionSettings
 from vault.errors import UnavailableError
 from vault.seal.key_providers import KeyProviders
-from vault.seal.root_keys.factory import make_former_providers, make_key_providers
 from vault.seal.root_keys.file import FileRootKey
-from vault.seal.root_keys.provider import KeyProvider
 from vault.seal.root_keys.shamir import ShamirRootKey
 from vault.seal.seal_record import SealRecord
 
@@ -95,20 +89,4 @@ def seal_mismatch_error(record: SealRecord) -> UnavailableError:
         "seal_mismatch",
         f"{how}: set the `encryption` that the vault has, or name it in `encryption.migrate_from`, "
         "and restart the agent",
-    )
-
-
-def make_seals(settings: EncryptionSettings, world: World) -> ConfiguredSeals:
-    """As the configuration says; no provider is started yet."""
-    current = _seal(settings.key_file, make_key_providers(settings, world), world)
-    if settings.migrate_from is None:
-        return ConfiguredSeals(current)
-    former = make_former_providers(settings, world)
-    return ConfiguredSeals(current, _seal(settings.migrate_from.key_file, former, world))
-
-
-def _seal(key_file: Path | None, providers: Sequence[KeyProvider], world: World) -> ConfiguredSeal:
-    return ConfiguredSeal(
-        None if key_file is None else FileRootKey(key_file),
-        KeyProviders(providers, world) if providers else None,
     )

@@ -158,7 +158,9 @@ class KeyProviders:
                     except CryptoError:
                         raise _wrong_key_error(provider) from None
 
-    async def wrap(self, provider: KeyProvider, root_key: bytes, org: str, vault: str) -> WrappedKey:
+    async def wrap(
+        self, provider: KeyProvider, root_key: bytes, org: str, vault: str
+    ) -> WrappedKey:
         """By the newest version of one's key, made first where there is none and the agent may.
 
         Proven: it unwraps again. Raises `KeyProviderError`.

@@ -5,9 +5,8 @@ sealing takes it down and drops the keys with it. So nothing behind the seal ask
 """
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from hmac import compare_digest
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
@@ -18,7 +17,6 @@ from msgspec.structs import replace
 from actors import garbage_collector
 from actors.world import World
 from protocols import json_text
-from protocols.instant import rfc3339
 from vault.barrier import KEYRING_ROW, ROOT_KEY_CHANGED
 from vault.barrier import SEAL_ROW as SEAL_ROW
 from vault.crypto.errors import CryptoError, KeyFileError, MalformedShare, UnsealRefused
@@ -292,8 +290,7 @@ class SealManager:
 
     @property
     def _providers_now(self) -> KeyProviders | None:
-        """Of the seal in force; of a vault that is not made yet, or that nothing opens, of the
-        configured one."""
+        """Of the seal in force; of the configured one without a vault, or if nothing opens it."""
         with suppress(UnavailableError):
             if self._seal_record is not None:
                 return self._seals.in_force(self._seal_record).providers

@@ -513,7 +513,7 @@ class RootKeyOperations:
         return replace(found[0], others=tuple(found[1:]), skipped=tuple(skipped))
 
     async def _require_own_providers(self, providers: KeyProviders, record: SealRecord) -> None:
-        """Raises `ConflictError` where a node would be left without any provider that unseals it."""
+        """Raises `ConflictError` where a node would be left without a provider that unseals it."""
         own, known = {(each.name, each.type) for each in providers}, await self._known_nodes()
         for each in record.wrappings:
             if each.id not in own and (nodes := self._others_with(each, known)):
@@ -527,7 +527,7 @@ class RootKeyOperations:
     async def _rewrap(
         self, providers: KeyProviders, provider: KeyProvider, root_key: bytes, record: SealRecord
     ) -> WrappedKey:
-        """By the newest version, a new one where the agent makes them. Raises `KeyProviderError`."""
+        """By the newest version, made where the agent may. Raises `KeyProviderError`."""
         await provider.aclose()  # a session may not see keys that were made since
         if provider.creates_keys:
             async with providers.note_trouble(provider):

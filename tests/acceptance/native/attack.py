@@ -73,7 +73,8 @@ NAMES = {
 """Texts that are names of secrets, which begin with their mount."""
 TRIED = ("policies_validate", "policies_dry_run", "replays_replay", "batch_read", "audit_hash",
          "changes_acknowledge", "tokens_revoke_text", "backups_create",
-         "backups_restore", "rotations_run", "dynamic_revoke_leases", "system_migrate_seal")  # fmt: skip
+         "backups_restore", "rotations_run", "dynamic_revoke_leases",
+         "system_migrate_seal")  # fmt: skip
 """Operations that keep nothing of what they are sent."""
 FREE = {
     "batch_write secrets.[].metadata.*", "batch_write secrets.[].metadata.* key",

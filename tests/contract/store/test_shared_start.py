@@ -66,8 +66,8 @@ async def test_one_of_several_that_initialize_at_once_makes_the_vault(database: 
     async def initialize(backend: StoreBackend, nursery: trio.Nursery) -> None:
         world = SystemWorld()
         manager = SealManager(
-            system_table=BackendSystemTable(backend, world), open_core=opened.open, seals=ConfiguredSeals(SHARES),
-            org="org", world=world, check_paths=meet,
+            system_table=BackendSystemTable(backend, world), open_core=opened.open,
+            seals=ConfiguredSeals(SHARES), org="org", world=world, check_paths=meet,
         )  # fmt: skip
         managers.append(manager)
         await nursery.start(manager.run_until_cancelled)

@@ -52,7 +52,9 @@ class WrappedVault:
         self.reopenings = 0
 
     @asynccontextmanager
-    async def unsealed(self, seals: ConfiguredSeals | None = None) -> AsyncIterator[RootKeyOperations]:
+    async def unsealed(
+        self, seals: ConfiguredSeals | None = None
+    ) -> AsyncIterator[RootKeyOperations]:
         """For the length of the block."""
         keyring = Keyring.create(self.world.now(), org="o", vault="v")
         record = SealRecord(type="shamir", shares=1, threshold=1, org="o", vault="v", created_at=1)
@@ -105,8 +107,7 @@ class WrappedVault:
         """As it is stored; authenticated by the root key in force."""
         row = await self.store.get(SYSTEM, SEAL_ROW)
         assert row is not None
-        found = msgspec.json.decode(row.value, type=SealRecord)
-        return found
+        return msgspec.json.decode(row.value, type=SealRecord)
 
     async def versions(self) -> dict[str, str]:
         """By provider the version of the key by which it unwraps what is stored now."""

@@ -9,9 +9,9 @@ from actors.tree import Node
 from protocols.instant import SECOND, parse_duration, rfc3339, rfc3339_or_none
 from vault import operations
 from vault.edge.dialect import Dialect
-from vault.edge.shares import MAX_SHARE_TEXT, decode_share
 from vault.edge.native.endpoint import Endpoints, system_folder, system_path
 from vault.edge.request import Request
+from vault.edge.shares import MAX_SHARE_TEXT, decode_share
 from vault.model.health import DiskHealth, HealthState, SinkHealth
 from vault.model.link import CentralBundle, CentralPolicy, LinkStatus, SentPage, SentVerdict
 from vault.model.path import ResourcePath
@@ -309,8 +309,11 @@ async def rotate(dialect: Dialect, request: Request) -> Rotated:
 
 
 class NewRootWrapping(Struct, frozen=True, kw_only=True):
-    """`new_root_key`: another root key, which wraps the keyring anew. Without it the present one
-    is wrapped by the newest version of each key, and nothing else changes."""
+    """`new_root_key`: another root key, which wraps the keyring anew.
+
+    Without it the present one is wrapped by the newest version of each key, and nothing else
+    changes.
+    """
 
     new_root_key: bool = False
 
@@ -399,7 +402,10 @@ async def migrate_seal(
 
 
 @system.add(
-    "DELETE", "system/seal-migration", "Forget the shares that were offered to a seal migration"
+    "DELETE",
+    "system/seal-migration",
+    "Forget the shares that were offered to a seal migration",
+    status=204,
 )
 async def cancel_seal_migration(dialect: Dialect, request: Request) -> None:
     path = system_path("seal-migration")

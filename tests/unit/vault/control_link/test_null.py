@@ -53,8 +53,8 @@ async def test_it_serves_without_any_keeping(tmp_path: Path) -> None:
     """As long as the agent does; none of the link's files is made."""
     own, world = alone(tmp_path), FakeWorld()
     gate = SealManager(
-        system_table=FakeSystem(), open_core=FakeUnit().open, seals=ConfiguredSeals(SHARES), org="o", world=world,
-        check_paths=checkpoint,
+        system_table=FakeSystem(), open_core=FakeUnit().open,
+        seals=ConfiguredSeals(SHARES), org="o", world=world, check_paths=checkpoint,
     )  # fmt: skip
     async with NullControlLink(own, world).keep_linked(gate, MemoryBackend(), lambda: 0.0):
         assert not link_folder(own).exists()

@@ -239,4 +239,3 @@ async def test_nothing_is_migrated_without_another_seal(tmp_path: Path) -> None:
         unnamed = vault.operations("n1", ConfiguredSeals(SHARES))
         with pytest.raises(UnavailableError, match="seal_mismatch"):
             await unnamed.rotate_wrapping()
-

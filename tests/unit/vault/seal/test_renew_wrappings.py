@@ -46,10 +46,10 @@ async def test_a_removed_provider_is_let_go_once_no_node_has_it_and_another_open
 ) -> None:
     """Each node may have providers of its own, such as a token in its machine."""
     vault = WrappedVault(one, two)
-    async with vault.unsealed() as first:
+    async with vault.unsealed() as root_key:
         await vault.add_node("n2")
         second = vault.operations("n2", vault.seals(one, two))
-        await first.renew_wrappings()
+        await root_key.renew_wrappings()
         await second.renew_wrappings()
         only_one = vault.seals(one)
         first = vault.operations("n1", only_one)

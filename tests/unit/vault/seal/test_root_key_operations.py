@@ -16,8 +16,8 @@ from vault.crypto.keyring import Keyring
 from vault.errors import ConflictError, SetupError, UnavailableError, ValidationError
 from vault.model.records import SystemRow
 from vault.model.root_key import NewShares
-from vault.seal.manager import SEAL_ROW
 from vault.seal.configured_seal import ConfiguredSeal, ConfiguredSeals
+from vault.seal.manager import SEAL_ROW
 from vault.seal.root_key_operations import ATTEMPT_TTL, TOKEN_LENGTH, RootKeyOperations, mask_token
 from vault.seal.root_keys.file import FileRootKey
 from vault.seal.root_keys.shares import SealConfig, split_root_key

@@ -37,7 +37,9 @@ async def test_the_newest_version_wraps(vault: WrappedVault, provider: MemoryKey
         assert (await root_key.rotate_wrapping()).version == "3"
 
 
-async def test_what_fails_leaves_the_former_wrapping_in_force(vault: WrappedVault, provider: MemoryKeyProvider) -> None:
+async def test_what_fails_leaves_the_former_wrapping_in_force(
+    vault: WrappedVault, provider: MemoryKeyProvider
+) -> None:
     """A provider that is away, a device that is broken, a database that stores nothing."""
     async with vault.unsealed() as root_key:
         await provider.create_version()
@@ -52,7 +54,9 @@ async def test_what_fails_leaves_the_former_wrapping_in_force(vault: WrappedVaul
         assert await vault.versions() == {"memory": "1"}
 
 
-async def test_a_record_that_somebody_else_wrote_is_not_built_upon(vault: WrappedVault, provider: MemoryKeyProvider) -> None:
+async def test_a_record_that_somebody_else_wrote_is_not_built_upon(
+    vault: WrappedVault, provider: MemoryKeyProvider
+) -> None:
     """Nor are recovery shares believed by it."""
     async with vault.unsealed() as root_key:
         await provider.create_version()
@@ -64,7 +68,9 @@ async def test_a_record_that_somebody_else_wrote_is_not_built_upon(vault: Wrappe
             await root_key.start_rekey(1, 1, require_verification=False, recovery=True)
 
 
-async def test_only_the_recovery_key_is_shared_anew(vault: WrappedVault, provider: MemoryKeyProvider) -> None:
+async def test_only_the_recovery_key_is_shared_anew(
+    vault: WrappedVault, provider: MemoryKeyProvider
+) -> None:
     """Nobody has shares of the root key."""
     async with vault.unsealed() as root_key:
         with pytest.raises(ValidationError, match="rekey_unsupported"):
