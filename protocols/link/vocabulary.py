@@ -141,7 +141,6 @@ class AlertCode(StrEnum):
     POLICY_REFUSED = "policy_refused"
     POLICY_EXPIRED = "policy_expired"
     METRICS_DROPPED = "metrics_dropped"
-    KEY_PROVIDER_FAILED = "key_provider_failed"
 
 
 WARNINGS: Final = frozenset(
@@ -152,7 +151,6 @@ WARNINGS: Final = frozenset(
         AlertCode.CERTIFICATE_EXPIRING,
         AlertCode.LOCKOUT,
         AlertCode.ROTATION_FAILED,
-        AlertCode.KEY_PROVIDER_FAILED,
     }
 )
 """Codes that are neither an outage nor a sign of tampering. Both ends go by this for what
@@ -166,6 +164,15 @@ class WorkersState(StrEnum):
     STEADY = "steady"
     FAILING = "failing"
     """They end again and again; the agent replaces each, and serves."""
+
+
+@unique
+class KeyProvidersState(StrEnum):
+    """How the key providers do that unseal an agent. Of version 8."""
+
+    STEADY = "steady"
+    FAILING = "failing"
+    """One or more do not do what they are asked to: the agent might not be unsealed again."""
 
 
 @unique

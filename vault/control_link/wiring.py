@@ -27,6 +27,7 @@ from protocols.link.vocabulary import (
     CommandName,
     CounterName,
     KeyHolder,
+    KeyProvidersState,
     Severity,
     SyncPhase,
 )
@@ -81,7 +82,6 @@ _TROUBLES: Final = {
     "audit_damaged": AlertCode.AUDIT_TAMPERED,
     "anchor_failing": AlertCode.STORE_FAILED,
     "store_failing": AlertCode.STORE_FAILED,
-    "key_provider_failing": AlertCode.KEY_PROVIDER_FAILED,
 }
 _KEY_HOLDERS: Final = {
     "shamir": KeyHolder.SHAMIR, "file": KeyHolder.FILE, "hsm": KeyHolder.PKCS11,
@@ -264,6 +264,7 @@ class ControlLink:
             world=self._world,
             troubles=self._troubles,
             workers_failing=lambda: self._metrics.gauge_value("workers_failing") > 0,
+            key_providers=self._key_providers,
             refusing=lambda: bool(seal.status().refusing),
             sinks_failing=lambda: self._metrics.gauge_value("audit_sinks_failing"),
             expiring=self._count_expiring,
@@ -359,6 +360,16 @@ class ControlLink:
     def _bundle_dropped(self) -> None:
         if self._client is not None:
             self._client.on_bundle_dropped()
+
+    def _key_providers(self) -> KeyProvidersState | None:
+        encryption = self._settings.encryption
+        former = encryption.migrate_from
+        if encryption.key_management in {"shamir", "file"} and (
+            former is None or not former.providers
+        ):
+            return None
+        is_failing = self._metrics.gauge_value("key_provider_failing") > 0
+        return KeyProvidersState.FAILING if is_failing else KeyProvidersState.STEADY
 
     def _troubles(self) -> frozenset[AlertCode]:
         """What the agent's own gauges say."""

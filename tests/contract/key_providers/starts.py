@@ -1,8 +1,9 @@
 """From an agent's start to unsealed, by each kind of seal, and whether reads care which it is.
 
-Agents of one worker on one machine, in turns: each start is of the next kind, and so are
-three seconds of reads, by one client. SoftHSM, OpenBao, moto and servers that speak Google's and Azure's protocols stand for the
-real ones, so a network's latency is to be added. `make seal-starts` (STARTS=5).
+Agents of one worker on one machine, in turns: each start is of the next kind, and so are three
+seconds of reads, by one client. SoftHSM, OpenBao, moto and servers that speak Google's and Azure's
+protocols stand for the real ones, so a network's latency is to be added. `make seal-starts`
+(STARTS=5).
 """
 
 import argparse
@@ -29,7 +30,7 @@ SECRET: Final = "/v1/secret/data/a"
 
 @dataclass
 class Kind:
-    """A way to keep the root key, and what was measured; seconds, and CPU microseconds of a read."""
+    """A way to keep the root key, and what was measured: seconds; CPU microseconds of a read."""
 
     name: str
     encryption: Mapping[str, Any]

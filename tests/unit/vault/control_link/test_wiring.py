@@ -158,15 +158,6 @@ async def test_a_disk_that_is_low_is_told(site: Site) -> None:
     assert owed(site.database) == [(AlertCode.DISK_LOW, Severity.WARNING, 1)]
 
 
-async def test_a_key_provider_that_fails_is_told(site: Site) -> None:
-    """Once when it begins, and it is among what is wrong now."""
-    with site.metrics.track_gauges(key_provider_failing=lambda: 2.0):
-        async with site.linked():
-            await site.later()
-            await site.later()
-    assert owed(site.database) == [(AlertCode.KEY_PROVIDER_FAILED, Severity.WARNING, 1)]
-
-
 async def test_it_ends_in_the_middle_of_trouble(site: Site) -> None:
     """While it waits for the next attempt: at once."""
     site.database.parent.write_bytes(b"")
