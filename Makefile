@@ -155,12 +155,20 @@ simulate: setup ## a fleet under a seeded scheduler, clock, network and faults (
 rotation-kills: setup ## rotate a user at a PostgreSQL while the agent is killed at each state (KILLS=500)
 	@$(PY) -m tests.acceptance.rotation.kills --kills $(or $(KILLS),500)
 
+.PHONY: image
+image: ## images of agent, control plane and command line, on a Debian by debootstrap (ARCH=arm64; as root)
+	@tools/image.sh $(or $(ARCH),$$(dpkg --print-architecture))
+
+.PHONY: image-check
+image-check: setup ## run the images: first start, unseal, read-only root, restart, upgrade, SIGTERM (TAG=…, OLD=…, QUICK=1)
+	@$(PY) -m tools.image_check $(if $(TAG),--tag $(TAG)) $(if $(OLD),--old $(OLD)) $(if $(QUICK),--quick)
+
 .PHONY: lock
 lock: ## choose and pin the newest versions that pyproject.toml and requirements/*.in allow (needs uv)
 	@tools/lock.sh
 
 .PHONY: clean
 clean: ## remove what the targets made: environments, caches, the data of `make run`
-	rm -rf .venv .venv-other .run .run-* .bench build dist ./*.egg-info .mypy_cache .ruff_cache \
+	rm -rf .venv .venv-other .run .run-* .bench .image build dist ./*.egg-info .mypy_cache .ruff_cache \
 	  .pytest_cache .hypothesis .import_linter_cache schemathesis-report ui/web/dist ui/web/build ui/web/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

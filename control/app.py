@@ -2,7 +2,9 @@
 
 import logging
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from socket import gethostname
@@ -36,6 +38,8 @@ from protocols.http.asgi import App, Receive, Scope, Send
 from protocols.http.errors import TlsConfigError
 from protocols.systemd import SystemdNotifier
 from protocols.telemetry.activation import make_tracing, running_exporter
+from protocols.telemetry.export_plan import ExportPlan
+from protocols.watchdog import feed_watchdog
 from ui.web.files import File, read_files
 from ui.web.site import Site
 
@@ -47,17 +51,33 @@ DASHBOARD: Final = "/control.html"
 log: Final = logging.getLogger("freehold.control")
 
 
-async def serve(
-    settings: Settings, announce: Callable[[str], None], *, password_file: Path | None = None
-) -> None:
-    """Serve until SIGTERM or SIGINT.
+@dataclass(frozen=True)
+class Application:
+    """An open control plane: `app` is its ASGI application, whichever server runs it."""
 
-    `announce` is called with the ports once they are open. `password_file` is for development: the
-    first account is made with the password there. Raises `ControlError`, `PkiKeyError` or `OSError`
-    when the control plane cannot run.
+    core: Core
+    hub: LiveHub
+    live: LiveEndpoint
+    metrics: PrometheusMetrics
+    plan: ExportPlan
+    tracing: "Tracing | None"
+    app: App
+
+
+@asynccontextmanager
+async def open_application(
+    settings: Settings,
+    world: World,
+    announce: Callable[[str], None],
+    password_file: Path | None = None,
+) -> AsyncIterator[Application]:
+    """Services, API, pages and live feeds; no listener.
+
+    `password_file` is for development: the first account is made with the password there. Raises
+    `ControlError`, `PkiKeyError` or `OSError` when the control plane cannot run.
     """
     msgspec_init.prepare_structs()
-    world, metrics = SystemWorld(), PrometheusMetrics()
+    metrics = PrometheusMetrics()
     await need_authority(settings, world)
     async with open_control_plane(settings, world) as core, trio.open_nursery() as nursery:
         app = build_rest_app(core)
@@ -79,23 +99,60 @@ async def serve(
         plan = settings.telemetry.export_plan("freehold-control", gethostname())
         tracing = make_tracing(plan, world.new_id)
         served = _with_tracing(_route_by_scope(ops, live), tracing)
-        handle = await nursery.start(_listen, served, settings, world)
-        async with open_gateway(core, settings, hub) as listener:
-            gauges = {"connections": lambda: float(handle.connections()), **_link_gauges(listener)}
-            gauges["live_browsers"] = lambda: float(live.open_feeds)
-            gauges["live_views"] = lambda: float(hub.view_count)
-            gauges["live_refusals"] = lambda: float(live.refused_feeds)
-            gauges["deletions_suspended"] = lambda: float(core.deletion_guard.is_suspended)
-            gauges |= _rotation_gauges(core)
-            gauges |= _cluster_gauges(core) | _notification_gauges(core.delivery_worker)
-            with metrics.sample_gauges(partial(_agents_by_state, core), gauges):
-                async with running_exporter(
-                    plan, metrics.families, tracing, now=world.now, sleep=world.sleep
-                ):
-                    ports = _describe_ports(handle, listener)
-                    announce(f"freehold: {ports}")
-                    await _wait_for_signal(handle, nursery, ports)
+        yield Application(core, hub, live, metrics, plan, tracing, served)
         await app.shutdown()
+        nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def open_for_agents(
+    application: Application,
+    settings: Settings,
+    world: World,
+    connections: Callable[[], float],
+) -> AsyncIterator[LinkListener | None]:
+    """The listener for agents, and figures of everything; `connections`: of the API's server."""
+    core, hub, live, metrics = (
+        application.core, application.hub, application.live, application.metrics,
+    )  # fmt: skip
+    async with open_gateway(core, settings, hub) as listener:
+        gauges = {"connections": connections, **_link_gauges(listener)}
+        gauges["live_browsers"] = lambda: float(live.open_feeds)
+        gauges["live_views"] = lambda: float(hub.view_count)
+        gauges["live_refusals"] = lambda: float(live.refused_feeds)
+        gauges["deletions_suspended"] = lambda: float(core.deletion_guard.is_suspended)
+        gauges |= _rotation_gauges(core)
+        gauges |= _cluster_gauges(core) | _notification_gauges(core.delivery_worker)
+        with metrics.sample_gauges(partial(_agents_by_state, core), gauges):
+            async with running_exporter(
+                application.plan,
+                metrics.families,
+                application.tracing,
+                now=world.now,
+                sleep=world.sleep,
+            ):
+                yield listener
+
+
+async def serve(
+    settings: Settings, announce: Callable[[str], None], *, password_file: Path | None = None
+) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    `announce` is called with the ports once they are open. The rest is as in `open_application`.
+    """
+    world = SystemWorld()
+    async with (
+        open_application(settings, world, announce, password_file) as application,
+        trio.open_nursery() as nursery,
+    ):
+        handle = await nursery.start(_listen, application.app, settings, world)
+        async with open_for_agents(
+            application, settings, world, lambda: float(handle.connections())
+        ) as listener:
+            ports = _describe_ports(handle, listener)
+            announce(f"freehold: {ports}")
+            await _wait_for_signal(handle, nursery, ports)
         nursery.cancel_scope.cancel()
 
 
@@ -213,7 +270,7 @@ async def _wait_for_signal(handle: ServerHandle, nursery: trio.Nursery, ports: s
     service = SystemdNotifier.from_environment()
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
         service.notify_ready(ports)
-        nursery.start_soon(_watchdog, service)
+        nursery.start_soon(feed_watchdog, service, handle.is_serving)
         async for received in signals:
             if received != signal.SIGHUP:
                 break
@@ -223,10 +280,3 @@ async def _wait_for_signal(handle: ServerHandle, nursery: trio.Nursery, ports: s
                 log.error("certificates not reloaded, the old ones stay in force: %s", error)  # noqa: TRY400
     service.notify_stopping()
     await handle.drain(DRAIN_SECONDS)
-
-
-async def _watchdog(service: SystemdNotifier) -> None:
-    """Notify systemd that the event loop runs, twice in each watchdog interval."""
-    while service.watchdog_seconds:
-        service.notify_watchdog()
-        await trio.sleep(service.watchdog_seconds / 2)

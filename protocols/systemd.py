@@ -1,16 +1,39 @@
 """What a service tells systemd: ready, alive, stopping. sd_notify(3) without libsystemd.
 
-Datagrams to the socket that NOTIFY_SOCKET names. Outside of systemd every call does nothing.
+Datagrams to the socket that NOTIFY_SOCKET names. Outside of systemd every call does nothing. And
+what systemd hands to a service: a socket that listens already (sd_listen_fds(3)).
 """
 
+import errno
 import os
 import socket
 from collections.abc import Mapping
-from typing import Self
+from typing import Final, Self
 
 MICROSECOND = 1e-6
 SEND_SECONDS = 1.0
 """The manager reads at once; if its queue stays full for so long, something is wrong with it."""
+
+
+_FIRST_SOCKET: Final = 3  # SD_LISTEN_FDS_START
+
+
+def inherited_socket(environment: Mapping[str, str] = os.environ) -> socket.socket | None:
+    """The listening socket of this service's `.socket` unit; None: it has none.
+
+    Raises `OSError` for one that does not take connections over TCP.
+    """
+    if environment.get("LISTEN_PID") != str(os.getpid()):
+        return None
+    if not environment.get("LISTEN_FDS", "0").isdigit() or environment["LISTEN_FDS"] == "0":
+        return None
+    found = socket.socket(fileno=_FIRST_SOCKET)
+    os.set_inheritable(_FIRST_SOCKET, False)
+    listens = found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    if not listens or found.family not in {socket.AF_INET, socket.AF_INET6}:
+        found.detach()
+        raise OSError(errno.ENOTSUP, "the socket unit must have one ListenStream= of a TCP port")
+    return found
 
 
 class SystemdNotifier:

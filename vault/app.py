@@ -26,8 +26,9 @@ from protocols.http.asgi import App
 from protocols.http.errors import TlsConfigError
 from protocols.http.tls import build_context
 from protocols.instant import SECOND
-from protocols.systemd import SystemdNotifier
+from protocols.systemd import SystemdNotifier, inherited_socket
 from protocols.telemetry.activation import make_tracing, running_exporter
+from protocols.watchdog import feed_watchdog
 from ui.web.files import read_files
 from vault.config import Settings
 from vault.config.password_file import bind_password
@@ -375,7 +376,13 @@ async def _serve_by_workers(
     task_status: trio.TaskStatus[Fleet] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Bind, and have the workers accept; `live` serves their websockets."""
-    with await Listener.bind(*settings.server.address, Limits().backlog) as listener:
+    inherited = inherited_socket()
+    bound = (
+        Listener.inherited(inherited)
+        if inherited is not None
+        else await Listener.bind(*settings.server.address, Limits().backlog)
+    )
+    with bound as listener:
         limits = http_limits(settings)
         await fleet.run(edge, listener, live=live, limits=limits, task_status=task_status)
 
@@ -392,6 +399,8 @@ async def _serve_http(
 ) -> None:
     """`app`: what is around the edge when there is a web interface."""
     host, port = settings.server.address
+    if listener is None and (inherited := inherited_socket()) is not None:
+        listener = Listener.inherited(inherited)
     await serve_http(
         settings.server.proxies.wrap_app(
             app or edge,
@@ -529,7 +538,7 @@ async def _until_stopped(
         # Ready only now: whoever hears it may send a signal at once.
         state = "open" if seal_manager.is_open else "sealed"
         _notify_systemd(service.notify_ready, f"listening on port {handle.port}, {state}")
-        nursery.start_soon(_watchdog, service)
+        nursery.start_soon(feed_watchdog, service, handle.is_serving)
         async for received in signals:
             if received != signal.SIGHUP:
                 break
@@ -550,13 +559,6 @@ def _notify_systemd(message: Callable[..., None], *words: str) -> None:
         message(*words)
     except OSError as error:
         log.warning("the service manager does not take our messages: %s", error.strerror)
-
-
-async def _watchdog(service: SystemdNotifier) -> None:
-    """Tell systemd that the event loop turns, at half of what it waits for."""
-    while service.watchdog_seconds:
-        _notify_systemd(service.notify_watchdog)
-        await trio.sleep(service.watchdog_seconds / 2)
 
 
 def _make_seal_manager(parts: CoreDependencies) -> SealManager:

@@ -41,6 +41,7 @@ def main() -> int:
     parser.add_argument("--operations", type=int, default=0, help="reads, writes and lists")
     parser.add_argument("--delayed", type=int, default=0, help="of these, with a feed that is slow")
     parser.add_argument("--clients", type=int, default=CLIENTS, help="of the operations")
+    parser.add_argument("--pause", type=float, default=0.0, help="s between those around faults")
     parser.add_argument("--share", type=float, default=1.0, help="of the feed's queries are slow")
     parser.add_argument("--kill", type=int, default=0, help="times: the holder of the head")
     parser.add_argument("--stop", type=int, default=0, help="times: the same, by SIGSTOP")
@@ -62,6 +63,7 @@ def main() -> int:
     results = []
     for server, run in _parts(chosen):
         with own_folder() as folder, running_cluster(folder, server, chosen.agents) as cluster:
+            cluster.pause = chosen.pause
             if chosen.blind:
                 cluster.blind()
             results.append(run(cluster))

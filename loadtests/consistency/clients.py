@@ -51,6 +51,7 @@ class Load:
     count: int = CLIENTS
     seed: int = 0
     limit: int = 1 << 62  # operations
+    pause: float = 0.0  # seconds that each client waits between two operations
     folder: str = ""
     histories: list[list[Operation]] = field(default_factory=list)
     stopping: threading.Event = field(default_factory=threading.Event)
@@ -139,6 +140,8 @@ class _Client:
                     self._do(Operation(self._number, self._place(), kind, key, 0))
                 else:
                     self._use_names(kind, f"{generation}/n{self._number}", number)
+                if self._load.pause:
+                    self._load.stopping.wait(self._load.pause)
         finally:
             for _, wire in self._wires.values():
                 wire.__exit__()

@@ -35,6 +35,8 @@ class Cluster:
         self.faults = faults
         self.proxies = proxies
         self.token = ""
+        self.pause = 0.0
+        """Seconds that a client waits between two operations while something befalls the agents."""
         self._workers = workers
         self._folders = itertools.count()
 

@@ -36,7 +36,7 @@ def cut_commits(cluster: Cluster, cuts: int, seed: int = 0) -> Result:
     """An agent loses its connection at COMMIT, and finds out what became of the transaction."""
     result = Result("connection cut at COMMIT")
     agents = len(cluster.proxies)
-    with running_load(Load(cluster, seed=seed)) as load:
+    with running_load(Load(cluster, seed=seed, pause=cluster.pause)) as load:
         for number in range(cuts):
             proxy = cluster.proxies[number % agents]
             before = proxy.cuts
@@ -57,7 +57,7 @@ def fail_over(cluster: Cluster, servers: ReplicatedPostgresql, times: int, seed:
     The agents' way to the database leads to the new primary once it is promoted.
     """
     result = Result("failover to a synchronous standby")
-    with running_load(Load(cluster, seed=seed)) as load:
+    with running_load(Load(cluster, seed=seed, pause=cluster.pause)) as load:
         for _ in range(times):
             time.sleep(WORK)
             moment = time.monotonic_ns()
@@ -78,7 +78,7 @@ def fill_disk(cluster: Cluster, server: DatabaseServer, seed: int = 0) -> Result
     """No byte fits on the disk of the database: 503, and service by itself once one does."""
     result = Result("full disk of the database")
     filler = server.folder / "filler"
-    with running_load(Load(cluster, seed=seed)) as load:
+    with running_load(Load(cluster, seed=seed, pause=cluster.pause)) as load:
         time.sleep(WORK)
         moment = time.monotonic_ns()
         _fill(filler)
@@ -104,7 +104,7 @@ def set_back(cluster: Cluster, server: DatabaseServer, seed: int = 0) -> Result:
     """Somebody puts an older state of the database back: no agent answers from it."""
     result = Result("database set back")
     older = server.folder / "older"
-    with running_load(Load(cluster, seed=seed)) as load:
+    with running_load(Load(cluster, seed=seed, pause=cluster.pause)) as load:
         time.sleep(WORK)
         server.stop()
         subprocess.run(  # noqa: S603  # with owners: the server is another user's

@@ -91,7 +91,7 @@ def kill_holders(cluster: Cluster, kills: int, seed: int = 0) -> Result:
     """`kill -9` of whoever holds the head, at each place of a transaction in turn."""
     result = Result("kill -9 of the holder")
     chance = random.Random(seed)  # noqa: S311  # of a test
-    with running_load(Load(cluster, seed=seed)) as load:
+    with running_load(Load(cluster, seed=seed, pause=cluster.pause)) as load:
         for number in range(kills):
             time.sleep(chance.uniform(0.0, 0.1))
             pid, moment = cluster.order("kill", PLACES[number % len(PLACES)])
@@ -108,7 +108,7 @@ def stop_holder(cluster: Cluster, seed: int = 0) -> Result:
     result = Result("SIGSTOP of the holder")
     outcome = cluster.faults / OUTCOME
     outcome.unlink(missing_ok=True)
-    with running_load(Load(cluster, seed=seed)) as load:
+    with running_load(Load(cluster, seed=seed, pause=cluster.pause)) as load:
         time.sleep(1.0)
         pid, moment = cluster.order("stop", "changed")
         while cluster.is_all(pid):
@@ -139,7 +139,7 @@ def cut_off(cluster: Cluster, seed: int = 0) -> Result:
     result = Result("partition of an agent")
     victim = len(cluster.agents) - 1
     agent, proxy = cluster.agents[victim], cluster.proxies[victim]
-    with running_load(Load(cluster, seed=seed)) as load:
+    with running_load(Load(cluster, seed=seed, pause=cluster.pause)) as load:
         time.sleep(1.0)
         proxy.freeze()
         moment = time.monotonic_ns()
@@ -169,7 +169,7 @@ def _is_write(one: Operation) -> bool:
 def restart_database(cluster: Cluster, server: DatabaseServer, seed: int = 0) -> Result:
     """The database is killed and comes back: 503 meanwhile, service soon after."""
     result = Result("database killed and restarted")
-    with running_load(Load(cluster, seed=seed)) as load:
+    with running_load(Load(cluster, seed=seed, pause=cluster.pause)) as load:
         time.sleep(1.0)
         server.stop()
         try:

@@ -64,6 +64,12 @@ class Listener:
             return await cls._bound(host, port, backlog)
 
     @classmethod
+    def inherited(cls, sock: socket.socket) -> Self:
+        """A socket that systemd listens on for this service."""
+        sock.settimeout(0)
+        return cls(sock)
+
+    @classmethod
     async def _bound(cls, host: str, port: int, backlog: int) -> Self:
         found = await trio.socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -221,6 +227,10 @@ class ServerHandle:
     def refused_requests(self) -> int:
         """How many requests were turned away because too many were in hand."""
         return self._state.admission.refusals
+
+    def is_serving(self, _within: float) -> bool:
+        """See `protocols.watchdog`: what asks this is the event loop that serves."""
+        return True
 
     async def drain(self, grace: float) -> None:
         """Stop: accept no more, let answers in flight end for up to `grace` seconds, cut the rest.

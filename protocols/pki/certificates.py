@@ -3,13 +3,17 @@
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from ipaddress import ip_address
 from typing import Final, TypeVar
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import (
     Certificate,
+    DNSName,
     ExtensionType,
+    IPAddress,
+    SubjectAlternativeName,
     SubjectKeyIdentifier,
     load_der_x509_certificate,
     load_pem_x509_certificates,
@@ -94,6 +98,25 @@ def find_extension(certificate: Certificate, kind: type[E]) -> E | None:
         if isinstance(found.value, kind):
             return found.value
     return None
+
+
+def host_names(certificate: Certificate) -> tuple[str, ...]:
+    """The DNS names and addresses that it is for: those that clients look at (RFC 6125)."""
+    names = find_extension(certificate, SubjectAlternativeName)
+    if names is None:
+        return ()
+    addresses = (str(address) for address in names.get_values_for_type(IPAddress))
+    return *names.get_values_for_type(DNSName), *addresses
+
+
+def is_for_host(certificate: Certificate, host: str) -> bool:
+    """Whether clients that name this host take it: `*.example.com` is one label (RFC 6125, 6.4.3)."""
+    names = {name.lower() for name in host_names(certificate)}
+    try:
+        return str(ip_address(host)) in names
+    except ValueError:
+        host = host.lower().rstrip(".")
+        return host in names or f"*.{host.partition('.')[2]}" in names
 
 
 def key_identifier(certificate: Certificate) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ui.cli import agent_link
+from ui.cli import agent_install, agent_link
 from ui.cli.command_group import CommandGroup
 from ui.cli.output import print_note
 from ui.cli.process import in_one_line, load_or_exit, make_private_folder, protect_memory
@@ -124,6 +124,12 @@ app.command(
     "freehold agent enrol --control https://control.example:8301 --pin $PIN",
     "freehold agent enrol --control https://control.example:8301 --pin $PIN --join",
 )(agent_link.enrol)
+app.command(
+    "freehold agent init --config /etc/freehold/vault.yaml --name vault.example.com",
+    "freehold agent init --config vault.yaml --data-dir data --log-dir logs --listen 127.0.0.1:8200",
+)(agent_install.init)
+app.command("freehold agent health --config /etc/freehold/vault.yaml")(agent_install.health)
+app.add_group(agent_install.certificate, "certificate")
 app.add_group(agent_link.link, "link")
 app.add_group(agent_link.egress, "egress")
 app.add_group(agent_link.usage, "usage")

@@ -23,10 +23,12 @@ if TYPE_CHECKING:
 app = CommandGroup("Run a control plane.")
 users = CommandGroup("Accounts, when nobody can sign in any more.")
 reports = CommandGroup("Compliance reports.")
+certificates = CommandGroup("The certificate of the API and the dashboard.")
 app.add_group(control_ca.app, "ca")
 app.add_group(control_audit.app, "audit")
 app.add_group(users, "user")
 app.add_group(reports, "report")
+app.add_group(certificates, "certificate")
 
 
 @app.command("freehold control dev", "freehold control dev --data-dir ./control-data")
@@ -67,6 +69,52 @@ async def _with_authority(data_dir: Path, serve: Callable[[], Awaitable[None]]) 
     world = SystemWorld()
     await world.run_sync(create_dev_authority, data_dir, world.now())
     await serve()
+
+
+@app.command("freehold control health --config /etc/freehold/control.yaml")
+def health(
+    config: Annotated[Path, typer.Option(help="The configuration file.", dir_okay=False)],
+    ready: Annotated[
+        bool, typer.Option("--ready", help="Also fail while its database does not answer.")
+    ] = False,
+) -> None:
+    """Ask the control plane on this machine whether it answers; for health checks of containers."""
+    from control.config.load import load_settings
+    from ui.cli.agent_install import check_health
+
+    server = load_or_exit(partial(load_settings, config)).server
+    check_health(*server.address, tls=server.tls.enabled, ready=ready)
+
+
+@certificates.command(
+    "freehold control certificate create --config /etc/freehold/control.yaml --name control.example"
+)
+def create(
+    config: Annotated[Path, typer.Option(help="The configuration file.", dir_okay=False)],
+    name: Annotated[
+        list[str], typer.Option(help="Name or address by which browsers call it; repeatable.")
+    ],
+) -> None:
+    """Issue a certificate where server.tls wants one, by an authority of its own beside it.
+
+    Nothing that is there is changed. Run it as the control plane's user.
+    """
+    from actors import SystemWorld
+    from control.config.load import load_settings
+    from vault.errors import VaultError
+    from vault.installation.first_run import make_certificate
+    from vault.installation.machine import User
+
+    tls = load_or_exit(partial(load_settings, config)).server.tls
+    if not (tls.enabled and tls.cert_file and tls.key_file):
+        raise CliError(f"{config} has no server.tls.cert_file: there is nothing to make")
+    made: list[str] = []
+    make = partial(
+        make_certificate, tls.cert_file, tls.key_file, tuple(name), User.current(), SystemWorld()
+    )
+    in_one_line(lambda: made.extend(make()), VaultError)
+    for line in made:
+        print_note(line)
 
 
 @app.command("freehold control init acme --config /etc/freehold/control.yaml --root /media/usb")

@@ -17,6 +17,7 @@ from typer.main import get_group
 
 from ui.cli.command_group import add_command
 from ui.cli.context import CliContext, cli_context
+from ui.cli.doctor import doctor
 from ui.cli.errors import CliError, Exit
 from ui.cli.login import login, logout, status
 from ui.cli.output import OutputFormat, print_note
@@ -103,6 +104,10 @@ add_command(
     "freehold template app.conf.j2 --out /etc/app/app.conf --owner app:app --mode 0640",
     "freehold template app.conf.j2 --out app.conf --watch --exec 'systemctl reload app'",
     "freehold template --config templates.toml --watch",
+)  # fmt: skip
+add_command(
+    app, doctor, "freehold doctor --config /etc/freehold/vault.yaml",
+    "freehold doctor --config /etc/freehold/vault.yaml --name vault.example.com -o json",
 )  # fmt: skip
 add_command(app, version, "freehold version", "freehold version -o json")
 

@@ -1,5 +1,6 @@
 """MySQL and MariaDB, by PyMySQL, on InnoDB. Names are stored as bytes, so no collation applies."""
 
+import re
 import ssl
 from collections.abc import Iterable
 from typing import Any, Final, cast
@@ -158,6 +159,17 @@ class MysqlBackend(ServerBackend):
             yield "it is a Galera cluster, whose locks are of one node: use a server with a replica"
         if shown["read_only"] not in {"OFF", "0"}:
             yield "read_only is on, so it is a replica: name the primary"
+
+    def unsupported_version(self, connection: Any) -> str:
+        """See `ServerBackend`: MariaDB 10.6 and MySQL 8.0 are the oldest."""
+        text: str = connection.server_version
+        kind, oldest = ("MariaDB", (10, 6)) if _is_mariadb(connection) else ("MySQL", (8, 0))
+        # Before MariaDB 11 a replication prefix may come first: 5.5.5-10.11.2-MariaDB.
+        found = re.findall(r"(\d+)\.(\d+)\.\d+", text.removeprefix("5.5.5-"))
+        version = tuple(map(int, found[0])) if found else oldest
+        if version >= oldest:
+            return ""
+        return f"{kind} {version[0]}.{version[1]}, and {oldest[0]}.{oldest[1]} is needed"
 
     def try_lock(self, connection: Any, name: str, *, wait: bool) -> bool:
         """See `ServerBackend`: a lock of the server, named after the database."""

@@ -97,6 +97,7 @@ _VERSION_TABLE: Final = frozenset(
     }
 )
 _BEGIN_READ: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+OLDEST_SERVER: Final = 13
 _USER: Final = re.compile('(user|role) "[^"]*"')
 _ENDED: Final = {"57P01", "57P02", "57P05", "25P03"}  # shutdown, crash, idle
 _FULL: Final = (
@@ -235,6 +236,12 @@ class PostgresqlBackend(ServerBackend):
                 f"its encoding is {shown['server_encoding']}: make the database anew with "
                 "ENCODING 'UTF8' TEMPLATE template0"
             )
+
+    def unsupported_version(self, connection: Any) -> str:
+        """See `ServerBackend`: 13 is the oldest (docs/guides/database-servers.md)."""
+        number: int = connection.info.server_version
+        major = number // 10_000
+        return "" if major >= OLDEST_SERVER else f"PostgreSQL {major}, and {OLDEST_SERVER} is needed"
 
     def try_lock(self, connection: Any, name: str, *, wait: bool) -> bool:
         """See `ServerBackend`: an advisory lock of this database."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import sqlalchemy as sa
+from msgspec import Struct
 
 from vault.store.columns import COLUMN_TYPES
 from vault.store.table import Table
@@ -51,6 +52,34 @@ knows such a step, so no agent opens it (`vault.store.copy`)."""
 
 VERSION_TABLE: Final = "alembic_version"
 SELECT_STEPS: Final = f"SELECT version_num FROM {VERSION_TABLE}"  # noqa: S608  # a constant
+
+
+class DatabaseState(Struct, frozen=True, kw_only=True):
+    """`step`: of the schema; empty: there is none yet. `seal`: the row that says how it is sealed.
+
+    `unsafe`: why what was acknowledged could be lost there, each with what to do. `too_old`: the
+    server's version, if this program does not support it.
+    """
+
+    step: str = ""
+    seal: bytes = b""
+    unsafe: tuple[str, ...] = ()
+    too_old: str = ""
+
+    @property
+    def is_older(self) -> bool:
+        """Whether an agent of this program migrates it."""
+        return bool(self.step) and not self.is_unfinished and self.step < HEAD
+
+    @property
+    def is_newer(self) -> bool:
+        """Whether a newer program has written it."""
+        return not self.is_unfinished and self.step > HEAD
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether a copy or a restore to it was interrupted."""
+        return self.step.startswith(UNFINISHED)
 
 
 def is_at_head(connection: sa.Connection) -> bool:

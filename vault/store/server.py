@@ -29,7 +29,7 @@ from vault.store.interface import (
     ignore_progress,
 )
 from vault.store.replicas import ReplicaSet, ReplicaStats
-from vault.store.schema import HEAD
+from vault.store.schema import HEAD, SELECT_STEPS, DatabaseState
 from vault.store.sql import LONG_READERS, READERS, SqlBackend, create_engine
 from vault.store.tables import ALL, CHANGES, HEAD_ROW, SYSTEM
 
@@ -116,6 +116,10 @@ class ServerBackend(SqlBackend):
     @abstractmethod
     def unsafe_settings(self, connection: Any) -> Iterable[str]:
         """Reasons why a commit would not be durable on this server, each with what to do."""
+
+    @abstractmethod
+    def unsupported_version(self, connection: Any) -> str:
+        """The server's version if it is too old; else empty."""
 
     @abstractmethod
     def try_lock(self, connection: Any, name: str, *, wait: bool) -> bool:
@@ -443,6 +447,27 @@ class ServerBackend(SqlBackend):
                 yield self._session(connection, dialect)
         except Exception as error:
             raise self._store_error(error) from error
+
+    def inspect(self, seal_row: str) -> DatabaseState:
+        """What is there, over a connection of its own; nothing is locked, migrated or written.
+
+        Raises `BackendError`.
+        """
+        dialect = sa.create_engine(self.url, paramstyle="format").dialect
+        try:
+            # As a writer's: what is safe depends on its settings. No transaction is begun.
+            with closing(self.connect_driver(Role.WRITE)) as connection:
+                if old := self.unsupported_version(connection):
+                    return DatabaseState(too_old=old)
+                unsafe = tuple(self.unsafe_settings(connection))
+                if not any(line.startswith("table ") for line in self.describe_schema(connection)):
+                    return DatabaseState(unsafe=unsafe)
+                steps = [str(step) for (step,) in run(connection, SELECT_STEPS)]
+                row = self._session(connection, dialect).get(SYSTEM, (seal_row,))
+        except Exception as error:
+            raise self._store_error(error) from error
+        seal = b"" if row is None else row.value
+        return DatabaseState(step="".join(steps[:1]), seal=seal, unsafe=unsafe)
 
     def _select_head(self) -> bytes:
         if self._reads is None:

@@ -78,6 +78,7 @@ class Fleet(SharedPeers):
         self._tracing = tracing
         self._seats: set[Seat] = set()
         self._counts: dict[int, Counts] = {}
+        self._heard = 0.0  # when a worker last sent its counts
         self._opening: Handover | None = None
         self._openings = 0
         self._is_shut = False
@@ -211,6 +212,7 @@ class Fleet(SharedPeers):
         too often, `OSError` when the first ones cannot be started or what starts them is gone.
         """
         self.port, self._listener = listener.port, listener
+        self._heard = self._world.monotonic()
         staff = Staff(
             zygote=self._zygote,
             page=self._page_fd,
@@ -274,6 +276,10 @@ class Fleet(SharedPeers):
         if len(self._deaths) < FAILING_DEATHS:
             return False
         return self._world.monotonic() - self._deaths[0] < FAILING_SECONDS
+
+    def is_serving(self, within: float) -> bool:
+        """Whether a worker has sent its counts, as each does every second, in so many seconds."""
+        return self._world.monotonic() - self._heard < within
 
     @property
     def store_failing(self) -> bool:
@@ -350,6 +356,7 @@ class Fleet(SharedPeers):
 
     def _counted(self, number: int, counts: Counts) -> None:
         self._counts[number] = counts
+        self._heard = self._world.monotonic()
         self._metrics.merge_counts(counts.operations, counts.requests, counts.refused)
         self._link.tally.merge(counts.reads, counts.uses)
 

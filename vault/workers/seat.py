@@ -29,6 +29,7 @@ from vault.workers.wire import (
     Open,
     Opened,
     Order,
+    PathClosed,
     Report,
     Seal,
     Sealed,
@@ -51,6 +52,9 @@ GIVE_UP_SECONDS: Final = 3
 ANSWERING_SECONDS: Final = 8
 """The same, for one that is opening or silent while answers go through it: if it is ended, whoever
 asked for the seal does not hear that it is done. On a busy machine it may only be slow."""
+COLLECTING_SECONDS: Final = 10
+"""The same, for one whose data path is down: it computes without a turn of its loop, 0.2 s of a
+core and some seconds on a busy machine. A process that is ended cuts off its connections."""
 END_SECONDS: Final = 2.0  # for a process that was killed, or has given its last answer, to end
 SILENCE: Final = 20
 """Seconds after which a worker that says nothing is ended; it says its counts each second. Twice
@@ -94,6 +98,7 @@ class Seat:
         self._opening = 0  # whose keys it has, or may have; 0: none
         self.is_open = False
         """Whether it serves the vault by itself."""
+        self._is_collecting = False
         self._relay: RelayDesk | None = None
         self._settled = trio.Event()  # it is open, or will never be
         self._keyless = trio.Event()
@@ -145,13 +150,15 @@ class Seat:
         if self._opening != order.opening and not self._ended:
             self._opening, self.is_open = order.opening, False
             self._settled, self._keyless = trio.Event(), trio.Event()
+            self._is_collecting = False
             self.tell(order)
 
     async def take_keys(self, patience: int) -> None:
         """Return once it has no keys: it has dropped them, or has ended.
 
         It is ended when it is not open yet after `patience` (seconds), when it is silent meanwhile,
-        or after `SEAL_SECONDS`; a little later while answers go through it.
+        or after `SEAL_SECONDS`; a little later while answers go through it, or while it collects
+        what is left of its data path.
         """
         if not self._opening:
             return
@@ -163,7 +170,10 @@ class Seat:
                 return
             gives_up = not self.is_open and second >= patience
             is_answering = self._relay is not None and self._relay.is_answering
-            if is_answering and second < ANSWERING_SECONDS and not self._ended:
+            grace = ANSWERING_SECONDS if is_answering else 0
+            if self._is_collecting:
+                grace = COLLECTING_SECONDS
+            if second < grace and not self._ended:
                 continue
             if gives_up or self._ended or self.silent >= STALLED:
                 break
@@ -262,6 +272,8 @@ class Seat:
                     self._staff.traced(spans)
                 case Opened() as opened:
                     self._on_opened(opened)
+                case PathClosed(opening=opening):
+                    self._is_collecting = opening == self._opening
                 case Sealed(opening=opening):
                     self._on_sealed(opening)
 

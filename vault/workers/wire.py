@@ -88,6 +88,12 @@ class Opened(Struct, frozen=True, tag="opened"):
     error: str = ""
 
 
+class PathClosed(Struct, frozen=True, tag="path_closed"):
+    """Worker: the data path is down, and Python collects what is left of it; `Sealed` follows."""
+
+    opening: int
+
+
 class Sealed(Struct, frozen=True, tag="sealed"):
     """Worker: the keys are gone: nothing refers to them (decision 8 says what may remain)."""
 
@@ -131,7 +137,7 @@ class Spans(Struct, frozen=True, tag="spans"):
 
 
 Order: TypeAlias = Open | Seal | Reload | SetClock | Drain
-Report: TypeAlias = Serving | Opened | Sealed | Counts | Alert | Damage | Spans
+Report: TypeAlias = Serving | Opened | PathClosed | Sealed | Counts | Alert | Damage | Spans
 
 
 class Spawn(Struct, frozen=True):

@@ -44,6 +44,7 @@ from vault.workers.wire import (
     Open,
     Opened,
     Order,
+    PathClosed,
     Recorded,
     Reload,
     Seal,
@@ -286,9 +287,11 @@ class Worker:
             refusal = await self._open_in_time(order, opening)
         self._store = None
         self._send_counts()
-        if not self._ends:
-            garbage_collector.collect_all()  # its parts know each other
         number = opening.number
+        if not self._ends:
+            self.control.post(PathClosed(number))
+            await self.control.flush()  # no turn of the loop until all is collected
+            garbage_collector.collect_all()  # its parts know each other
         self.control.post(Opened(number, refusal) if refusal else Sealed(number))
         opening.is_closed.set()
 

@@ -21,6 +21,7 @@ DELAYED, SHARE, DELAY = 60, 0.1, 2.0  # operations; of the feed's queries; secon
 KILLS = 4  # one at each place of a transaction
 TRIES = 60  # of revoked tokens
 PATIENCE = 300.0  # seconds for a command
+PAUSE = 0.03  # seconds of a client between two operations, of those that go on through faults
 CUTS = 9  # of connections at COMMIT: of each agent's, at each place
 
 
@@ -28,6 +29,7 @@ CUTS = 9  # of connections at COMMIT: of each agent's, at each place
 def cluster(server: DatabasePlace | None) -> Iterator[Cluster]:
     """Three agents on the server, or three workers; their logs verify at the end."""
     with own_folder() as folder, running_cluster(folder, server, 3) as made:
+        made.pause = PAUSE
         yield made
         made.stop()
         assert made.verify_logs() == []
@@ -69,7 +71,7 @@ def test_the_disk_of_the_database_is_full(kind: str, folder: Path, root: Path) -
     done = subprocess.run(
         [
             sys.executable, "-m", "loadtests.consistency",
-            "--backend", kind, "--full-disk", "1", "--out", str(folder),
+            "--backend", kind, "--full-disk", "1", "--pause", str(PAUSE), "--out", str(folder),
         ],
         cwd=root, capture_output=True, text=True, timeout=PATIENCE, check=False,
     )  # fmt: skip

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from protocols.systemd import SystemdNotifier
+from protocols.systemd import SystemdNotifier, inherited_socket
 
 
 @pytest.fixture
@@ -77,3 +77,13 @@ def test_the_watchdogs_patience_is_read(pid: str, usec: str, seconds: float) -> 
         {"NOTIFY_SOCKET": "/run/none", "WATCHDOG_PID": own, "WATCHDOG_USEC": usec}
     )
     assert service.watchdog_seconds == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [{}, {"LISTEN_FDS": "1"}, {"LISTEN_PID": "1", "LISTEN_FDS": "1"}, {"LISTEN_FDS": "0"}],
+)
+def test_sockets_of_another_process_are_not_taken(environment: dict[str, str]) -> None:
+    """A program that a service starts inherits its variables, and not its sockets."""
+    ours = {"LISTEN_PID": str(os.getpid())} if environment == {"LISTEN_FDS": "0"} else {}
+    assert inherited_socket(environment | ours) is None

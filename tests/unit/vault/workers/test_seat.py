@@ -12,8 +12,21 @@ from protocols.http import Limits
 from protocols.http.coarse_clock import CoarseClock
 from protocols.http.response_budget import ResponseBudget
 from tests.unit.vault.workers.seats import COUNTS, FakeWorker, FakeZygote, NoEdge, zygote
-from vault.workers.seat import LANES, SILENCE, Seat, Staff
-from vault.workers.wire import LENGTH, Counts, Damage, Serving
+from vault.authz.policy import Policy
+from vault.workers.seat import COLLECTING_SECONDS, LANES, SEAL_SECONDS, SILENCE, Seat, Staff
+from vault.workers.wire import (
+    LENGTH,
+    Counts,
+    Damage,
+    Lane,
+    Open,
+    Opened,
+    Order,
+    PathClosed,
+    Seal,
+    Sealed,
+    Serving,
+)
 
 
 class Stage:
@@ -112,3 +125,50 @@ async def test_what_a_worker_has_met_of_the_database_is_told() -> None:
             while not stage.damaged:
                 await trio.lowlevel.checkpoint()
         assert stage.damaged == [Damage("row_tampered", "a row")]
+
+
+async def opened(stage: Stage) -> Lane[Order]:
+    """A worker that has keys; its end of the control lane."""
+    control, _, _ = stage.worker.lanes()
+    stage.seat.give_keys(
+        Open(
+            opening=1, root_key=b"", org="", vault="", node="",
+            ceiling=Policy(name="", rules=()), epoch=0, floor=0,
+        )
+    )  # fmt: skip
+    await control.receive()
+    await control.send(Opened(1))
+    await trio.testing.wait_all_tasks_blocked()
+    assert stage.seat.is_open
+    return control
+
+
+async def test_a_worker_that_collects_after_a_seal_is_given_time(
+    mock_clock: trio.testing.MockClock,
+) -> None:
+    """It says nothing meanwhile, and its clients' connections outlive the seal."""
+    async with seated() as stage, trio.open_nursery() as nursery:
+        control = await opened(stage)
+        nursery.start_soon(stage.seat.take_keys, SEAL_SECONDS)
+        assert await control.receive() == Seal(1)
+        await control.send(PathClosed(1))
+        await pass_(mock_clock, COLLECTING_SECONDS - 1)
+        assert stage.worker.process.poll() is None
+        await control.send(Sealed(1))
+        await trio.testing.wait_all_tasks_blocked()
+        assert not nursery.child_tasks
+        assert stage.worker.process.poll() is None
+
+
+async def test_a_worker_that_never_drops_its_keys_is_ended(
+    mock_clock: trio.testing.MockClock,
+) -> None:
+    """What it says of its data path gives it some seconds, and no more."""
+    async with seated() as stage, trio.open_nursery() as nursery:
+        control = await opened(stage)
+        nursery.start_soon(stage.seat.take_keys, SEAL_SECONDS)
+        await control.receive()
+        await control.send(PathClosed(1))
+        await pass_(mock_clock, COLLECTING_SECONDS)
+        assert stage.worker.process.wait(5) == -9
+        nursery.cancel_scope.cancel()
