@@ -60,7 +60,7 @@ def restart(agent: Agent, **encryption: Any) -> None:
 
 def test_shares_to_a_provider_to_a_file_to_shares(folder: Path) -> None:
     """By `bao`, by the command, and by the API; what is read meanwhile is there."""
-    agent = shamir_agent(folder / "a", 2)
+    agent = shamir_agent(folder / "a")
     one, two = disk(folder, "one"), disk(folder, "two")
     with running(agent):
         shares = initialize(agent)

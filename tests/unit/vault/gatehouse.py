@@ -52,6 +52,8 @@ class FakeUnit:
         self.keyrings: list[Keyring] = []
         self.by_person: list[bool] = []
         self.refuse: Exception | None = None
+        self.end_error: Exception | None = None
+        """What is raised when it is taken down."""
         self.shuts = 0
         self.work: Callable[[], Any] | None = None
 
@@ -72,6 +74,8 @@ class FakeUnit:
             yield Core(self, MountTable(), shut=self.shut)
         finally:
             self.diary.append("taken down")
+            if self.end_error is not None:
+                raise self.end_error
 
     def shut(self) -> None:
         """Other processes are told that nothing new is answered."""
