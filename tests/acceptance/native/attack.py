@@ -218,6 +218,7 @@ def _thing(agent: Agent, id_: str, number: int, sent: str) -> tuple[str, str]:
         "dynamic_create_credentials": "credentials/database/none",
         "dynamic_renew_lease": "lease-renew/database/creds/none/1",
         "backups_restore": "backups/none/restore", "rotations_run": "rotations/run",
+        "system_migrate_seal": "system/seal-migration",
     }  # fmt: skip
     return at[id_], ""
 
