@@ -143,6 +143,10 @@ hsm-kills: setup ## kill -9 of the HSM's helper processes at random moments of i
 seal-starts: setup ## from an agent's start to unsealed, and a read, by each kind of seal (STARTS=5)
 	@$(PY) -m tests.contract.key_providers.starts --starts $(or $(STARTS),5)
 
+.PHONY: break-glass-kills
+break-glass-kills: setup ## kill -9 of an agent at random moments of an opening by break-glass (ROUNDS=200)
+	@$(PY) -m tests.acceptance.serve.break_glass_kills $(ROUNDS)
+
 .PHONY: mutants
 mutants: setup ## plant 100 careless changes and report those that no test notices (ONLY=audit, ALSO=tests/…)
 	@$(PY) -m tools.mutants $(if $(ONLY),--only $(ONLY)) $(if $(ALSO),--also $(ALSO))

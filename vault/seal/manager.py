@@ -17,8 +17,9 @@ from msgspec.structs import replace
 from actors import garbage_collector
 from actors.world import World
 from protocols import json_text
-from vault.barrier import KEYRING_ROW, ROOT_KEY_CHANGED
+from vault.barrier import BREAK_GLASS_ROW, KEYRING_ROW, ROOT_KEY_CHANGED
 from vault.barrier import SEAL_ROW as SEAL_ROW
+from vault.crypto.break_glass import BreakGlassRecord
 from vault.crypto.errors import CryptoError, KeyFileError, MalformedShare, UnsealRefused
 from vault.crypto.keyring import Keyring
 from vault.crypto.random import random_bytes
@@ -30,9 +31,21 @@ from vault.errors import (
     ValidationError,
     VaultError,
 )
+from vault.model.break_glass import BreakGlassProgress
 from vault.model.mounts import MountTable
 from vault.model.operation import Operation, Origin, P, R
 from vault.model.records import SystemRow
+from vault.seal.break_glass import (
+    BreakGlassKeys,
+    BreakGlassOpening,
+    BreakGlassPermit,
+    BreakGlassUse,
+    NoPermit,
+    progress_of,
+    require_record,
+    unverified_record,
+    with_seen_uses,
+)
 from vault.seal.configured_seal import ConfiguredSeal, ConfiguredSeals, seal_mismatch_error
 from vault.seal.key_providers import KeyProviders, KeyProviderStatus, ProviderTrouble
 from vault.seal.root_keys import NewRootKey
@@ -68,6 +81,10 @@ class SealStatus(Struct, frozen=True, kw_only=True):
     """Whether the root key is kept otherwise than the configuration says, and can be moved."""
     key_providers: tuple[KeyProviderStatus, ...] = ()
     """Those of the configuration, in the order in which they are asked."""
+    break_glass_uses: int = 0
+    """How often break-glass holders have opened the vault, on any agent."""
+    break_glass_used_at: int = 0
+    """Unix ns, of the last time; 0: never."""
 
 
 class InitResult(Struct, frozen=True, kw_only=True):
@@ -101,6 +118,8 @@ class Core(Struct, frozen=True):
     """Why nothing is served though the vault is open; empty while it is."""
     shut: Callable[[], object] = object
     """To be called: no other process of the agent answers anything new by itself."""
+    break_glass_uses: Callable[[], tuple[int, int]] = lambda: (0, 0)
+    """How often break-glass holders have opened the vault, and when last (Unix ns)."""
 
 
 class SystemTable(Protocol):
@@ -122,18 +141,22 @@ class UnsealKeys(NamedTuple):
     """What opens a vault. `by_operator`: somebody has brought the root key or its shares.
 
     Otherwise the agent has read its key file by itself, which does not end a seal that was ordered.
+    `break_glass`: it was done by break-glass holders, and is to be on record as such.
     """
 
     keyring: Keyring
     root_key: bytes
     by_operator: bool
+    break_glass: BreakGlassUse | None = None
 
     def __repr__(self) -> str:
         return f"UnsealKeys(by_operator={self.by_operator})"
 
 
-OpenCore = Callable[[Keyring, bytes, bool], AbstractAsyncContextManager[Core]]
+OpenCore = Callable[[Keyring, bytes, bool, BreakGlassUse | None], AbstractAsyncContextManager[Core]]
 
+KEY_FILE: Final = "key_file"
+"""Code of the `UnavailableError` of a key file that does not open the vault."""
 SEALED_ON_ORDER: Final = "sealed_on_order"
 ROLLBACK_ACCEPTED: Final = "rollback_accepted"
 OPERATOR_REQUIRED: Final = frozenset({SEALED_ON_ORDER, ROLLBACK_ACCEPTED})
@@ -155,8 +178,12 @@ class SealManager:
         org: str,
         world: World,
         check_paths: Callable[[], Awaitable[None]],
+        break_glass_permit: BreakGlassPermit | None = None,
     ) -> None:
-        """`check_paths` raises `VaultError` where a new vault could not be opened."""
+        """`check_paths` raises `VaultError` where a new vault could not be opened.
+
+        `break_glass_permit`: what allows break-glass holders to open the vault; None: nothing does.
+        """
         self._system_table = system_table
         self._open_core = open_core
         self._seals = seals
@@ -169,6 +196,9 @@ class SealManager:
         self._offered: list[bytes] = []  # as far as they are in the collector
         self._migration_shares: tuple[bytes, ...] = ()
         self._reopen_wanted = trio.Event()
+        self._permit = break_glass_permit or NoPermit()
+        self._break_glass = BreakGlassOpening(self._permit)
+        self._break_glass_record: BreakGlassRecord | None = None  # not verified before it is opened
         self._core: Core | None = None
         self._in_flight = 0
         self.is_stopping = False
@@ -280,6 +310,8 @@ class SealManager:
             waiting=waiting,
             migrating=self._seals.is_migrating(record),
             key_providers=providers,
+            break_glass_uses=self.break_glass_progress().uses,
+            break_glass_used_at=self.break_glass_progress().used_at,
         )
 
     @property
@@ -308,6 +340,9 @@ class SealManager:
     def _set_rows(self, rows: Mapping[str, bytes]) -> None:
         self._seal_record = record = json_text.decode(rows[SEAL_ROW], type=SealRecord)
         self._keyring_blob = rows[KEYRING_ROW]
+        self._break_glass_record = unverified_record(
+            rows.get(BREAK_GLASS_ROW), record.org, record.vault
+        )
         config = SealConfig(record.shares, record.threshold)
         if self._share_collector is None or self._share_collector.config != config:
             self._share_collector = ShamirRootKey(config)
@@ -410,6 +445,62 @@ class SealManager:
         if self._share_collector is not None:
             self._share_collector.reset()
         return self.status()
+
+    def break_glass_progress(self, warning: str = "") -> BreakGlassProgress:
+        """How far an opening by break-glass holders is. While sealed nothing of it is verified."""
+        core, collected = self._core, self._break_glass.progress
+        found = progress_of(
+            self._break_glass_record, collected, sealed=not self.is_open, warning=warning
+        )
+        return found if core is None else with_seen_uses(found, core.break_glass_uses())
+
+    async def submit_break_glass_share(self, share: str, code: str) -> BreakGlassProgress:
+        """Offer a break-glass share; at the last one needed the vault opens.
+
+        `code`: of the permit that a person on the agent's machine has written. Raises as
+        `BreakGlassOpening.submit`, and what opening raises: then nothing is open, and the shares
+        are to be offered again.
+        """
+        async with self._lock:
+            if self.is_open:
+                return self.break_glass_progress()
+            await self.wait_sealed()
+            await self.reload()
+            self._require_initialized()
+            record = require_record(self._break_glass_record)
+            found = await self._break_glass.submit(share, code, record, self._decode_checked)
+            if found is None:
+                return self.break_glass_progress()
+            return self.break_glass_progress(await self._open_by_break_glass(found))
+
+    async def _open_by_break_glass(self, found: BreakGlassKeys) -> str:
+        """What is left to be done by hand; empty: nothing."""
+        keyring, root_key, use = found
+        await self._open(UnsealKeys(keyring, root_key, by_operator=True, break_glass=use))
+        with suppress(VaultError):  # the count is in the keyring, which is open
+            await self.reload()
+        record = self._require_initialized()
+        file = None if record.is_wrapped else self._seals.in_force(record).key_file
+        if file is None:
+            return ""
+        try:
+            await self._world.run_sync(file.restore, root_key)
+        except KeyFileError as error:
+            return str(error)
+        return ""
+
+    def _decode_checked(self, root_key: bytes) -> Keyring:
+        """Raises `CryptoError`, `TamperedError`."""
+        keyring, _ = self._decode(root_key)
+        self._require_initialized().check(root_key)
+        return keyring
+
+    async def is_break_glass_allowed(self) -> bool:
+        """Whether a person on this machine allows an opening now."""
+        try:
+            return await self._permit.read() is not None
+        except VaultError:
+            return False
 
     async def auto_unseal(self) -> bool:
         """Open with the key file or the key provider, if this vault has one and is initialised.

@@ -6,6 +6,7 @@ from typing import NoReturn
 import trio
 
 from vault.errors import UnavailableError
+from vault.model.break_glass import BreakGlassProgress
 from vault.model.mounts import MountTable
 from vault.model.operation import Operation, Origin, P, R
 from vault.pipeline import Pipeline
@@ -123,6 +124,14 @@ class WorkerService:
     def reset_unseal(self) -> SealStatus:
         """The leader's."""
         _not_relayed()
+
+    def break_glass_progress(self) -> BreakGlassProgress:
+        """The leader's."""
+        _not_relayed()
+
+    async def submit_break_glass_share(self, share: str, code: str) -> BreakGlassProgress:
+        """The leader's."""
+        _not_relayed(share, code)
 
     async def auto_unseal(self) -> bool:
         """The leader's."""

@@ -175,7 +175,7 @@ class Run:
         """An agent for the length of the block."""
 
         def open_core(
-            keyring: Keyring, root_key: bytes, _: bool
+            keyring: Keyring, root_key: bytes, _: bool, _break_glass: object
         ) -> AbstractAsyncContextManager[Core]:
             return self._open(backend, seals, manager, keyring, root_key)
 
