@@ -166,8 +166,12 @@ consistency: setup ## three agents on a database, and what clients of all of the
 	  --failover 10 --tokens 100000)
 
 .PHONY: hsm-kills
-hsm-kills: setup ## kill -9 of the HSM's helper process at random moments of init, unseal and rotation (ROUNDS=200)
+hsm-kills: setup ## kill -9 of the HSM's helper processes at random moments of init, unseal, rotation and migration (ROUNDS=200)
 	@$(PY) -m tests.contract.key_providers.kills --rounds $(ROUNDS)
+
+.PHONY: seal-starts
+seal-starts: setup ## from an agent's start to unsealed, and a read, by each kind of seal (STARTS=5)
+	@$(PY) -m tests.contract.key_providers.starts --starts $(or $(STARTS),5)
 
 .PHONY: break-glass-kills
 break-glass-kills: setup ## kill -9 of an agent at random moments of an opening by break-glass (ROUNDS=200)
