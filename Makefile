@@ -25,6 +25,8 @@ ROUNDS ?= 200
 # Of `make simulate`: how many seeds, and after how many minutes no other begins.
 SEEDS ?= 100
 MINUTES ?= 1000000
+# Of `make lint`: what else is done while one core looks at types.
+BESIDE_TYPES :=
 # The same machine's other interpreter, for `make test-both`.
 OTHER ?= python3.11
 
@@ -44,6 +46,9 @@ setup: ## install what is missing and make the environment; quick when nothing c
 run: setup ## start a control plane and two agents from 127.0.0.1:8200 on (PORT=…); a first secret
 	@tools/run.sh "$(BIN)/freehold" "$(PORT)" "$(RUN)"
 
+# Before the processes that run tests begin: else each of them would compile all their modules.
+test: BESIDE_TYPES := $(PY) -m pytest --collect-only --quiet --quiet > /dev/null || true
+
 .PHONY: test
 test: lint ## lint, then every test, six files at once on two cores (JOBS=…)
 	@$(PY) -m pytest --numprocesses $(JOBS) --maxprocesses 8 --dist loadfile --no-loadscope-reorder
@@ -59,12 +64,14 @@ test-both: test ## `make test`, then the unit tests on the other supported inter
 
 .PHONY: lint
 lint: setup ## style, types, layers, and the rules of tools/repo_lint
-	@$(BIN)/ruff check --quiet
-	@$(BIN)/ruff format --check --quiet
-	@$(BIN)/mypy --no-error-summary
-	@$(BIN)/lint-imports --no-cache importlinter.toml
-	@$(PY) -m tools.repo_lint
-	@cd ui/web && npm run --silent check
+	@$(BIN)/mypy --no-error-summary & types=$$!; status=0; \
+	  $(BIN)/ruff check --quiet || status=1; \
+	  $(BIN)/ruff format --check --quiet || status=1; \
+	  $(BIN)/lint-imports --no-cache importlinter.toml || status=1; \
+	  $(PY) -m tools.repo_lint || status=1; \
+	  npm --prefix ui/web run --silent check || status=1; \
+	  $(or $(BESIDE_TYPES),true); \
+	  wait $$types || status=1; exit $$status
 
 .PHONY: format
 format: setup ## let ruff write the style that `make lint` asks for
@@ -138,6 +145,10 @@ consistency: setup ## three agents on a database, and what clients of all of the
 .PHONY: hsm-kills
 hsm-kills: setup ## kill -9 of the HSM's helper process at random moments of init, unseal and rotation (ROUNDS=200)
 	@$(PY) -m tests.contract.key_providers.kills --rounds $(ROUNDS)
+
+.PHONY: break-glass-kills
+break-glass-kills: setup ## kill -9 of an agent at random moments of an opening by break-glass (ROUNDS=200)
+	@$(PY) -m tests.acceptance.serve.break_glass_kills $(ROUNDS)
 
 .PHONY: mutants
 mutants: setup ## plant 100 careless changes and report those that no test notices (ONLY=audit, ALSO=tests/…)

@@ -60,7 +60,7 @@ from vault.rotation.kinds import ServiceSettings, load_rotators
 from vault.rotation.rotator import Rotators
 from vault.seal.auto_unseal import run_auto_unseal
 from vault.seal.bootstrap import BackendSystemTable
-from vault.seal.manager import SealManager, SealStatus
+from vault.seal.manager import KEY_FILE, SealManager, SealStatus
 from vault.seal.startup_checks import check_paths, require_private_database
 from vault.store.interface import BackendError, StoreBackend, StoreSession
 from vault.store.replicas import ReplicaSet, ReplicaStats
@@ -200,6 +200,8 @@ async def serve(
                 replica_lag_commits=lambda: float(replica_statistics(backend).lag),
                 sealed=lambda: float(not seal_manager.is_open),
                 key_provider_failing=lambda: float(seal_manager.provider_trouble is not None),
+                break_glass_uses=lambda: float(seal_manager.break_glass_progress().uses),
+                break_glass_shares=lambda: float(seal_manager.break_glass_progress().shares),
                 workers_open=lambda: float(0 if fleet is None else fleet.open_workers),
                 workers_failing=lambda: float(fleet is not None and fleet.failing),
                 clock_behind_seconds=lambda: (
@@ -563,12 +565,15 @@ def _notify_systemd(message: Callable[..., None], *words: str) -> None:
 def _make_seal_manager(parts: CoreDependencies) -> SealManager:
     seal_manager = SealManager(
         system_table=BackendSystemTable(parts.backend, parts.world),
-        open_core=lambda *keys: open_core(parts, seal_manager, *keys),
+        open_core=lambda keyring, root_key, by_operator, use: open_core(
+            parts, seal_manager, keyring, root_key, by_operator, break_glass=use
+        ),
         key_file=parts.key_file,
         key_provider=parts.key_provider,
         org=DEFAULT_ORG,
         world=parts.world,
         check_paths=partial(parts.world.run_sync, check_paths, parts.seal_paths),
+        break_glass_permit=parts.break_glass_permit,
     )
     return seal_manager
 
@@ -581,7 +586,12 @@ async def _open_alone(
     if parts.dev_token and not seal_manager.status().initialized:
         await seal_manager.initialize(1, 1, parts.dev_token)
     if parts.key_provider is None:
-        await seal_manager.auto_unseal()
+        try:
+            await seal_manager.auto_unseal()
+        except UnavailableError as error:  # the file is gone, and break-glass holders are at hand
+            if error.code != KEY_FILE or not await seal_manager.is_break_glass_allowed():
+                raise
+            log.warning("the vault stays sealed, since break-glass is allowed: %s", error)
     else:  # it may fail for a while
         await nursery.start(run_auto_unseal, seal_manager, parts.world)
 

@@ -87,6 +87,7 @@ from vault.handlers.adoption import Adoption, StoredAdoption
 from vault.handlers.audit import AuditHandlers
 from vault.handlers.auth_entries import erase_expired_entries
 from vault.handlers.backups import BackupHandlers
+from vault.handlers.break_glass import BreakGlassHandlers
 from vault.handlers.consumer_recorder import forget_old_consumers
 from vault.handlers.control_plane import ControlPlaneHandlers
 from vault.handlers.handler import Handlers
@@ -156,6 +157,7 @@ from vault.seal.bound_keys import (
     bind_opaque_id,
     vault_digest,
 )
+from vault.seal.break_glass import BreakGlassSets, BreakGlassUse, PermitFile, UseRecorder
 from vault.seal.manager import Core
 from vault.seal.nodes import KnownNodes, NodeHeartbeat, run_heartbeat
 from vault.seal.root_key_operations import RootKeyOperations
@@ -215,6 +217,11 @@ class CoreDependencies:
         return None if file is None else FileRootKey(file)
 
     @property
+    def break_glass_permit(self) -> PermitFile:
+        """What allows break-glass holders to open the vault."""
+        return PermitFile(self.seal_paths.anchor, self.world)
+
+    @property
     def seal_paths(self) -> SealPaths:
         """Where anchor and audit log lie, and for how long the latter is kept."""
         kept = self.settings.audit.retention_days
@@ -240,10 +247,13 @@ async def open_core(
     keyring: Keyring,
     root_key: bytes,
     by_operator: bool,
+    *,
+    break_glass: BreakGlassUse | None = None,
 ) -> AsyncIterator[Core]:
     """The data path of an unsealed vault, for the length of the block.
 
     `by_operator`: somebody has brought the root key or its shares, which ends an ordered seal.
+    `break_glass`: break-glass holders have, which is on record and counted before it opens.
     """
     world = dependencies.world
     startup = await _run_startup_checks(dependencies, keyring)
@@ -276,6 +286,11 @@ async def open_core(
         ) as verification,
     ):
         await startup.record_acceptance(audit)
+        if break_glass is not None:
+            recorder = UseRecorder(audit, store, world)
+            keyring = await recorder.record(startup, root_key, break_glass)
+            await dependencies.break_glass_permit.remove()
+            _alert(dependencies, AlertCode.UNSEALED)  # as critical: see docs/spec/link.md
         await record_unseal(
             audit,
             store,
@@ -283,6 +298,7 @@ async def open_core(
             startup.node.id,
             is_first=startup.is_first,
             by_operator=by_operator,
+            by_break_glass=break_glass is not None,
         )
         await startup.clear_seal_order(store)
         interval = dependencies.settings.encryption.rotation_interval
@@ -384,6 +400,7 @@ async def open_core(
                         partial(_explain_refusal, audit, store, heartbeat),
                         path.auth,
                         dependencies.peers.shut,
+                        lambda: barrier.break_glass_uses,
                     )
 
 
@@ -467,6 +484,7 @@ def _wire_pipeline(
         **_make_rotation_steps(path, adoption, world).handlers(),
         **NodeHandlers(KnownNodes(base.startup.node.id, path.parts.store, world)).handlers(),
         **RootKeyHandlers(root_key).handlers(),
+        **BreakGlassHandlers(BreakGlassSets(barrier, world, base.seal.reload)).handlers(),
         **_status_handlers(base, path, system, audits),
     }
     is_shared = base.dependencies.settings.storage.server is not None

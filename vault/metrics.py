@@ -46,6 +46,8 @@ GAUGES: Final[Mapping[str, str]] = {
     "audit_records": "Records in the audit log of this agent since it was made",
     "audit_sinks_failing": "Audit sinks that do not accept records, or only on their last room",
     "key_provider_failing": "1 while the HSM or cloud that unseals does not do what it is asked to",
+    "break_glass_uses": "How often break-glass holders have opened the vault, on any agent",
+    "break_glass_shares": "Shares of the break-glass set in force; 0 without one",
     "refusing": "1 while the agent is open and serves nothing: no audit sink accepts records",
     "store_failing": "1 when the last change of the database could not be stored",
     "audit_damaged": "1 when the last reading of the whole audit log found damage",

@@ -31,6 +31,7 @@ from vault.model.backup_runs import (
     SelectBackup,
     StoredBackup,
 )
+from vault.model.break_glass import BreakGlassState, MakeBreakGlassSet, NewBreakGlassSet
 from vault.model.changes import AcknowledgeVersion, ChangesRead, ReadChanges
 from vault.model.health import CacheState, HealthState, KeyStatus
 from vault.model.link import CentralBundle, LinkStatus, SentPage, SentVerdict
@@ -417,6 +418,11 @@ SUBMIT_VERIFICATION_SHARE: Final = OperationType[SubmitShare, VerificationStatus
     "sys.rekey.verify.offer"
 )
 RESTART_VERIFICATION: Final = OperationType[Nothing, VerificationStatus]("sys.rekey.verify.restart")
+READ_BREAK_GLASS: Final = OperationType[Nothing, BreakGlassState]("sys.break_glass.read")
+MAKE_BREAK_GLASS_SET: Final = OperationType[MakeBreakGlassSet, NewBreakGlassSet](
+    "sys.break_glass.make"
+)
+REVOKE_BREAK_GLASS_SET: Final = OperationType[Nothing, BreakGlassState]("sys.break_glass.revoke")
 ROTATE_ROOT_KEY: Final = OperationType[Nothing, RotatedRootKey]("sys.rotate_root")
 
 # The control plane

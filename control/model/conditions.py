@@ -29,6 +29,8 @@ ROTATION_CODES: Final = (ROTATION_OVERDUE, ROTATION_STUCK, LEASES_IRREVOCABLE)
 CHANNEL_FAILING: Final = "channel_failing"
 ROLLOUT_HALTED: Final = "rollout_halted"
 BUNDLE_FULL: Final = "bundle_full"
+BREAK_GLASS: Final = "break_glass"
+"""An event: break-glass holders have opened the vault. An agent says it as `unsealed`, critical."""
 OWNER_GONE: Final = "owner_gone"
 """Channels or schedules are suspended; the alert's subject is the account whose they were."""
 CRITICAL_UNDELIVERED: Final = "critical_undelivered"
@@ -90,6 +92,8 @@ _MESSAGES: Final[Mapping[str, str]] = {
     "rotation status --state stuck`",
     LEASES_IRREVOCABLE: "credentials of expired leases of the vault of agent {vault} could not be "
     "dropped at their target: see the leases that are irrevocable",
+    BREAK_GLASS: "the vault of agent {vault} was opened by break-glass, without its key provider: "
+    "see `sys.break_glass.open` in its audit log, and make its root key safe again",
     AlertCode.AUDIT_SINK_FAILED: "an audit sink of agent {vault} does not accept records",
     AlertCode.STORE_FAILED: "agent {vault} cannot write its database or its anchor",
     AlertCode.DISK_LOW: "a disk of agent {vault} is nearly full: free some space before it refuses "

@@ -27,6 +27,30 @@ def anchor_path(config: Path | None, anchor: Path | None) -> Path | None:
     return _settings(config).anchor_file
 
 
+def leave_acceptance(
+    config: Path | None, anchor: Path | None, reason: str, subject: str, code: str = ""
+) -> Path:
+    """Leave an acceptance beside the anchor; where it is. Raises `CliError`, `BadParameter`."""
+    from actors.world import SystemWorld
+    from vault.seal.anchor import acceptance
+
+    file = anchor_path(config, anchor)
+    if file is None:
+        raise typer.BadParameter("give the agent's --config, or the --anchor file itself")
+    if not 1 <= len(reason) <= acceptance.MAX_REASON:
+        raise typer.BadParameter(f"--reason takes 1 to {acceptance.MAX_REASON} characters")
+    place = acceptance.acceptance_path(file, acceptance.AcceptanceSubject(subject))
+    try:
+        acceptance.write_acceptance(
+            file,
+            acceptance.Acceptance(SystemWorld().now(), reason, code),
+            acceptance.AcceptanceSubject(subject),
+        )
+    except OSError as error:
+        raise CliError(f"cannot write {place}: {error.strerror}") from None
+    return place
+
+
 def default_paths(log: Path) -> tuple[Path | None, Path | None]:
     """Anchor and database where they are by default, each if it is there."""
     from vault.config.settings import ANCHOR_NAME

@@ -8,7 +8,8 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from ui.cli.agent_files import Config, anchor_path, unseal_keys
+from ui.cli.agent_files import Config, leave_acceptance, unseal_keys
+from ui.cli.break_glass import app as break_glass
 from ui.cli.client import ApiClient
 from ui.cli.command_group import CommandGroup
 from ui.cli.context import api_path, cli_context
@@ -23,6 +24,7 @@ actors_group = CommandGroup("The actors of the running agent.")
 app.add_group(keys, "key")
 app.add_group(cache_group, "cache")
 app.add_group(actors_group, "actor")
+app.add_group(break_glass, "break-glass")
 
 
 SHARES: Final = 5
@@ -223,7 +225,7 @@ def accept_rollback(
     and run `freehold operator unseal --config FILE`. It is valid for one hour and one unsealing,
     which the audit log records.
     """
-    file = _accept(config, anchor, reason, "accept")
+    file = leave_acceptance(config, anchor, reason, "accept")
     print_note(f"accepted for one hour and one unsealing: {file}")
     print_note(
         "unseal the vault now, with a key file too: `freehold operator unseal --config FILE`"
@@ -246,30 +248,8 @@ def confirm_clock(
     is behind, expiry follows the agent's time. Run it on the agent's machine, as the agent's user,
     after you have checked the clock. A running agent accepts it within a minute.
     """
-    file = _accept(config, anchor, reason, "clock")
+    file = leave_acceptance(config, anchor, reason, "clock")
     print_note(f"the clock is confirmed, for an agent that reads this within an hour: {file}")
-
-
-def _accept(config: Path | None, anchor: Path | None, reason: str, subject: str) -> Path:
-    """Leave an acceptance beside the anchor; where it is."""
-    from actors.world import SystemWorld
-    from vault.seal.anchor import acceptance
-
-    file = anchor_path(config, anchor)
-    if file is None:
-        raise typer.BadParameter("give the agent's --config, or the --anchor file itself")
-    if not 1 <= len(reason) <= acceptance.MAX_REASON:
-        raise typer.BadParameter(f"--reason takes 1 to {acceptance.MAX_REASON} characters")
-    place = acceptance.acceptance_path(file, acceptance.AcceptanceSubject(subject))
-    try:
-        acceptance.write_acceptance(
-            file,
-            acceptance.Acceptance(SystemWorld().now(), reason),
-            acceptance.AcceptanceSubject(subject),
-        )
-    except OSError as error:
-        raise CliError(f"cannot write {place}: {error.strerror}") from None
-    return place
 
 
 @app.command(

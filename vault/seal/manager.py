@@ -20,8 +20,9 @@ from actors.world import World
 from protocols import json_text
 from protocols.instant import rfc3339
 from vault.authn.methods.method import AuthSurface
-from vault.barrier import KEYRING_ROW
+from vault.barrier import BREAK_GLASS_ROW, KEYRING_ROW
 from vault.barrier import SEAL_ROW as SEAL_ROW
+from vault.crypto.break_glass import BreakGlassRecord
 from vault.crypto.errors import CryptoError, KeyFileError, MalformedShare, UnsealRefused
 from vault.crypto.keyring import Keyring
 from vault.crypto.random import random_bytes
@@ -33,9 +34,21 @@ from vault.errors import (
     ValidationError,
     VaultError,
 )
+from vault.model.break_glass import BreakGlassProgress
 from vault.model.mounts import MountTable
 from vault.model.operation import Operation, Origin, P, R
 from vault.model.records import SystemRow
+from vault.seal.break_glass import (
+    BreakGlassKeys,
+    BreakGlassOpening,
+    BreakGlassPermit,
+    BreakGlassUse,
+    NoPermit,
+    progress_of,
+    require_record,
+    unverified_record,
+    with_seen_uses,
+)
 from vault.seal.root_keys import NewRootKey
 from vault.seal.root_keys.file import FileRootKey
 from vault.seal.root_keys.provider import KeyProvider, KeyProviderError, WrappedKey, wrap_context
@@ -66,6 +79,10 @@ class SealStatus(Struct, frozen=True, kw_only=True):
     """Whether a key provider unseals; `shares` and `threshold` are then the recovery key's."""
     waiting: str = ""
     """Which key provider does not unseal, why, and since when; empty while it is open."""
+    break_glass_uses: int = 0
+    """How often break-glass holders have opened the vault, on any agent."""
+    break_glass_used_at: int = 0
+    """Unix ns, of the last time; 0: never."""
 
 
 class InitResult(Struct, frozen=True, kw_only=True):
@@ -114,6 +131,8 @@ class Core(Struct, frozen=True):
     auth: AuthSurface = AuthSurface()
     shut: Callable[[], object] = object
     """To be called: no other process of the agent answers anything new by itself."""
+    break_glass_uses: Callable[[], tuple[int, int]] = lambda: (0, 0)
+    """How often break-glass holders have opened the vault, and when last (Unix ns)."""
 
 
 class SystemTable(Protocol):
@@ -135,18 +154,22 @@ class UnsealKeys(NamedTuple):
     """What opens a vault. `by_operator`: somebody has brought the root key or its shares.
 
     Otherwise the agent has read its key file by itself, which does not end a seal that was ordered.
+    `break_glass`: it was done by break-glass holders, and is to be on record as such.
     """
 
     keyring: Keyring
     root_key: bytes
     by_operator: bool
+    break_glass: BreakGlassUse | None = None
 
     def __repr__(self) -> str:
         return f"UnsealKeys(by_operator={self.by_operator})"
 
 
-OpenCore = Callable[[Keyring, bytes, bool], AbstractAsyncContextManager[Core]]
+OpenCore = Callable[[Keyring, bytes, bool, BreakGlassUse | None], AbstractAsyncContextManager[Core]]
 
+KEY_FILE: Final = "key_file"
+"""Code of the `UnavailableError` of a key file that does not open the vault."""
 KEY_MISSING: Final = "key_provider_key_missing"
 SEALED_ON_ORDER: Final = "sealed_on_order"
 ROLLBACK_ACCEPTED: Final = "rollback_accepted"
@@ -170,9 +193,11 @@ class SealManager:
         world: World,
         check_paths: Callable[[], Awaitable[None]],
         key_provider: KeyProvider | None = None,
+        break_glass_permit: BreakGlassPermit | None = None,
     ) -> None:
         """`check_paths` raises `VaultError` where a new vault could not be opened.
 
+        `break_glass_permit`: what allows break-glass holders to open the vault; None: nothing does.
         Without `key_file` and `key_provider` the root key is in people's shares.
         """
         self._system_table = system_table
@@ -187,6 +212,9 @@ class SealManager:
         self._seal_record: SealRecord | None = None
         self._keyring_blob = b""
         self._share_collector: ShamirRootKey | None = None
+        self._permit = break_glass_permit or NoPermit()
+        self._break_glass = BreakGlassOpening(self._permit)
+        self._break_glass_record: BreakGlassRecord | None = None  # not verified before it is opened
         self._core: Core | None = None
         self._in_flight = 0
         self.is_stopping = False
@@ -300,6 +328,8 @@ class SealManager:
             refusing="" if core is None or not self.is_open else self._refusal_reason(core),
             recovery_seal=record.is_wrapped,
             waiting=waiting,
+            break_glass_uses=self.break_glass_progress().uses,
+            break_glass_used_at=self.break_glass_progress().used_at,
         )
 
     @property
@@ -321,6 +351,9 @@ class SealManager:
     def _set_rows(self, rows: Mapping[str, bytes]) -> None:
         self._seal_record = record = json_text.decode(rows[SEAL_ROW], type=SealRecord)
         self._keyring_blob = rows[KEYRING_ROW]
+        self._break_glass_record = unverified_record(
+            rows.get(BREAK_GLASS_ROW), record.org, record.vault
+        )
         config = SealConfig(record.shares, record.threshold)
         if self._share_collector is None or self._share_collector.config != config:
             self._share_collector = ShamirRootKey(config)
@@ -417,6 +450,61 @@ class SealManager:
         if self._share_collector is not None:
             self._share_collector.reset()
         return self.status()
+
+    def break_glass_progress(self, warning: str = "") -> BreakGlassProgress:
+        """How far an opening by break-glass holders is. While sealed nothing of it is verified."""
+        core, collected = self._core, self._break_glass.progress
+        found = progress_of(
+            self._break_glass_record, collected, sealed=not self.is_open, warning=warning
+        )
+        return found if core is None else with_seen_uses(found, core.break_glass_uses())
+
+    async def submit_break_glass_share(self, share: str, code: str) -> BreakGlassProgress:
+        """Offer a break-glass share; at the last one needed the vault opens.
+
+        `code`: of the permit that a person on the agent's machine has written. Raises as
+        `BreakGlassOpening.submit`, and what opening raises: then nothing is open, and the shares
+        are to be offered again.
+        """
+        async with self._lock:
+            if self.is_open:
+                return self.break_glass_progress()
+            await self.wait_sealed()
+            await self.reload()
+            self._require_initialized()
+            record = require_record(self._break_glass_record)
+            found = await self._break_glass.submit(share, code, record, self._decode_checked)
+            if found is None:
+                return self.break_glass_progress()
+            return self.break_glass_progress(await self._open_by_break_glass(found))
+
+    async def _open_by_break_glass(self, found: BreakGlassKeys) -> str:
+        """What is left to be done by hand; empty: nothing."""
+        keyring, root_key, use = found
+        await self._open(UnsealKeys(keyring, root_key, by_operator=True, break_glass=use))
+        with suppress(VaultError):  # the count is in the keyring, which is open
+            await self.reload()
+        file = self._key_file
+        if file is None or self._require_initialized().type != file.kind:
+            return ""
+        try:
+            await self._world.run_sync(file.restore, root_key)
+        except KeyFileError as error:
+            return str(error)
+        return ""
+
+    def _decode_checked(self, root_key: bytes) -> Keyring:
+        """Raises `CryptoError`, `TamperedError`."""
+        keyring, _ = self._decode(root_key)
+        self._require_initialized().check(root_key)
+        return keyring
+
+    async def is_break_glass_allowed(self) -> bool:
+        """Whether a person on this machine allows an opening now."""
+        try:
+            return await self._permit.read() is not None
+        except VaultError:
+            return False
 
     async def auto_unseal(self) -> bool:
         """Open with the key file or the key provider, if this vault has one and is initialised.

@@ -28,6 +28,7 @@ CONTRADICTED_EVIDENCE: Final[Mapping[str, tuple[str, ...]]] = {
     "audit_sink_failed": _LOG,
     "audit_tampered": _LOG,
     "backup_late": ("upkeep.backups",),
+    "break_glass": ("upkeep.keys",),
     "certificate_expiring": ("agents.certificates",),
     "checkpoint_invalid": _LOG,
     "disk_low": _STORE,

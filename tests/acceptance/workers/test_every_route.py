@@ -142,6 +142,8 @@ BODIES: Final[dict[str, Any]] = {
     "POST /api/v1/rotations/run": {"tags": ["x"]},
     "POST /api/v1/backups/{id}/restore": {"names": ["two/{secret}"]},
     "POST /api/v1/audit/hash": {"value": "x"},
+    "POST /api/v1/system/break-glass": {"shares": 3, "threshold": 2, "replace": True},
+    "POST /api/v1/system/break-glass/open": {"share": "fhbg-", "code": "x"},
     "POST /api/v1/system/mounts/{path}": {"version": 2},
     "PATCH /api/v1/system/mounts/{path}": {"description": "new"},
 }

@@ -12,6 +12,7 @@ from tests.support.aws_kms import AwsKms, aws_kms
 from tests.support.cloud_servers import AzureKeyVault, GoogleKms, serving
 from tests.support.key_providers import MemoryKeyProvider
 from tests.support.softhsm import Token
+from tests.support.tpm import Tpm, running_tpm
 from tests.support.transit import KEY, Transit, transit
 from vault.config.key_providers import HsmSettings
 from vault.config.settings import EncryptionSettings
@@ -117,9 +118,16 @@ def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AwsKms]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def tpm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tpm]:
+    """The same, of a TPM."""
+    with running_tpm(tmp_path_factory.mktemp("tpm")) as made:
+        yield made
+
+
 FORGETFUL = ("memory", "AES-GCM", "AES-KWP", "AES-KW", "RSA-OAEP-SHA1", "transit")
 """Kinds whose versions can be taken away."""
-KINDS = (*FORGETFUL, "aws", "gcp", "azure")
+KINDS = (*FORGETFUL, "tpm", "aws", "gcp", "azure")
 
 
 @pytest.fixture(params=KINDS)
@@ -147,6 +155,11 @@ async def provided(
                 variables = stack.enter_context(serving(azure, tmp_path))
                 provider = make_cloud(variables, azure=azure.section)
                 yield Provided(provider, f"{2:032x}", binds_context=False)
+            case "tpm":
+                tpm: Tpm = request.getfixturevalue("tpm")
+                tpm.change_keys(*RSA)
+                yield of_keys(tpm, make, "pair", None)
+                tpm.change_keys(*({**key, "delete": True} for key in RSA))
             case algorithm:
                 yield of_pkcs11(Token(tmp_path / "token"), make, algorithm)
 
@@ -175,7 +188,11 @@ def of_pkcs11(own: Token, make: MakeProvider, algorithm: str) -> Provided:
     """On a token of its own."""
     is_rsa = algorithm.startswith("RSA")
     own.change_keys(*(RSA if is_rsa else KEYS))
-    label = "pair" if is_rsa else "root"
+    return of_keys(own, make, "pair" if is_rsa else "root", algorithm)
+
+
+def of_keys(own: Token, make: MakeProvider, label: str, algorithm: str | None) -> Provided:
+    """Those that are on a token under a label."""
 
     def forget(*ids: str) -> None:
         own.change_keys(*({"label": label, "id": id_, "delete": True} for id_ in ids))

@@ -125,7 +125,7 @@ class Run:
 
     def _manager(self, backend: SqliteBackend, provider: ProcessKeyProvider) -> SealManager:
         def open_core(
-            keyring: Keyring, root_key: bytes, by_operator: bool
+            keyring: Keyring, root_key: bytes, by_operator: bool, _break_glass: object
         ) -> AbstractAsyncContextManager[Core]:
             assert not by_operator
             return self._open(backend, provider, manager, keyring, root_key)

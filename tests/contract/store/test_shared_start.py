@@ -32,7 +32,9 @@ class Opened:
         self.vaults: list[str] = []
 
     @asynccontextmanager
-    async def open(self, keyring: Keyring, _key: bytes, _by_operator: bool) -> AsyncIterator[Core]:
+    async def open(
+        self, keyring: Keyring, _key: bytes, _by_operator: bool, _break_glass: object
+    ) -> AsyncIterator[Core]:
         """One without operations."""
         self.vaults.append(keyring.vault)
         yield Core(None, MountTable())  # type: ignore[arg-type]  # nothing is asked of it

@@ -12,6 +12,7 @@ from vault.errors import VaultError
 from vault.model.mounts import MountTable
 from vault.model.operation import Operation
 from vault.model.records import SystemRow
+from vault.seal.break_glass import BreakGlassUse
 from vault.seal.manager import Core, InitResult, SealManager
 from vault.seal.root_keys.file import FileRootKey
 from vault.seal.root_keys.provider import KeyProvider
@@ -51,11 +52,16 @@ class FakeUnit:
         self.by_person: list[bool] = []
         self.refuse: Exception | None = None
         self.shuts = 0
+        self.break_glass: list[BreakGlassUse | None] = []
         self.work: Callable[[], Any] | None = None
 
     @asynccontextmanager
     async def open(
-        self, keyring: Keyring, _root_key: bytes, by_person: bool
+        self,
+        keyring: Keyring,
+        _root_key: bytes,
+        by_person: bool,
+        break_glass: BreakGlassUse | None = None,
     ) -> AsyncIterator[Core]:
         """Build it."""
         await trio.lowlevel.checkpoint()
@@ -63,6 +69,7 @@ class FakeUnit:
             raise self.refuse
         self.keyrings.append(keyring)
         self.by_person.append(by_person)
+        self.break_glass.append(break_glass)
         parts: list[object] = [keyring]
         parts.append(parts)  # as those of a real one, they know each other
         self.diary.append("built")

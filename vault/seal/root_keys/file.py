@@ -79,13 +79,26 @@ class FileRootKey:
                 "where it may (with the systemd unit: /var/lib/freehold-key) and restart the agent"
             ) from error
 
-    def write_new(self) -> bytes:
-        """Write a new key durably and return it. Never replaces a file.
+    def restore(self, key: bytes) -> None:
+        """Write the key in force where its file is gone; durable. Never replaces a file.
+
+        Raises `KeyFileError` where it cannot be written, and where the file has another key.
+        """
+        if not self._exists():
+            self.write_new(key)
+        elif not self._holds_key(key):
+            raise KeyFileError(
+                f"{self.path} does not hold the key of this vault: move it away, and unseal by "
+                "break-glass once more to have the key written there"
+            )
+
+    def write_new(self, key: bytes | None = None) -> bytes:
+        """Write a new key, or this one, durably and return it. Never replaces a file.
 
         Raises `KeyFileError` when the file exists or cannot be written and synced whole. It gets
         its name when it is whole: a start that ends before leaves none that is refused later.
         """
-        key = random_bytes(ROOT_KEY_SIZE)
+        key = random_bytes(ROOT_KEY_SIZE) if key is None else key
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         try:
             self._draft.unlink(missing_ok=True)  # of such a start: it has opened nothing

@@ -82,6 +82,7 @@ def main() -> None:
     requests = sys.stdin.buffer
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # a module that prints to stdout speaks to nobody
+    sys.unraisablehook = lambda _: None  # a library's own tracebacks are not the agent's log
     threading.Thread(target=_end_with_agent, args=(requests.fileno(),), daemon=True).start()
     start = _read(requests)
     if start is None:
