@@ -167,7 +167,10 @@ from vault.model.root_key import (
     NewShares,
     RekeyResult,
     RekeyStatus,
+    RenewedWrappings,
     RotatedRootKey,
+    RotateRootKey,
+    SealMigrationStatus,
     StartGenerateRoot,
     StartRekey,
     SubmitShare,
@@ -423,7 +426,15 @@ MAKE_BREAK_GLASS_SET: Final = OperationType[MakeBreakGlassSet, NewBreakGlassSet]
     "sys.break_glass.make"
 )
 REVOKE_BREAK_GLASS_SET: Final = OperationType[Nothing, BreakGlassState]("sys.break_glass.revoke")
-ROTATE_ROOT_KEY: Final = OperationType[Nothing, RotatedRootKey]("sys.rotate_root")
+ROTATE_ROOT_KEY: Final = OperationType[RotateRootKey, RotatedRootKey]("sys.rotate_root")
+RENEW_WRAPPINGS: Final = OperationType[Nothing, RenewedWrappings]("sys.renew_wrappings")
+READ_SEAL_MIGRATION: Final = OperationType[Nothing, SealMigrationStatus](
+    "sys.seal_migration.status"
+)
+MIGRATE_SEAL: Final = OperationType[SubmitShare, SealMigrationStatus]("sys.seal_migration.update")
+CANCEL_SEAL_MIGRATION: Final = OperationType[Nothing, None]("sys.seal_migration.cancel")
+UNSEAL_MIGRATE: Final = OperationType[SubmitShare, SealMigrationStatus]("sys.unseal.migrate")
+"""As `MIGRATE_SEAL`, by whoever has the shares."""
 
 # The control plane
 APPLY_BUNDLE: Final = OperationType[ApplyBundle, ActiveBundle]("fleet.apply")

@@ -49,8 +49,12 @@ class VaultService(Protocol):
         """Make the keys of a new vault and its first root token; leaves it sealed."""
         ...
 
-    async def unseal(self, share: bytes) -> SealStatus:
+    async def unseal(self, share: bytes, *, migrate: bool = False) -> SealStatus:
         """Offer a share; at the last one needed the vault opens."""
+        ...
+
+    def take_migration_shares(self) -> tuple[bytes, ...]:
+        """The shares that have just unsealed the vault with `migrate`, once; else none."""
         ...
 
     def reset_unseal(self) -> SealStatus:

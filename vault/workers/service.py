@@ -120,9 +120,13 @@ class WorkerService:
         """The leader's."""
         _not_relayed(shares, threshold, root_token)
 
-    async def unseal(self, share: bytes) -> SealStatus:
+    async def unseal(self, share: bytes, *, migrate: bool = False) -> SealStatus:
         """The leader's."""
-        _not_relayed(share)
+        _not_relayed(share, migrate)
+
+    def take_migration_shares(self) -> tuple[bytes, ...]:
+        """The leader's."""
+        _not_relayed()
 
     def reset_unseal(self) -> SealStatus:
         """The leader's."""
