@@ -342,10 +342,6 @@ class Sweep:
             self.made("PUT", f"/api/v1/policies/{name}", {"rules": []})
         if "roles/{name}" in key:
             self.made("PUT", f"/api/v1/roles/{name}", {"policies": []})
-        if "policies/{name}" in key or "/v1/sys/polic" in key:
-            self.made("PUT", f"/api/v1/policies/{name}", {"rules": []})
-        if "roles/{name}" in key:
-            self.made("PUT", f"/api/v1/roles/{name}", {"policies": []})
 
     def _make_connection(self, name: str, *, with_role: bool) -> None:
         self.made("POST", f"/v1/db/config/{name}", NOWHERE)
