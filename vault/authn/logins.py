@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from actors.breaker import Breaker
 from actors.errors import CircuitOpen
 from actors.world import World
+from protocols.client_network import client_network
 from vault.authn import token_lifetime
 from vault.authn.batch_tokens import BatchTokens
 from vault.authn.bound_origin import parse_cidrs
@@ -113,9 +114,7 @@ class Logins:
         mount = self._parts.mounts.find_for_path(path)
         method = None if mount is None else self._parts.methods.get(mount.type)
         if mount is None or method is None:
-            raise NotFoundError(
-                "no_handler", f'no handler for route "{AUTH}{path}". route entry not found.'
-            )
+            raise NotFoundError("no_handler", "no handler for this route. route entry not found.")
         return mount, method, path[len(mount.path) :]
 
     async def verify(self, path: str, fields: Mapping[str, Any], origin: Origin) -> VerifiedLogin:
@@ -304,18 +303,19 @@ class Logins:
     def _place(self, mount: AuthMountRow, origin: Origin) -> Iterator[None]:
         """One of the places of a mount. Raises `UnavailableError` (`logins_full`) at once."""
         waiting = self._waiting.setdefault(mount.id, {})
-        own = waiting.get(origin.ip, 0)
+        address = client_network(origin.ip)
+        own = waiting.get(address, 0)
         if own >= MAX_LOGINS_OF_ADDRESS or sum(waiting.values()) >= MAX_LOGINS:
             raise UnavailableError(
                 "logins_full", "too many logins wait at this auth mount; wait and try again"
             )
-        waiting[origin.ip] = own + 1
+        waiting[address] = own + 1
         try:
             yield
         finally:
-            waiting[origin.ip] -= 1
-            if not waiting[origin.ip]:
-                del waiting[origin.ip]
+            waiting[address] -= 1
+            if not waiting[address]:
+                del waiting[address]
             if not waiting:
                 self._waiting.pop(mount.id, None)
 

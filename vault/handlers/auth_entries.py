@@ -32,6 +32,7 @@ from vault.errors import (
 from vault.handlers.handler import Call, Handler, Handlers, handler_table
 from vault.handlers.stores import AuthEntryStore
 from vault.model.auth_mounts import AUTH
+from vault.model.name import echoed
 from vault.model.operation import Capability, OperationType
 from vault.model.payloads import ListEntries, RunAuthAction, SelectEntry, WriteEntry
 from vault.model.records import AuthMountRow
@@ -177,7 +178,9 @@ class AuthEntryHandlers:
         mount, method, _ = self.logins.find_mount(path)
         found = method.kinds.get(kind)
         if found is None or found.internal:
-            raise NotFoundError("kind_unknown", f"the auth method {mount.type} has no {kind[:64]}")
+            raise NotFoundError(
+                "kind_unknown", f"the auth method {mount.type} has no {echoed(kind)}"
+            )
         return mount, found
 
 
@@ -262,9 +265,7 @@ def _change(
     known = {f.name for f in msgspec.structs.fields(kind.document)}
     unknown = sorted(fields.keys() - known - kind.write_only.keys())
     if unknown:
-        raise ValidationError(
-            "field_unknown", f"{kind.name} has no field {unknown[0][:64]}", field=unknown[0][:64]
-        )
+        raise ValidationError("field_unknown", f"{kind.name} has no field {echoed(unknown[0])}")
     for field, form in kind.write_only.items():
         if field in fields:
             _converted(fields[field], form, field)

@@ -16,6 +16,7 @@ from vault.errors import ConflictError, NotFoundError, UnavailableError, Validat
 from vault.handlers.handler import Call, Handler, Handlers, handler_table
 from vault.handlers.stores import AuthMountStore, AuthMountTx
 from vault.model.auth_mounts import AUTH, MOVED_FROM, TOKEN_MOUNT, TOKEN_PATH, AuthMountTable
+from vault.model.name import echoed
 from vault.model.operation import Capability
 from vault.model.path import ResourcePath
 from vault.model.payloads import EnableAuth, MoveAuth, Nothing, TuneAuth
@@ -88,7 +89,7 @@ class AuthMountHandlers:
         if payload.type not in self.types or payload.type == TOKEN_MOUNT.type:
             raise ValidationError(
                 "auth_type_unknown",
-                f"plugin not found in the catalog: {payload.type[:64]}",
+                f"plugin not found in the catalog: {echoed(payload.type)}",
                 field="type",
             )
 

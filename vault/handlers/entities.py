@@ -8,6 +8,7 @@ from vault.errors import NotFoundError, ValidationError
 from vault.handlers.handler import Call, Handler, Handlers, handler_table
 from vault.model.operation import Capability
 from vault.model.payloads import (
+    MAX_PAGE_SIZE,
     DeleteEntities,
     FindIdentity,
     ListIdentities,
@@ -16,7 +17,6 @@ from vault.model.payloads import (
 )
 from vault.model.records import EntityAliasRow, UserRow
 from vault.model.results import AliasWritten, EntityWritten
-from vault.store.table import MAX_LIMIT
 
 MAX_LISTED = 10_000  # of one answer
 BY_NAME = "name"  # the folder of paths that end in a name
@@ -126,7 +126,7 @@ class EntityHandlers:
         found: list[EntityView] = []
         after, limit = call.payload.after, checked_limit(call.payload.limit)
         while len(found) < limit:
-            wanted = min(limit - len(found), MAX_LIMIT)
+            wanted = min(limit - len(found), MAX_PAGE_SIZE)
             rows = await self.entities.list_page(after=after, limit=wanted)
             for row in rows:
                 aliases = tuple(await self.entities.aliases_of(row))
@@ -188,7 +188,7 @@ class EntityHandlers:
         found: list[EntityAliasRow] = []
         after, limit = call.payload.after, checked_limit(call.payload.limit)
         while len(found) < limit:
-            wanted = min(limit - len(found), MAX_LIMIT)
+            wanted = min(limit - len(found), MAX_PAGE_SIZE)
             rows = await self.entities.list_aliases(after=after, limit=wanted)
             found += rows
             if len(rows) < wanted:

@@ -9,6 +9,7 @@ from vault.handlers.entities import checked_limit, named_by
 from vault.handlers.handler import Call, Handler, Handlers, handler_table
 from vault.model.operation import Capability
 from vault.model.payloads import (
+    MAX_PAGE_SIZE,
     ChangeMembers,
     FindIdentity,
     ListIdentities,
@@ -17,7 +18,6 @@ from vault.model.payloads import (
 )
 from vault.model.records import GroupAliasRow, GroupRow
 from vault.model.results import GroupAliasWritten, GroupWritten, ListedGroup
-from vault.store.table import MAX_LIMIT
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ class GroupHandlers:
         found: list[ListedGroup] = []
         after, limit = call.payload.after, checked_limit(call.payload.limit)
         while len(found) < limit:
-            wanted = min(limit - len(found), MAX_LIMIT)
+            wanted = min(limit - len(found), MAX_PAGE_SIZE)
             rows = await self.groups.list_page(after=after, limit=wanted)
             for row in rows:
                 members = await self.groups.count_members(row.id)
@@ -177,7 +177,7 @@ class GroupHandlers:
         found: list[GroupAliasRow] = []
         after, limit = call.payload.after, checked_limit(call.payload.limit)
         while len(found) < limit:
-            wanted = min(limit - len(found), MAX_LIMIT)
+            wanted = min(limit - len(found), MAX_PAGE_SIZE)
             rows = await self.groups.list_aliases(after=after, limit=wanted)
             found += rows
             if len(rows) < wanted:

@@ -69,6 +69,10 @@ BODIES: dict[str, Any] = {
     "tokens_revoke_text": {"token": "s.none"},
     "tokens_renew": {"increment": "1h"},
     "jwt_revoke": {"issuer": "ci", "token_id": "job-1"},
+    "auth_enable": {"type": "approle", "description": "x"},
+    "auth_tune": {"description": "x", "token_type": "service"},
+    "auth_move": {"source": "held", "target": "moved"},
+    "auth_act": {"mount": "held", "action": "role-id", "name": "held"},
     "audit_hash": {"value": "x"},
     "backups_create": {"destinations": ["local"]},
     "backups_restore": {"names": [HELD], "destination": "local"},
@@ -85,7 +89,8 @@ NAMES = {
 """Texts that are names of secrets, which begin with their mount."""
 TRIED = ("policies_validate", "policies_dry_run", "replays_replay", "batch_read", "audit_hash",
          "changes_acknowledge", "tokens_revoke_text", "backups_create",
-         "backups_restore", "rotations_run", "dynamic_revoke_leases")  # fmt: skip
+         "backups_restore", "rotations_run", "dynamic_revoke_leases",
+         "auth_act", "auth_move")  # fmt: skip
 """Operations that keep nothing of what they are sent."""
 FREE = {
     *(
@@ -109,6 +114,7 @@ FREE = {
     "secrets_update metadata.* key", "secrets_update tags.[]", "secrets_update value",
     "secrets_write_metadata metadata.*", "secrets_write_metadata metadata.* key",
     "secrets_write_metadata tags.[]", "system_change_mount description",
+    "auth_enable description", "auth_tune description",
     "system_make_mount description", "tokens_create display_name", "tokens_create metadata.*",
     "tokens_create metadata.* key",
     *(
@@ -240,7 +246,11 @@ def _thing(agent: Agent, id_: str, number: int, sent: str) -> tuple[str, str]:
     if id_ == "tokens_renew":
         token = put(agent, "POST", "tokens", {"policies": ["default"]})
         return f"tokens/{token['accessor']}/renew", ""
+    if id_ == "auth_tune":
+        put(agent, "POST", f"auth/mounts/t{number}", {"type": "approle"})
     at = {
+        "auth_enable": f"auth/mounts/a{number}", "auth_tune": f"auth/mounts/t{number}",
+        "auth_move": "auth/moves", "auth_act": "auth/actions",
         "policies_dry_run": "policies-dry-run", "replays_replay": "policies-replay",
         "users_create": "users", "roles_write": f"roles/r{number}", "batch_read": "batch/read",
         "tokens_create": "tokens", "tokens_renew_self": "tokens/self/renew",

@@ -47,6 +47,7 @@ ANYBODY = {
     "sessions_renew", "sessions_close", "tokens_read_self", "tokens_renew_self",
     "tokens_revoke_self", "api_openapi", "secrets_list", "tokens_create", "system_health",
     "changes_follow",
+    "auth_whoami",
     "dynamic_list_leases",
     "rotations_list",
     "rotations_plan",

@@ -69,6 +69,8 @@ BODIES: Final[dict[str, Any]] = {
     "POST /v1/auth/token/revoke": {"token": "{token}"},
     "POST /v1/auth/token/revoke-accessor": {"accessor": "{accessor}"},
     "POST /v1/auth/token/revoke-orphan": {"token": "{token}"},
+    "POST /v1/sys/auth/{path}": {"type": "approle"},
+    "POST /v1/sys/remount": {"from": "auth/{name}", "to": "auth/{name}-moved"},
     "POST /v1/one/{path}": {"a": "b"},
     "POST /v1/db/config/{name}": NOWHERE,
     "POST /v1/db/roles/{name}": {"db_name": "{name}", "creation_statements": "A"},
@@ -126,6 +128,12 @@ BODIES: Final[dict[str, Any]] = {
     "POST /api/v1/tokens": {"policies": ["default"], "ttl": "1h"},
     "POST /api/v1/tokens/lookup": {"token": "{token}"},
     "POST /api/v1/tokens/revoke": {"token": "{token}"},
+    "POST /api/v1/auth/mounts/{path}": {"type": "approle"},
+    "PATCH /api/v1/auth/mounts/{path}": {"description": "new"},
+    "POST /api/v1/auth/moves": {"source": "{name}", "target": "{name}-moved"},
+    "PATCH /api/v1/auth/entries/{path}": {"token_policies": ["default"]},
+    "POST /api/v1/auth/actions": {"mount": "{name}", "action": "role-id", "name": "held"},
+    "POST /api/v1/auth/login/{path}": {"role_id": "{name}"},
     "POST /api/v1/backups": {"full": True},
     "PUT /api/v1/rotation/{path}": {"rotator": "generated"},
     "PUT /api/v1/rotations/paused": {"paused": False},
@@ -143,6 +151,7 @@ BODIES: Final[dict[str, Any]] = {
 QUERIES: Final[dict[str, str]] = {
     "GET /api/v1/jwt/revocations": "issuer=ci",
     "GET /api/v1/keys": "user={username}",
+    "GET /api/v1/auth/entries": "mount={name}&kind=role",
     "GET /api/v1/diff/{path}": "from=1",
     "GET /api/v1/database-connections": "mount=two",
     "GET /api/v1/database-roles": "mount=two",
@@ -158,6 +167,8 @@ REFUSED: Final[dict[str, int]] = {
     "POST /v1/sys/unseal": 400,
     "POST /api/v1/system/rotate-root": 400,  # no key provider wraps its root key
     "POST /v1/auth/token/create/{role}": 400,
+    "GET /v1/sys/remount/status/{id}": 404,
+    "POST /api/v1/auth/login/{path}": 401,
     "POST /v1/one/": 400,
     "LIST /v1/sys/leases/lookup/{path}": 404,
     "GET /v1/db/creds/{name}": 503,  # its server does not run
@@ -205,6 +216,10 @@ SEALS: Final = ("v1/sys/seal", "api/v1/system/seal")
 """Routes that end a round: one each."""
 
 
+def _is_of_auth_mounts(key: str) -> bool:
+    return ("auth/" in key and "/auth/token/" not in key) or key.endswith("sys/remount")
+
+
 def routes() -> list[Route]:
     """Those of all dialects; reads first and deletions last."""
     tables: list[tuple[str, Router]] = [
@@ -248,6 +263,8 @@ class Sweep:
         number = next(self._numbers)
         name = f"thing-{number}"
         things = {"number": str(number), "name": name, "role": name, "seq": "1", "opaque": "0" * 32}
+        if _is_of_auth_mounts(key):
+            return things | self._auth_things(key, name)
         if re.search(r"/(one|two)/.*\{path\}|secret\}|/api/v1/(?!system/).*\{path\}", key):
             secret = f"folder-{number}/{name}"
             self.made("POST", f"/v1/one/{secret}", {"a": 1})
@@ -263,11 +280,8 @@ class Sweep:
                 self.made("POST", f"/v1/sys/mounts/mount-{number}", {"type": "kv"})
         if "/db/" in key:
             self._make_connection(name, with_role="/roles" in key or "/creds" in key)
-        if "policies/{name}" in key or "/v1/sys/polic" in key:
-            self.made("PUT", f"/api/v1/policies/{name}", {"rules": []})
-        if "roles/{name}" in key:
-            self.made("PUT", f"/api/v1/roles/{name}", {"policies": []})
         things |= self._make_identities(key, name)
+        self._make_named(key, name)
         if re.search(r"users/\{id\}|username|keys/\{id\}|\{identity\}", key):
             user = self.made("POST", "/api/v1/users", {"username": name})
             things |= {"username": name, "identity": name, "id": user["id"]}
@@ -299,6 +313,22 @@ class Sweep:
         if "alias" in key:
             return things | {"id": alias}
         return things | ({"id": inner} if "group" in key else {})
+
+    def _auth_things(self, key: str, name: str) -> dict[str, str]:
+        """An auth mount with a role `held`, unless the route makes one, and what lies in it."""
+        enables = re.match(r"POST \S*/auth/(mounts/)?\{path\}", key)
+        if not enables:
+            self.made("POST", f"/api/v1/auth/mounts/{name}", {"type": "approle"})
+            self.made("PATCH", f"/api/v1/auth/entries/{name}/role/held", {})
+        if "entries/" in key:
+            return {"path": f"{name}/role/held"}
+        return {"path": f"{name}/login" if "login" in key else name, "id": "0"}
+
+    def _make_named(self, key: str, name: str) -> None:
+        if "policies/{name}" in key or "/v1/sys/polic" in key:
+            self.made("PUT", f"/api/v1/policies/{name}", {"rules": []})
+        if "roles/{name}" in key:
+            self.made("PUT", f"/api/v1/roles/{name}", {"policies": []})
 
     def _make_connection(self, name: str, *, with_role: bool) -> None:
         self.made("POST", f"/v1/db/config/{name}", NOWHERE)

@@ -39,6 +39,7 @@ from vault.authn.methods.method import (
 )
 from vault.authn.tokens import MAX_META_KEY, MAX_META_VALUE
 from vault.errors import NotFoundError, ValidationError
+from vault.model.name import echoed
 from vault.model.records import AuthMountRow, TokenRow
 
 ROLE: Final = "role"
@@ -547,7 +548,7 @@ def _accessor(fields: AccessorField) -> str:
 
 
 def _role_not_found(name: str) -> NotFoundError:
-    return NotFoundError("role_not_found", f'role "{name}" does not exist')
+    return NotFoundError("role_not_found", f'role "{echoed(name)}" does not exist')
 
 
 def _accessor_not_found() -> NotFoundError:

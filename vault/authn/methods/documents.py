@@ -11,7 +11,7 @@ from vault.authn.token_lifetime import MAX_TTL
 from vault.authn.tokens import MAX_POLICIES
 from vault.errors import ValidationError
 from vault.model.identity import ROOT_POLICY
-from vault.model.name import canonical_name
+from vault.model.name import canonical_name, echoed
 
 F = TypeVar("F", bound=TokenFields)
 
@@ -67,7 +67,9 @@ def checked_token_fields(document: F) -> F:
     kind = document.token_type.replace("_", "-") or TokenType.DEFAULT
     if kind not in _TYPES:
         raise ValidationError(
-            "token_type_invalid", f"invalid 'token_type' value \"{kind[:64]}\"", field="token_type"
+            "token_type_invalid",
+            f"invalid 'token_type' value \"{echoed(kind)}\"",
+            field="token_type",
         )
     if kind in {TokenType.BATCH, TokenType.DEFAULT_BATCH}:
         _check_batch(document)

@@ -13,7 +13,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from actors.errors import LimiterFull
 from actors.fair_limiter import FairLimiter, Share
 from actors.world import World
-from vault.authz.record_limits import address_key
+from protocols.client_network import client_network
 from vault.errors import UnavailableError, ValidationError
 
 MAX_CONCURRENT: Final = 2
@@ -53,7 +53,7 @@ class PasswordHashes:
         if not self._dummy:
             self._dummy = await self._hash(_DUMMY)
         try:
-            async with self._turns.slot(mount, address_key(address)):
+            async with self._turns.slot(mount, client_network(address)):
                 fine = await self._world.run_sync(
                     self._verify, stored or self._dummy, password, limiter=self._threads
                 )

@@ -30,7 +30,7 @@ from vault.authn.tokens import BATCH_TYPE, NewToken, choose_policies
 from vault.errors import ValidationError
 from vault.model.auth_mounts import TOKEN_MOUNT
 from vault.model.identity import DEFAULT_POLICY, ROOT_POLICY, Identity
-from vault.model.name import canonical_name
+from vault.model.name import canonical_name, echoed
 from vault.model.records import AuthMountRow, TokenRow
 
 ROLE: Final = "role"
@@ -84,7 +84,7 @@ class TokenRoles:
         """A role by its name. Raises `ValidationError` for one that is not there."""
         entry = await self._entries.get(TOKEN_MOUNT.id, ROLE, name)
         if entry is None:
-            raise ValidationError("role_unknown", f"unknown role {name}")
+            raise ValidationError("role_unknown", f"unknown role {echoed(name)}")
         return RoleRequest(name, msgspec.convert(entry.document, TokenRole))
 
     def lockout_name(self, request: LoginRequest) -> str:  # noqa: ARG002  # the signature of `LoginMethod`
@@ -192,7 +192,9 @@ async def _prepare(change: EntryChange[TokenRole]) -> TokenRole:
         kind = TokenType.DEFAULT_SERVICE
     if kind not in _TYPES:
         raise ValidationError(
-            "token_type_invalid", f"invalid 'token_type' value \"{kind[:64]}\"", field="token_type"
+            "token_type_invalid",
+            f"invalid 'token_type' value \"{echoed(kind)}\"",
+            field="token_type",
         )
     if kind == TokenType.BATCH:
         _check_batch(role)

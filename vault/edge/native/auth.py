@@ -1,6 +1,7 @@
 """`/api/v1/auth`: auth mounts, what their methods keep and do, logins, and who one is."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -12,6 +13,7 @@ from vault.authn.methods.method import (
     ActionVerb,
     EntryKind,
     Form,
+    LoginMethod,
     action_path,
     entry_path,
     form_of,
@@ -21,7 +23,6 @@ from vault.edge.dialect import Dialect
 from vault.edge.native.endpoint import Endpoints
 from vault.edge.native.tokens import Duration, TokenBody
 from vault.edge.request import Request
-from vault.errors import NotFoundError
 from vault.model.auth_mounts import AUTH, TOKEN_MOUNT
 from vault.model.operation import OperationType
 from vault.model.path import ResourcePath
@@ -246,24 +247,32 @@ async def move(dialect: Dialect, request: Request, *, body: AuthMove) -> AuthMou
     errors=(404,),
 )
 async def list_entries(dialect: Dialect, request: Request, *, query: EntryQuery) -> EntryNames:
-    mount, kind = await _find_kind(dialect, request, query.mount, query.kind)
-    folder = ResourcePath.parse(f"{AUTH}{mount.path}{kind.folder or kind.name}")
-    payload = ListEntries(mount=mount.path, kind=kind.name, after=query.after, limit=query.limit)
+    await dialect.catch_up(request)
+    mount, method = _find_mount(dialect, query.mount)
+    kind = None if method is None else method.kinds.get(query.kind)
+    folder = query.kind if kind is None else kind.folder or kind.name
+    payload = ListEntries(
+        mount=_folder(query.mount) if mount is None else mount.path,
+        kind=query.kind,
+        after=query.after,
+        limit=query.limit,
+    )
+    place = ResourcePath.parse(f"{AUTH}{payload.mount}{folder}")
     return EntryNames(
-        await dialect.run_operation(request, operations.LIST_AUTH_ENTRIES, folder, payload)
+        await dialect.run_operation(request, operations.LIST_AUTH_ENTRIES, place, payload)
     )
 
 
 @auth.add("GET", "auth/entries/{path}", "Read what a method keeps", returns=EntryBody)
 async def read_entry(dialect: Dialect, request: Request, path: str) -> EntryBody:
-    mount, kind, name = await _find_entry(dialect, request, path)
+    entry = await _find_entry(dialect, request, path)
     found = await dialect.run_operation(
         request,
         operations.READ_AUTH_ENTRY,
-        _place(mount, kind, name),
-        SelectEntry(mount=mount.path, kind=kind.name, name=name),
+        entry.place,
+        SelectEntry(mount=entry.mount, kind=entry.kind, name=entry.name),
     )
-    return _entry_body(kind, found)
+    return _entry_body(entry, found)
 
 
 @auth.add(
@@ -277,24 +286,22 @@ async def read_entry(dialect: Dialect, request: Request, path: str) -> EntryBody
 async def write_entry(
     dialect: Dialect, request: Request, path: str, *, body: dict[str, Any]
 ) -> EntryBody:
-    mount, kind, name = await _find_entry(dialect, request, path)
-    forms = {**forms_of(kind.document)}
-    forms |= {each: form_of(shape) for each, shape in kind.write_only.items()}
-    payload = WriteEntry(mount=mount.path, kind=kind.name, name=name, fields=_strict(body, forms))
-    found = await dialect.run_operation(
-        request, operations.WRITE_AUTH_ENTRY, _place(mount, kind, name), payload
+    entry = await _find_entry(dialect, request, path)
+    payload = WriteEntry(
+        mount=entry.mount, kind=entry.kind, name=entry.name, fields=_strict(body, entry.forms)
     )
-    return _entry_body(kind, found)
+    found = await dialect.run_operation(request, operations.WRITE_AUTH_ENTRY, entry.place, payload)
+    return _entry_body(entry, found)
 
 
 @auth.add("DELETE", "auth/entries/{path}", "Delete what a method keeps", status=204)
 async def delete_entry(dialect: Dialect, request: Request, path: str) -> None:
-    mount, kind, name = await _find_entry(dialect, request, path)
+    entry = await _find_entry(dialect, request, path)
     await dialect.run_operation(
         request,
         operations.DELETE_AUTH_ENTRY,
-        _place(mount, kind, name),
-        SelectEntry(mount=mount.path, kind=kind.name, name=name),
+        entry.place,
+        SelectEntry(mount=entry.mount, kind=entry.kind, name=entry.name),
     )
 
 
@@ -308,11 +315,15 @@ async def delete_entry(dialect: Dialect, request: Request, path: str) -> None:
 )
 async def act(dialect: Dialect, request: Request, *, body: AuthAction) -> ActionBody:
     await dialect.catch_up(request)
-    mount = dialect.service.auth.mounts.find_for_path(_folder(body.mount))
-    method = None if mount is None else dialect.service.auth.methods.get(mount.type)
+    mount, method = _find_mount(dialect, body.mount)
     action: Action[Any] | None = None if method is None else method.actions.get(body.action)
-    if mount is None or action is None:
-        raise NotFoundError("action_unknown", "there is no such auth mount, or it does not do that")
+    if mount is None or action is None:  # whoever may not use it learns nothing of it
+        payload = RunAuthAction(mount=_folder(body.mount), action=body.action)
+        place = ResourcePath.parse(f"{AUTH}{payload.mount}".removesuffix("/"))
+        result = await dialect.run_operation(
+            request, operations.UPDATE_BY_AUTH_METHOD, place, payload
+        )
+        return ActionBody(result.fields)
     name = action.canonical(body.name) if body.name else ""
     payload = RunAuthAction(
         mount=mount.path,
@@ -374,48 +385,59 @@ async def whoami(dialect: Dialect, request: Request) -> WhoamiBody:
     )
 
 
-async def _find_kind(
-    dialect: Dialect, request: Request, path: str, kind: str
-) -> tuple[AuthMountRow, EntryKind[Any]]:
-    """A mount and one of its kinds. Raises `NotFoundError`."""
-    await dialect.catch_up(request)
-    surface = dialect.service.auth
-    mount = surface.mounts.find_for_path(_folder(path))
-    method = None if mount is None else surface.methods.get(mount.type)
-    found = None if method is None else method.kinds.get(kind)
-    if mount is None or found is None:
-        raise NotFoundError("kind_unknown", "there is no such auth mount, or it keeps no such kind")
-    return mount, found
+@dataclass(frozen=True, kw_only=True)
+class _EntryPlace:
+    """Which entry a path names. Without such a mount or kind, a place that has none."""
+
+    mount: str
+    kind: str
+    name: str
+    place: ResourcePath
+    forms: Mapping[str, Form]
 
 
-async def _find_entry(
-    dialect: Dialect, request: Request, path: str
-) -> tuple[AuthMountRow, EntryKind[Any], str]:
-    """The entry that a path names: mount, folder of its kind, name. Raises `NotFoundError`."""
-    await dialect.catch_up(request)
+def _find_mount(dialect: Dialect, path: str) -> tuple[AuthMountRow | None, LoginMethod | None]:
     surface = dialect.service.auth
     mount = surface.mounts.find_for_path(_folder(path))
-    method = None if mount is None else surface.methods.get(mount.type)
+    return mount, None if mount is None else surface.methods.get(mount.type)
+
+
+async def _find_entry(dialect: Dialect, request: Request, path: str) -> _EntryPlace:
+    """The entry that a path names: mount, folder of its kind, name.
+
+    Whether there is such a mount is for the operation to say, to those who may know.
+    """
+    await dialect.catch_up(request)
+    mount, method = _find_mount(dialect, path)
     if mount is not None and method is not None:
         rest = path[len(mount.path) :]
         for kind in method.kinds.values():
             folder = kind.folder or kind.name
-            if rest == folder:
-                return mount, kind, ""
-            if rest.startswith(f"{folder}/"):
-                return mount, kind, rest.removeprefix(f"{folder}/")
-    raise NotFoundError("kind_unknown", "there is no such auth mount, or it keeps no such kind")
+            if rest == folder or rest.startswith(f"{folder}/"):
+                name = rest[len(folder) + 1 :]
+                forms = {**forms_of(kind.document)}
+                forms |= {each: form_of(shape) for each, shape in kind.write_only.items()}
+                return _EntryPlace(
+                    mount=mount.path,
+                    kind=kind.name,
+                    name=name,
+                    place=_place(mount, kind, name),
+                    forms=forms,
+                )
+    return _EntryPlace(
+        mount=_folder(path), kind="", name="", place=ResourcePath.parse(f"{AUTH}{path}"), forms={}
+    )
 
 
 def _place(mount: AuthMountRow, kind: EntryKind[Any], name: str) -> ResourcePath:
-    return ResourcePath.parse(entry_path(mount, kind, kind.canonical(name) if name else ""))
+    found = entry_path(mount, kind, kind.canonical(name) if name else "")
+    return ResourcePath.parse(found.removesuffix("/"))
 
 
-def _entry_body(kind: EntryKind[Any], found: StoredEntry) -> EntryBody:
-    forms = forms_of(kind.document)
+def _entry_body(entry: _EntryPlace, found: StoredEntry) -> EntryBody:
     shown = {
         name: go_duration(value)
-        if forms.get(name) is Form.DURATION and value is not None
+        if entry.forms.get(name) is Form.DURATION and value is not None
         else value
         for name, value in found.document.items()
     }

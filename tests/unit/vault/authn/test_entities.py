@@ -9,6 +9,8 @@ from vault.authn.aliases import FOLDING_TYPES, MAX_ALIASES, AliasMount
 from vault.authn.credential_validity import user_policies
 from vault.authn.entities import AliasChange, Entities, EntityChange, EntityDirectory
 from vault.authn.groups import EXTERNAL, MAX_GROUPS, GroupChange, Groups, forget_mount
+from vault.authz.policy import validate_policy
+from vault.authz.policy_store import PolicySnapshot
 from vault.errors import (
     AuthenticationError,
     AuthorizationError,
@@ -393,6 +395,43 @@ async def test_aliases_are_bounded(house: House) -> None:
     with pytest.raises(ValidationError) as caught:
         await house.entities.write_alias(ROOT, change)
     assert caught.value.code == "aliases_full"
+
+
+async def test_templates_read_what_the_entity_is(house: House) -> None:
+    """Metadata, aliases and groups, each caller's own, though their policies are the same."""
+    text = "".join(
+        f'path "{path}" {{ capabilities = ["read"] }}\n'
+        for path in (
+            "team/{{identity.entity.metadata.team}}/*",
+            "login/{{identity.entity.aliases.auth_jwt_1.name}}",
+            "group/{{identity.groups.names.devs.id}}",
+        )
+    )
+    policy = validate_policy({"name": "own", "acl": text})
+    snapshot, keys = PolicySnapshot([policy]), []
+    group, _ = await house.groups.write(ROOT, GroupChange(name="devs"))
+    for name, team in (("ann", "web"), ("bob", "db")):
+        entity = await house.admit(JWT, name)
+        change = EntityChange(policies=("own",), metadata={"team": team})
+        await house.entities.write(ROOT, change, entity_id=entity.id)
+        keys.append((await house.desk.key(entity.id))[0])
+        if name == "ann":
+            await house.groups.change_members(ROOT, group.id, [entity.id], [])
+    ann, bob = [await house.desk.who(key) for key in keys]
+    for caller, path, allowed in (
+        (ann, "team/web/x", True), (ann, "team/db/x", False), (bob, "team/db/x", True),
+        (bob, "team/web/x", False), (ann, "login/ann", True), (ann, "login/bob", False),
+        (ann, f"group/{group.id}", True), (bob, f"group/{group.id}", False),
+    ):  # fmt: skip
+        acl = snapshot.compiled_for(caller).rules.acl
+        assert acl is not None
+        assert bool(acl.capabilities(path, 1)) is allowed, (caller.name, path)
+    moved = EntityChange(metadata={"team": "db"})
+    await house.entities.write(ROOT, moved, entity_id=ann.id)
+    acl = snapshot.compiled_for(await house.desk.who(keys[0])).rules.acl
+    assert acl is not None
+    assert not acl.capabilities("team/web/x", 1)
+    assert acl.capabilities("team/db/x", 1)
 
 
 class _Many:
