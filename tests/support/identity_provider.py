@@ -1,6 +1,6 @@
 """An OpenID provider and a cluster's API server on this machine, for agents of other processes.
 
-The provider checks client, redirect and PKCE. It takes a code twice: an agent does not rely on that.
+The provider checks client, redirect and PKCE. It takes a code twice: agents do not rely on that.
 """
 
 import base64
