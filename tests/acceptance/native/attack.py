@@ -69,6 +69,7 @@ BODIES: dict[str, Any] = {
     "tokens_lookup": {"token": "s.none"},
     "tokens_revoke_text": {"token": "s.none"},
     "tokens_renew": {"increment": "1h"},
+    "jwt_revoke": {"issuer": "ci", "token_id": "job-1"},
     "auth_enable": {"type": "approle", "description": "x"},
     "auth_tune": {"description": "x", "token_type": "service"},
     "auth_move": {"source": "held", "target": "moved"},
