@@ -74,7 +74,6 @@ BODIES: dict[str, Any] = {
     "auth_tune": {"description": "x", "token_type": "service"},
     "auth_move": {"source": "held", "target": "moved"},
     "auth_act": {"mount": "held", "action": "role-id", "name": "held"},
-    "jwt_revoke": {"issuer": "ci", "token_id": "job-1"},
     "audit_hash": {"value": "x"},
     "backups_create": {"destinations": ["local"]},
     "backups_restore": {"names": [HELD], "destination": "local"},

@@ -33,9 +33,6 @@ from protocols.outbound import (
 from vault.errors import ValidationError
 
 SECONDS: Final = 5.0  # for one answer, from the look-up of the name on
-if TYPE_CHECKING:
-    import httpx2
-
 MAX_BODY: Final = 512 * 1024  # bytes; a hundred keys of 4,096 bits have 80 KiB
 MAX_CONCURRENT: Final = 16
 MAX_CONCURRENT_EACH: Final = 4  # of one source: one that is slow does not hold all
@@ -112,9 +109,6 @@ class SourceClient:
 
     async def send(self, request: SourceRequest) -> SourceAnswer:
         """The answer, whatever its status but a redirect. Raises `SourceError`."""
-        await self._context(request.ca)
-        import httpx2
-
         try:
             target = parse_target(request.url)
         except (ValueError, UnicodeError):
@@ -133,8 +127,6 @@ class SourceClient:
         self, request: SourceRequest, target: TargetUrl, address: str, reached: AddressClass
     ) -> SourceAnswer:
         """The certificate is checked for a name, not for the address."""
-        import httpx2
-
         context = await self._context(request.ca)
         import httpx2  # here it is loaded already; an agent that asks no source never loads it
 
@@ -196,10 +188,8 @@ def make_context(ca: str) -> ssl.SSLContext:
     """TLS that trusts these authorities (PEM), or the system's. Raises `SourceError`.
 
     Authorities of companies often lack extensions that RFC 5280 asks for; Python 3.13 on would
-    refuse them, and 3.11 does not. It loads the HTTP client, too, which takes 0.1 s: in a thread.
+    refuse them, and 3.11 does not.
     """
-    import httpx2  # noqa: F401
-
     try:
         context = ssl.create_default_context(cadata=ca or None)
     except (ssl.SSLError, ValueError):
