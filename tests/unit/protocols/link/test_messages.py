@@ -168,6 +168,25 @@ def test_every_operation_of_the_agent_has_its_word():
         *("rotation.resume", "rotation.undo", "rotation.select"),
         *("rotation.refuse", "rotation.schedule"),
         *("request.malformed", "request.refused", "policy.explain"),
+        *(
+            f"auth.{what}.{verb}"
+            for what in ("action", "entry")
+            for verb in ("read", "list", "delete")
+        ),
+        *("auth.action.update", "auth.entry.write", "auth.lockout.list", "auth.lockout.end"),
+        *("auth.login", "auth.login.begin", "jwt.revoke", "jwt.list_revocations"),
+        *(
+            f"auth.mount.{verb}"
+            for verb in ("enable", "disable", "list", "move", "read", "tune", "visible")
+        ),
+        *(
+            f"{what}.{verb}"
+            for what in ("alias", "entity", "group", "group_alias")
+            for verb in ("read", "list", "write", "delete")
+        ),
+        *(f"{what}.{verb}" for what in ("entity", "group") for verb in ("create", "find")),
+        *("entity.delete_many", "entity.merge", "group.members", "alias.check_source"),
+        *(f"sys.break_glass.{verb}" for verb in ("make", "read", "revoke")),
         *(f"cubbyhole.{verb}" for verb in ("read", "list", "write", "delete")),
         *("wrapping.wrap_value", "wrapping.wrap", "wrapping.rewrap", "wrapping.lookup"),
         *("wrapping.unwrap", "wrapping.unwrap_own"),
