@@ -76,6 +76,8 @@ BODIES: dict[str, Any] = {
     "audit_hash": {"value": "x"},
     "backups_create": {"destinations": ["local"]},
     "backups_restore": {"names": [HELD], "destination": "local"},
+    "system_migrate_seal": {"key": "00", "nonce": "n"},
+    "break_glass_open_vault": {"share": "fhbg-", "code": "x"},
     "system_make_mount": {"description": "x"},
     "system_change_mount": {"description": "x", "delete_version_after": "0s"},
 }
@@ -89,8 +91,8 @@ NAMES = {
 """Texts that are names of secrets, which begin with their mount."""
 TRIED = ("policies_validate", "policies_dry_run", "replays_replay", "batch_read", "audit_hash",
          "changes_acknowledge", "tokens_revoke_text", "backups_create",
-         "backups_restore", "rotations_run", "dynamic_revoke_leases",
-         "auth_act", "auth_move")  # fmt: skip
+         "backups_restore", "break_glass_open_vault", "rotations_run", "dynamic_revoke_leases",
+         "system_migrate_seal", "auth_act", "auth_move")  # fmt: skip
 """Operations that keep nothing of what they are sent."""
 FREE = {
     *(
@@ -264,6 +266,8 @@ def _thing(agent: Agent, id_: str, number: int, sent: str) -> tuple[str, str]:
         "dynamic_create_credentials": "credentials/database/none",
         "dynamic_renew_lease": "lease-renew/database/creds/none/1",
         "backups_restore": "backups/none/restore", "rotations_run": "rotations/run",
+        "system_migrate_seal": "system/seal-migration",
+        "break_glass_open_vault": "system/break-glass/open",
     }  # fmt: skip
     return at[id_], ""
 

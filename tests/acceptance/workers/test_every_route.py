@@ -54,6 +54,7 @@ NOWHERE: Final = {
 """A connection to a server that does not run."""
 
 BODIES: Final[dict[str, Any]] = {
+    "POST /api/v1/system/seal-migration": {"key": "00" * 33},
     "POST /v1/sys/mounts/{path}": {"type": "kv", "options": {"version": "2"}},
     "POST /v1/sys/policy/{name}": {"policy": HCL},
     "POST /v1/sys/policies/acl/{name}": {"policy": HCL},
@@ -143,6 +144,8 @@ BODIES: Final[dict[str, Any]] = {
     "POST /api/v1/rotations/run": {"tags": ["x"]},
     "POST /api/v1/backups/{id}/restore": {"names": ["two/{secret}"]},
     "POST /api/v1/audit/hash": {"value": "x"},
+    "POST /api/v1/system/break-glass": {"shares": 3, "threshold": 2, "replace": True},
+    "POST /api/v1/system/break-glass/open": {"share": "fhbg-", "code": "x"},
     "POST /api/v1/system/mounts/{path}": {"version": 2},
     "PATCH /api/v1/system/mounts/{path}": {"description": "new"},
 }
@@ -166,6 +169,7 @@ REFUSED: Final[dict[str, int]] = {
     "POST /v1/sys/init": 400,
     "POST /v1/sys/unseal": 400,
     "POST /api/v1/system/rotate-root": 400,  # no key provider wraps its root key
+    "POST /api/v1/system/seal-migration": 400,  # there is no other seal
     "POST /v1/auth/token/create/{role}": 400,
     "GET /v1/sys/remount/status/{id}": 404,
     "POST /api/v1/auth/login/{path}": 401,

@@ -92,6 +92,7 @@ def test_what_waits_in_an_outbox_is_of_the_first_version():
         MessageType.REPLAY_RESULT,
         MessageType.CONDITIONS,
         MessageType.WORKERS,
+        MessageType.KEY_PROVIDERS,
         MessageType.VAULT,
         MessageType.BACKUPS,
         MessageType.ROTATIONS,
@@ -146,7 +147,8 @@ def test_every_operation_of_the_agent_has_its_word():
     later = {
         *("policy.replay", "secret.metadata.diff", "policy.validate", "policy.check"),
         *("fleet.bundle", "fleet.reset", "sys.retire_keys", "sys.rotate_root", "sys.health"),
-        *("sys.nodes.list", "sys.nodes.forget"),
+        *("sys.nodes.list", "sys.nodes.forget", "sys.renew_wrappings", "sys.unseal.migrate"),
+        *(f"sys.seal_migration.{step}" for step in ("status", "update", "cancel")),
         *(f"backup.{name}" for name in ("list", "read", "create", "validate", "delete")),
         *("backup.schedule", "backup.runs.list", "backup.runs.read", "backup.runs.cancel"),
         *("backup.restore", "backup.runs.secrets"),
