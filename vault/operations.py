@@ -141,6 +141,7 @@ from vault.model.results import (
     KnownNode,
     LeasePage,
     ListedGroup,
+    LockedLogins,
     OrphanedUsers,
     ReaderPage,
     RenewedLease,
@@ -268,6 +269,8 @@ READ_BY_AUTH_METHOD: Final = OperationType[RunAuthAction, ActionResult]("auth.ac
 LIST_BY_AUTH_METHOD: Final = OperationType[RunAuthAction, ActionResult]("auth.action.list")
 UPDATE_BY_AUTH_METHOD: Final = OperationType[RunAuthAction, ActionResult]("auth.action.update")
 DELETE_BY_AUTH_METHOD: Final = OperationType[RunAuthAction, ActionResult]("auth.action.delete")
+LIST_LOCKED_LOGINS: Final = OperationType[Nothing, list[LockedLogins]]("auth.lockout.list")
+UNLOCK_LOGIN: Final = OperationType[SelectEntry, None]("auth.lockout.end")
 BEGIN_LOGIN: Final = OperationType[RunAuthAction, ActionResult]("auth.login.begin")
 LOG_IN: Final = OperationType[LogIn, IssuedToken]("auth.login")
 REVOKE_JWT: Final = OperationType[RevokeJwt, AuthEntryRow]("jwt.revoke")

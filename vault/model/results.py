@@ -417,3 +417,10 @@ class ActionResult(Struct, frozen=True, kw_only=True):
     """What an action of an auth method answers; None: nothing."""
 
     fields: dict[str, Any] | None = None
+
+
+class LockedLogins(Struct, frozen=True, kw_only=True):
+    """The names that are locked at an auth mount."""
+
+    accessor: str
+    names: list[str]
