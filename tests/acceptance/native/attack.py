@@ -93,8 +93,6 @@ TRIED = ("policies_validate", "policies_dry_run", "replays_replay", "batch_read"
          "changes_acknowledge", "tokens_revoke_text", "backups_create",
          "backups_restore", "break_glass_open_vault", "rotations_run", "dynamic_revoke_leases",
          "system_migrate_seal", "auth_act", "auth_move")  # fmt: skip
-         "backups_restore", "rotations_run", "dynamic_revoke_leases",
-         "auth_act", "auth_move", "system_migrate_seal", "break_glass_open_vault")  # fmt: skip
 """Operations that keep nothing of what they are sent."""
 FREE = {
     *(
