@@ -35,6 +35,7 @@ from cryptography.x509.verification import (
     Store,
     VerificationError,
 )
+
 from protocols.pki.certificates import (
     find_extension,
     parse_certificate,

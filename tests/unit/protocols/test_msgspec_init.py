@@ -70,7 +70,8 @@ print(*sorted({shape.__module__ for shape in set(below(msgspec.Struct)) - known}
 # What only the command line reads, in its one thread.
 COMMANDS: Final = """
 protocols.http.local_probe
-vault.backup.diff vault.control_link.capture_comparison vault.store.copy
+vault.backup.diff vault.control_link.capture_comparison vault.installation.vault_checks
+vault.store.copy
 """
 
 # What only the helper process of a key provider reads, in its one thread.
@@ -95,6 +96,7 @@ LINKS: Final = """
 protocols.http.local_probe protocols.pki.messages vault.backup.diff vault.store.copy
 vault.control_link.capture_comparison vault.control_link.dependencies
 vault.control_link.enrol_client vault.control_link.host vault.control_link.identity
+vault.installation.vault_checks
 """
 
 
