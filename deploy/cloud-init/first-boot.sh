@@ -80,5 +80,6 @@ chmod 0640 "$config"
 freehold agent init --config "$config" $names --user freehold
 
 systemctl daemon-reload
-systemctl enable --now freehold-agent
+systemctl enable freehold-agent
+systemctl start freehold-agent
 say "the agent runs; once, with the credentials of the cloud in place: freehold operator init"
