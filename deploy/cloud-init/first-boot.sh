@@ -52,11 +52,13 @@ prepare() {
   [ -n "$uuid" ] || die "$1 has no file system with a UUID: nothing was changed"
 }
 
-# persist SOURCE TARGET TYPE OPTIONS: mount it now and at each boot. `nofail` lets a machine boot
-# without the disk, so that people can log in; disks.conf keeps the agent from starting.
+# persist SOURCE TARGET TYPE OPTIONS [DEVICE]: mount it now, and at each boot. `nofail` lets a machine
+# boot without the disk, so that people can log in; disks.conf keeps the agent from starting. Not for
+# now: with it mount(8) says nothing about a disk that it does not find.
 persist() {
   grep -q "^[^#[:space:]]*[[:space:]]$2[[:space:]]" /etc/fstab || echo "$1 $2 $3 $4,nofail 0 0" >>/etc/fstab
-  mountpoint -q "$2" || mount "$2"
+  mountpoint -q "$2" || mount -t "$3" -o "$4" "${5:-$1}" "$2"
+  mountpoint -q "$2" || die "$2 is not mounted: the agent is not started"
 }
 
 install -d -m 0755 "$disk"
@@ -64,9 +66,9 @@ install -d -m 0700 -o freehold -g freehold /var/lib/freehold /var/lib/freehold-a
 install -d -m 0755 /etc/freehold/tls
 
 prepare "$data"
-persist "UUID=$uuid" "$disk" ext4 noatime,nodev,nosuid,noexec
+persist "UUID=$uuid" "$disk" ext4 noatime,nodev,nosuid,noexec "$data"
 prepare "$anchor"
-persist "UUID=$uuid" /var/lib/freehold-anchor ext4 noatime,nodev,nosuid,noexec
+persist "UUID=$uuid" /var/lib/freehold-anchor ext4 noatime,nodev,nosuid,noexec "$anchor"
 
 install -d -m 0700 -o freehold -g freehold "$disk/data" "$disk/log" /var/lib/freehold-anchor
 install -d -m 0755 "$disk/tls"
