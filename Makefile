@@ -25,6 +25,8 @@ ROUNDS ?= 200
 # Of `make simulate`: how many seeds, and after how many minutes no other begins.
 SEEDS ?= 100
 MINUTES ?= 1000000
+# Of `make iac-check`: where a Debian, wheels and chroots are kept.
+IAC ?= .iac
 # Of `make lint`: what else is done while one core looks at types.
 BESIDE_TYPES :=
 # The same machine's other interpreter, for `make test-both`.
@@ -204,7 +206,7 @@ image-check: setup ## run the images: first start, unseal, read-only root, resta
 
 .PHONY: iac-check
 iac-check: .iac/venv/.stamp ## cfn-lint, checkov, and images and the Ansible role installed into chroots (as root; ONLY=lint: without)
-	@$(PY) -m tools.iac_check $(if $(ONLY),--only $(ONLY))
+	@$(PY) -m tools.iac_check $(if $(ONLY),--only $(ONLY)) --folder $(IAC)
 
 .PHONY: lock
 lock: ## choose and pin the newest versions that pyproject.toml and requirements/*.in allow (needs uv)

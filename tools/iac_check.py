@@ -9,6 +9,7 @@ each in a mount namespace of its own, so that nothing stays mounted.
 """
 
 import argparse
+import filecmp
 import json
 import os
 import shutil
@@ -152,14 +153,16 @@ def prepare(folder: Path) -> None:
         with step(f"debootstrap {SUITE}"):
             shutil.rmtree(base, ignore_errors=True)
             run("debootstrap", "--variant=minbase", f"--include={PACKAGES}", SUITE, base)
-    wheels = folder / "wheels"
-    if not wheels.exists():
+    wheels, locked = folder / "wheels", ROOT / "requirements/base.txt"
+    if not (wheels / locked.name).exists() or not filecmp.cmp(wheels / locked.name, locked):
         with step("wheels of requirements/base.txt"):
+            shutil.rmtree(wheels, ignore_errors=True)
             run(
                 sys.executable, "-m", "pip", "download", "--quiet", "--require-hashes",
                 "--only-binary=:all:", "--python-version", PYTHON,
-                "--requirement", ROOT / "requirements/base.txt", "--dest", wheels,
+                "--requirement", locked, "--dest", wheels,
             )  # fmt: skip
+            shutil.copy(locked, wheels)
     with step("pip wheel"):
         for old in (folder / "dist", ROOT / "build/lib"):
             shutil.rmtree(old, ignore_errors=True)

@@ -157,7 +157,7 @@ resource "aws_iam_instance_profile" "agent" {
   tags        = local.tags
 }
 
-# --- network: clients in, HTTPS out. DNS, time and credentials come by link-local addresses.
+# --- network: clients in, KMS and S3 out. DNS, time and credentials come by link-local addresses.
 
 resource "aws_security_group" "agent" {
   name_prefix = "${var.name}-"
@@ -181,13 +181,15 @@ resource "aws_vpc_security_group_ingress_rule" "clients" {
   to_port           = 8200
 }
 
-resource "aws_vpc_security_group_egress_rule" "https" {
+resource "aws_vpc_security_group_egress_rule" "services" {
+  for_each = toset([for port in var.egress_ports : tostring(port)])
+
   security_group_id = aws_security_group.agent.id
-  description       = "KMS, S3 and a control plane"
+  description       = "Services that the agent calls"
   cidr_ipv4         = "0.0.0.0/0"
   ip_protocol       = "tcp"
-  from_port         = 443
-  to_port           = 443
+  from_port         = tonumber(each.value)
+  to_port           = tonumber(each.value)
 }
 
 # --- disks: of the agent, not of the instance. The anchor is apart, so that a restored snapshot of the

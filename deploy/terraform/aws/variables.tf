@@ -39,6 +39,12 @@ variable "client_cidrs" {
   }
 }
 
+variable "egress_ports" {
+  description = "Ports that the agent calls others on: 443 is KMS and S3; a control plane has 8301, databases have theirs."
+  type        = list(number)
+  default     = [443]
+}
+
 variable "instance_type" {
   description = "A type of the Nitro system, whose disks are NVMe."
   type        = string

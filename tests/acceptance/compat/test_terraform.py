@@ -82,7 +82,7 @@ def tell(server: Server) -> list[tuple[str, int, dict[str, Any]]]:
     """The answers: of the provider's own start, then to the story, by its child token."""
     found = []
     for path, fields in (
-        ("auth/token/lookup-self", ("data.renewable", "data.orphan", "data.type")),
+        ("auth/token/lookup-self", ("data.orphan", "data.type")),
         ("sys/health", ("initialized", "sealed", "standby")),
     ):
         found.append(_answer(server, "GET", path, None, fields, ""))
