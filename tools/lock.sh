@@ -12,3 +12,4 @@ compile pyproject.toml --extra backup --extra aws --extra ssh --extra hsm --extr
 compile requirements/build.in -o requirements/build.txt
 compile pyproject.toml requirements/dev.in --extra backup --extra aws --extra ssh --extra hsm --extra gcp --extra azure -o requirements/dev.txt
 compile requirements/bench.in -o requirements/bench.txt
+compile requirements/charts.in --no-deps -o requirements/charts.txt
