@@ -1,6 +1,5 @@
 """Helm charts, rendered by a real Helm (tools/setup.sh unpacks it)."""
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -28,7 +27,7 @@ def render(chart: Path, values: Values) -> "Rendered":
         [HELM, "template", RELEASE, chart, "--namespace", NAMESPACE, "--values", "-",
          "--kube-version", "1.37.0"],
         input=yaml.safe_dump(dict(values)), capture_output=True, text=True, check=False,
-        env={"HOME": os.devnull},
+        env={"HOME": "/nonexistent"},
     )  # fmt: skip
     if done.returncode:
         raise RefusedError(done.stderr)
@@ -72,8 +71,5 @@ class Rendered:
         return str(self.only("ConfigMap")["data"][file])
 
     def environment(self) -> dict[str, str]:
-        """The variables with a value; what comes of a Secret or a field has its name as value."""
-        return {
-            each["name"]: each.get("value") or str(each["valueFrom"])
-            for each in self.container["env"]
-        }
+        """The variables; what comes of a Secret or of the pod is "given"."""
+        return {each["name"]: each.get("value", "given") for each in self.container["env"]}

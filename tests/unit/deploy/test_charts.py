@@ -178,6 +178,7 @@ def test_the_agent_takes_its_settings(case: str, tmp_path: Path) -> None:
     ours = {name: given[name] for name in given if name.startswith("FREEHOLD_AGENT_")}
     settings = load_settings(file, ours)
     assert settings.server.tls.enabled
+    assert settings.control_plane.label == ("given" if case == "agent-kms" else "")
     assert settings.server.address == ("0.0.0.0", 8200)
     assert settings.server.drain_delay is not None
 
@@ -187,8 +188,7 @@ def test_the_control_plane_takes_its_settings(case: str, tmp_path: Path) -> None
     """Addresses with passwords come by the environment, of Secrets."""
     file = tmp_path / "control.yaml"
     file.write_text(rendered(case).settings("control.yaml"))
-    given = rendered(case).environment() if rendered(case).pod else {}
-    names = {name for name in given if "__URL" in name}
+    names = {name for name in rendered(case).environment() if "__URL" in name}
     scheme = {"DATABASE": "postgresql", "REDIS": "redis"}
     urls = {name: f"{scheme[name.split('_')[2]]}://u:p@host/db" for name in names}
     settings = load_control(file, urls)
