@@ -170,6 +170,10 @@ image: ## images of agent, control plane and command line, on a Debian by deboot
 image-check: setup ## run the images: first start, unseal, read-only root, restart, upgrade, SIGTERM (TAG=…, OLD=…, QUICK=1)
 	@$(PY) -m tools.image_check $(if $(TAG),--tag $(TAG)) $(if $(OLD),--old $(OLD)) $(if $(QUICK),--quick)
 
+.PHONY: charts-check
+charts-check: setup ## run the pods of the Helm charts with podman, on the images of `make image` (TAG=…; as root)
+	@$(PY) -m tools.charts_check $(if $(TAG),--tag $(TAG))
+
 .PHONY: lock
 lock: ## choose and pin the newest versions that pyproject.toml and requirements/*.in allow (needs uv)
 	@tools/lock.sh

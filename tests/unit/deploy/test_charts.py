@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 
 from control.config.load import load_settings as load_control
-from tests.unit.deploy.helm import HELM, SCHEMAS, Document, RefusedError, Rendered, Values, render
+from tests.support.helm import HELM, SCHEMAS, Document, RefusedError, Rendered, Values, render
 from vault.config.load import load_settings
 
 pytestmark = pytest.mark.skipif(not os.access(HELM, os.X_OK), reason="no Helm: make setup")
@@ -323,7 +323,7 @@ def test_several_replicas_are_spread_and_not_drained_together(case: str, replica
     assert [each["topologyKey"] for each in found.pod["spec"]["topologySpreadConstraints"]] == [
         "kubernetes.io/hostname", "topology.kubernetes.io/zone"
     ]  # fmt: skip
-    assert not rendered(case.split("-")[0]).of_kind("PodDisruptionBudget")
+    assert not rendered(case.split("-", maxsplit=1)[0]).of_kind("PodDisruptionBudget")
 
 
 @pytest.mark.parametrize(
