@@ -144,7 +144,7 @@ class Pod:
                 podman(kind, "rm", each["metadata"]["name"], check=False)
 
     def _make(self, claim: str) -> None:
-        """A new volume as a kubelet with `fsGroup` gives it: drwxrws---, root's, the group's."""
+        """A new volume as a kubelet gives it to the pod: drwxrws---, root's, the group's."""
         if claim in podman("volume", "ls", "--quiet").split():
             return
         podman("volume", "create", claim)
