@@ -83,6 +83,29 @@ format: setup ## let ruff write the style that `make lint` asks for
 man: setup ## manual pages of the command line, into build/man
 	@$(PY) -m tools.man build/man
 
+# What builds releases lives in an environment of its own, too.
+RELEASE := .release/tools/bin/python
+.release/tools/.stamp: requirements/release.txt | setup
+	@$(PY) -m venv --clear .release/tools
+	@$(RELEASE) -m pip --disable-pip-version-check --quiet install --require-hashes -r $<
+	@touch $@
+
+.PHONY: wheel
+wheel: .release/tools/.stamp ## the wheel of the last commit, and its bill of materials, into dist (SIGN_KEY=cosign.key)
+	@$(RELEASE) -m tools.release wheel
+
+.PHONY: binary
+binary: wheel ## a folder that needs no Python, for this machine's system and processor
+	@$(RELEASE) -m tools.release binary
+
+.PHONY: packages
+packages: binary ## .deb and .rpm around the same folder
+	@$(RELEASE) -m tools.release packages
+
+.PHONY: packages-check
+packages-check: ## install each kind in chroots and fresh environments, as far as a first secret (root; KINDS="deb rpm …")
+	@$(RELEASE) -m tools.release.check $(KINDS)
+
 # The opponent and the load generators live in an environment of their own.
 BENCH := .bench/venv/bin/python
 .bench/venv/.stamp: requirements/bench.txt | setup
@@ -143,8 +166,12 @@ consistency: setup ## three agents on a database, and what clients of all of the
 	  --failover 10 --tokens 100000)
 
 .PHONY: hsm-kills
-hsm-kills: setup ## kill -9 of the HSM's helper process at random moments of init, unseal and rotation (ROUNDS=200)
+hsm-kills: setup ## kill -9 of the HSM's helper processes at random moments of init, unseal, rotation and migration (ROUNDS=200)
 	@$(PY) -m tests.contract.key_providers.kills --rounds $(ROUNDS)
+
+.PHONY: seal-starts
+seal-starts: setup ## from an agent's start to unsealed, and a read, by each kind of seal (STARTS=5)
+	@$(PY) -m tests.contract.key_providers.starts --starts $(or $(STARTS),5)
 
 .PHONY: break-glass-kills
 break-glass-kills: setup ## kill -9 of an agent at random moments of an opening by break-glass (ROUNDS=200)
@@ -180,6 +207,6 @@ lock: ## choose and pin the newest versions that pyproject.toml and requirements
 
 .PHONY: clean
 clean: ## remove what the targets made: environments, caches, the data of `make run`
-	rm -rf .venv .venv-other .run .run-* .bench .image build dist ./*.egg-info .mypy_cache .ruff_cache \
+	rm -rf .venv .venv-other .run .run-* .bench .image .release build dist ./*.egg-info .mypy_cache .ruff_cache \
 	  .pytest_cache .hypothesis .import_linter_cache schemathesis-report ui/web/dist ui/web/build ui/web/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

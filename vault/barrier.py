@@ -56,9 +56,11 @@ BREAK_GLASS_ROW: Final = "break_glass"
 """The root key as break-glass holders can unwrap it, readable while sealed."""
 MAX_KEYRING_CHANGES: Final = 5  # by other processes, that one change is run again for
 KEYRING_CHANGED: Final = "keyring_changed"
+ROOT_KEY_CHANGED: Final = "root_key_changed"
 VALUE_FIELD: Final = "value"
 _ROW_LABEL: Final = b"freehold-row-v1"
 _CURSOR_LABEL: Final = b"freehold-cursor-v1"
+_TICKET_LABEL: Final = b"freehold-denial-ticket-v1"
 _encode_row = msgspec.msgpack.Encoder(order="deterministic").encode
 
 
@@ -316,6 +318,19 @@ class Barrier:
                 "cursor_invalid", "the cursor is not one of this vault; start over", field="cursor"
             ) from None
 
+    def seal_ticket(self, content: bytes) -> bytes:
+        """What only this vault can read again: it tells whoever carries it nothing."""
+        return aead.seal(self._keyring.cursor, content, _TICKET_LABEL)
+
+    def open_ticket(self, ticket: bytes) -> bytes:
+        """What was sealed. Raises `ValidationError` for anything else."""
+        try:
+            return aead.open_(self._keyring.cursor, ticket, _TICKET_LABEL)
+        except CryptoError:
+            raise ValidationError(
+                "ticket_invalid", "this is no ticket of this vault", field="ticket"
+            ) from None
+
     @property
     def rotation_due(self) -> bool:
         """Whether the KEK has reached its age or its number of uses."""
@@ -457,13 +472,16 @@ class Barrier:
         await self._store.commit(partial(_replace_keyring, before=before.row, rows=[row]))
         self._install_if_newer(SealingKeys(keyring, row.value, uses))
 
-    async def rekey(self, root_key: bytes, seal_row: SystemRow) -> int:
-        """Wrap the keyring with another root key, durably, together with how that is shared.
+    async def rekey(
+        self, root_key: bytes, seal_row: SystemRow, *, seal_before: bytes | None = None
+    ) -> int:
+        """Wrap the keyring with another root key, durably, together with how that is kept.
 
         The root key is wrapped anew for break-glass holders, too, in the same transaction. Returns
         the epoch: the keyring as it was wrapped before is recognisably old from now on. Raises as
-        `rotate`, and `TamperedError` for a break-glass set that is not this vault's. When it is not
-        known whether it was stored, both keys are tried.
+        `rotate`, `ConflictError` (`seal_changed`) where the stored seal is not `seal_before`, and
+        `TamperedError` for a break-glass set that is not this vault's. When it is not known whether
+        it was stored, both keys are tried.
         """
         async with self._rotation_lock.hold():
             if self.is_stale:
@@ -472,16 +490,17 @@ class Barrier:
             keyring = before.keyring.at_epoch(before.keyring.epoch + 1)
             row = SystemRow(name=KEYRING_ROW, value=keyring.encode(root_key))
             self._next_root_key = root_key
+
+            def change(tx: StoreTx) -> None:
+                root_keys = (self._root_key, root_key)
+                _replace_root_key(tx, before.row, [row], root_keys, (keyring.org, keyring.vault))
+                if seal_before is None:
+                    tx.put(SYSTEM, seal_row)
+                else:
+                    _replace_seal(tx, seal_before, seal_row)
+
             try:
-                await self._store.commit(
-                    partial(
-                        _replace_root_key,
-                        before=before.row,
-                        rows=[row, seal_row],
-                        root_keys=(self._root_key, root_key),
-                        scope=(keyring.org, keyring.vault),
-                    )
-                )
+                await self._store.commit(change)
             except VaultError as error:
                 if error.details.get("outcome") != UNKNOWN:
                     self._next_root_key = b""
@@ -619,8 +638,9 @@ def _closed() -> UnavailableError:
 def _root_key_changed_error() -> UnavailableError:
     return UnavailableError(
         "root_key_changed",
-        "another agent of this vault has changed the root key, so this one seals itself: unseal it "
-        "with the new shares, or put the new key file in place and restart it",
+        "another agent of this vault has changed the root key, so this one seals itself. It opens "
+        "by a key provider alone; else unseal it with the new shares, or put the new key file in "
+        "place and restart it",
         outcome="none",
     )
 

@@ -19,15 +19,30 @@ import trio
 from actors import World
 from actors.pacer import Pacer
 from actors.periodic import LAST_SECONDS, Job
+from vault.authn.aliases import EnabledMounts
 from vault.authn.api_keys import ApiKeys
 from vault.authn.authenticator import Authenticator, CredentialMethod
+from vault.authn.batch_tokens import BatchTokens
 from vault.authn.bearer import api_key_method, token_method
 from vault.authn.credential_owners import CredentialOwners
-from vault.authn.credential_scheme import API_KEY, TOKEN
+from vault.authn.credential_scheme import API_KEY, BATCH, TOKEN
 from vault.authn.credential_usage import CredentialUsage
+from vault.authn.cubbyhole import Cubbyholes
+from vault.authn.entities import Entities, EntityDirectory
+from vault.authn.groups import Groups
+from vault.authn.inline_logins import InlineLogins
+from vault.authn.jwt.source_client import SourceClient
+from vault.authn.jwt_credentials import JwtCredentials, lifetimes_of
+from vault.authn.jwt_issuers import make_issuers, mounts_by_path
+from vault.authn.jwt_revocation import JwtRevocations
+from vault.authn.logins import LoginParts, Logins
+from vault.authn.methods.method import AuthSurface
+from vault.authn.methods.registry import MethodParts, make_login_methods
+from vault.authn.methods.token_roles import TokenRoles
 from vault.authn.revocation import Revoker
 from vault.authn.roles import Roles, load_service_identity
 from vault.authn.sessions import SessionLimits
+from vault.authn.source_checks import LoginSources, SourceRecords
 from vault.authn.stream_registry import StreamRegistry
 from vault.authn.tokens import Tokens
 from vault.authn.users import Users
@@ -36,7 +51,8 @@ from vault.authz.policy import Policy
 from vault.authz.policy_store import PolicyStore
 from vault.authz.rate_limits import Buckets, Limit, RateLimiter
 from vault.authz.record_limits import FailureLimits, RecordLimits, is_loopback
-from vault.barrier import Barrier
+from vault.authz.tickets import DenialTickets
+from vault.barrier import ROOT_KEY_CHANGED, Barrier
 from vault.cluster.redis import RedisTarget, open_connection
 from vault.cluster.shared_limits import LimitKeys, SharedLimits
 from vault.config import Settings
@@ -46,17 +62,24 @@ from vault.errors import UnavailableError, VaultError
 from vault.handlers.access_counters import AccessCounters
 from vault.handlers.adoption import StoredAdoption
 from vault.handlers.api_keys import ApiKeyHandlers
+from vault.handlers.auth_entries import AuthEntryHandlers
+from vault.handlers.auth_mounts import AuthMountHandlers
 from vault.handlers.capabilities import CapabilityHandlers
 from vault.handlers.change_hub import ChangeHub
 from vault.handlers.changes import ChangeHandlers, WatchParts
 from vault.handlers.compromise import CompromiseHandlers, Credentials
 from vault.handlers.consumer_recorder import LEADER, ConsumerRecorder
 from vault.handlers.consumers import ConsumerHandlers, Dependents, find_leased, find_rotated
+from vault.handlers.cubbyhole import CubbyholeHandlers
 from vault.handlers.database_roles import DatabaseRoleHandlers
+from vault.handlers.entities import EntityHandlers
+from vault.handlers.groups import GroupHandlers
 from vault.handlers.handler import Handlers
+from vault.handlers.jwt_revocations import JwtRevocationHandlers
 from vault.handlers.lease_targets import LeaseTargets, vault_prefix
 from vault.handlers.leases import LeaseHandlers
 from vault.handlers.listing import ListingHandlers
+from vault.handlers.logins import LoginHandlers
 from vault.handlers.malformed_requests import MalformedRequestHandlers
 from vault.handlers.metadata import MetadataHandlers
 from vault.handlers.mounts import MountHandlers
@@ -67,9 +90,12 @@ from vault.handlers.rotation_selection import RotationSelectionHandlers
 from vault.handlers.rotations import RotationHandlers
 from vault.handlers.secrets import SecretHandlers
 from vault.handlers.sessions import SessionHandlers
+from vault.handlers.source_checks import SourceCheckHandlers
 from vault.handlers.static_roles import StaticRoleHandlers
 from vault.handlers.stores import (
     AccessStore,
+    AuthEntryStore,
+    AuthMountStore,
     ConsumerStore,
     LeaseStore,
     MountStore,
@@ -89,6 +115,7 @@ from vault.jobs.refused_report import (
     report_each,
 )
 from vault.metrics import Metrics
+from vault.model.auth_mounts import AuthMountTable
 from vault.model.changes import SecretFeed
 from vault.model.mounts import MountTable
 from vault.model.server_address import ServerTls
@@ -151,6 +178,8 @@ class DataPath:
         authentication = parts.settings.authentication
         self.mounts = MountTable()
         """Where the secret engines are mounted."""
+        self.auth_mounts = AuthMountTable()
+        """Where auth methods are mounted."""
         self.policies = PolicyStore(store, world, parts.ceiling, self.mounts)
         self.authorizer = Authorizer(self.policies)
         self.secrets, self.reads = SecretStore(barrier), AccessStore(barrier)
@@ -175,28 +204,83 @@ class DataPath:
             max_per_user=authentication.max_sessions_per_user,
         )
         scheme = parts.credential_scheme
-        self.tokens = Tokens(store, scheme, self.revoker, world, limits)
+        self.batch_tokens = BatchTokens(store, scheme, world)
+        self.tokens = Tokens(store, scheme, self.revoker, world, limits, batch=self.batch_tokens)
+        self.cubbyholes = Cubbyholes(store, scheme, self.revoker, world)
         self.users = Users(store, self.revoker, world)
+        self.entities = Entities(store, self.revoker, world, EnabledMounts(self.auth_mounts))
+        self.groups = Groups(store, world, EnabledMounts(self.auth_mounts))
         self.keys = ApiKeys(store, scheme, self.revoker, self.credential_usage, world)
         self.owners = CredentialOwners(self.keys, self.tokens, self.users)
         self.mount_handlers = MountHandlers(
             MountStore(barrier), self.mounts, self.authorizer, world
         )
+        self.auth_entries = AuthEntryStore(barrier, world)
+        self._sources = SourceClient(world)
+        methods = make_login_methods(
+            MethodParts(
+                entries=self.auth_entries,
+                scheme=scheme,
+                world=world,
+                random=parts.random,
+                sources=self._sources,
+            )
+        )
+        self.auth_entries.methods = methods
+        self.auth = AuthSurface(self.auth_mounts, methods)
+        issuers = (
+            ()
+            if authentication.jwt is None
+            else make_issuers(authentication.jwt, self._sources, world)
+        )
+        self.jwt_revocations = JwtRevocations(store, lifetimes_of(issuers), world)
+        self.jwt = JwtCredentials(
+            store, issuers, mounts_by_path(self.auth_mounts), self.jwt_revocations, world
+        )
+        """Tokens of trusted issuers."""
+        self.logins = Logins(
+            LoginParts(
+                store=self.auth_entries,
+                mounts=self.auth_mounts,
+                methods=methods,
+                directory=EntityDirectory(world),
+                scheme=scheme,
+                batch=self.batch_tokens,
+                world=world,
+            )
+        )
+        self.source_records = SourceRecords(store, self.revoker, self.auth_mounts)
+        self.auth_mount_handlers = AuthMountHandlers(
+            AuthMountStore(barrier),
+            self.auth_mounts,
+            methods,
+            self.authorizer,
+            world,
+            self.revoker.revoke_tokens,
+        )
+        self._tickets = DenialTickets(barrier.seal_ticket, barrier.open_ticket)
         self.lockout = parts.peers.lockout()
         self.snapshots = SnapshotRefresher(
-            (self.policies, self.mount_handlers, barrier), store.count_all_transactions
+            (self.policies, self.mount_handlers, self.auth_mount_handlers, barrier),
+            store.count_all_transactions,
         )
-        failed, denied = parts.settings.limits.failures, parts.settings.limits.refusals
-        self._failures = FailureLimits(
+        self._failures, self._refusals = self._make_limits()
+
+    def _make_limits(self) -> tuple[FailureLimits, RecordLimits]:
+        """How many failures are taken, and how many refusals recorded."""
+        settings, world = self.parts.settings.limits, self.parts.world
+        failed, denied = settings.failures, settings.refusals
+        failures = FailureLimits(
             self._buckets(Limit.FAILURES, failed.per_second, failed.burst_size),
             self._buckets(Limit.ALL_FAILURES, failed.per_second, failed.burst_size, failed.share),
             world.now,
         )
-        self._refusals = RecordLimits(
+        refusals = RecordLimits(
             self._buckets(Limit.REFUSALS, denied.per_second, denied.burst_size),
             self._buckets(Limit.ALL_REFUSALS, denied.per_second, denied.burst_size, denied.share),
             world.now,
         )
+        return failures, refusals
 
     def handlers(self) -> Handlers:
         """Of all operations that any process runs by itself."""
@@ -219,12 +303,28 @@ class DataPath:
                 world,
             ).handlers(),
             **self.mount_handlers.handlers(),
+            **self.auth_mount_handlers.handlers(),
+            **AuthEntryHandlers(self.auth_entries, self.logins).handlers(),
+            **LoginHandlers(self.logins).handlers(),
+            **JwtRevocationHandlers(self.jwt_revocations).handlers(),
             **MalformedRequestHandlers(self.authorizer).handlers(),
-            **TokenHandlers(self.tokens, self.keys, self.authorizer, world).handlers(),
+            **TokenHandlers(
+                self.tokens,
+                self.keys,
+                self.authorizer,
+                world,
+                self.logins.check_renewal,
+                TokenRoles(self.auth_entries).get,
+                self.jwt,
+            ).handlers(),
+            **CubbyholeHandlers(self.cubbyholes).handlers(),
             **SessionHandlers(
                 self.tokens, authentication.session_idle, authentication.session_timeout
             ).handlers(),
             **UserHandlers(self.users, self.authorizer).handlers(),
+            **EntityHandlers(self.entities).handlers(),
+            **GroupHandlers(self.groups).handlers(),
+            **SourceCheckHandlers(self.source_records, LoginSources(self.logins), world).handlers(),
             **RoleHandlers(Roles(self.parts.store, world), self.authorizer).handlers(),
             **ApiKeyHandlers(self.keys, self.users, self.authorizer, world).handlers(),
             **RotationHandlers(
@@ -280,7 +380,9 @@ class DataPath:
                 self.authorizer, self.tokens, self.mounts, world, Pacer(world.monotonic)
             ).handlers(),
             **RotationSelectionHandlers(self.rotations, self.authorizer, world).handlers(),
-            **PolicyHandlers(self.policies, self.authorizer, self.users, secrets, world).handlers(),
+            **PolicyHandlers(
+                self.policies, self.authorizer, self.users, secrets, self._tickets, world
+            ).handlers(),
         }
 
     def make_pipeline(self, handlers: Handlers) -> Pipeline:
@@ -290,6 +392,7 @@ class DataPath:
         return parts.make_pipeline(
             PipelineParts(
                 authenticator=self._make_authenticator(),
+                inline_logins=InlineLogins(self.logins, parts.store, world),
                 authorizer=self.authorizer,
                 limits=RateLimiter(
                     self._buckets(Limit.REQUESTS, rate.requests_per_second, rate.burst_size),
@@ -310,6 +413,7 @@ class DataPath:
                 catch_up=parts.store.catch_up,
                 commits=lambda: parts.store.commits,
                 stale_reads=self._stale_reads(),
+                tickets=self._tickets,
             )
         )
 
@@ -360,7 +464,12 @@ class DataPath:
             await self.parts.store.look()  # a node that is silent has to catch up, too
         except UnavailableError:
             return  # `Store.outage` says so, and whoever asks is told
-        await self.snapshots.refresh_stale()
+        try:
+            await self.snapshots.refresh_stale()
+        except UnavailableError as error:
+            if error.code != ROOT_KEY_CHANGED:
+                raise
+            return  # the vault is about to be sealed: a follower that failed would end the process
         ended = sum(self.parts.store.count_transactions(t) for t in (TOKENS, API_KEYS, USERS))
         if ended != self._streams_checked_at:
             pacer = Pacer(self.parts.world.monotonic)
@@ -382,10 +491,15 @@ class DataPath:
         methods_by_name: dict[str, CredentialMethod] = {
             TOKEN: token_method(parts.store, scheme, lockout, world),
             API_KEY: api_key_method(parts.store, scheme, lockout, world),
+            BATCH: self.batch_tokens,
         }
         chosen = {name.replace("_", "-") for name in parts.settings.authentication.methods}
+        if TOKEN in chosen:
+            chosen.add(BATCH)
         methods = {name: method for name, method in methods_by_name.items() if name in chosen}
-        return Authenticator(scheme, methods, self.credential_usage, world)
+        return Authenticator(
+            scheme, methods, self.credential_usage, world, self.jwt if self.jwt.issuers else None
+        )
 
 
 def make_shared_limits(
@@ -435,6 +549,7 @@ async def wire_data_path(parts: DataPathParts) -> DataPath:
     made = DataPath(parts)
     await made.policies.reload()
     await made.mount_handlers.reload()
+    await made.auth_mount_handlers.reload()
     return made
 
 

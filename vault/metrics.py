@@ -45,7 +45,7 @@ GAUGES: Final[Mapping[str, str]] = {
     "sealed": "1 while the agent is sealed, 0 while it serves",
     "audit_records": "Records in the audit log of this agent since it was made",
     "audit_sinks_failing": "Audit sinks that do not accept records, or only on their last room",
-    "key_provider_failing": "1 while the HSM or cloud that unseals does not do what it is asked to",
+    "key_provider_failing": "Key providers that do not do what they are asked to",
     "break_glass_uses": "How often break-glass holders have opened the vault, on any agent",
     "break_glass_shares": "Shares of the break-glass set in force; 0 without one",
     "refusing": "1 while the agent is open and serves nothing: no audit sink accepts records",

@@ -12,11 +12,15 @@ from vault.audit.proof import Proof
 from vault.audit.query import AuditPage, AuditQuery
 from vault.audit.verification import VerificationState
 from vault.authn.api_keys import ApiKey, CreatedKey
+from vault.authn.cubbyhole import WrappedAnswer
+from vault.authn.entities import AliasChange, EntityChange, EntityView
+from vault.authn.groups import GroupChange, GroupView
 from vault.authn.stream_subscriber import StreamSubscriber
 from vault.authn.tokens import IssuedToken, NewToken
 from vault.authz.access import Decision
 from vault.authz.policy import Policy, ShownPolicy
 from vault.authz.policy_store import Effective, PolicyNames
+from vault.authz.tickets import ExplainedDenial
 from vault.model.backup_runs import (
     BackupPage,
     CreateBackup,
@@ -40,23 +44,36 @@ from vault.model.payloads import (
     AccessorSelector,
     ApplyBundle,
     BeginRotation,
+    ChangeMembers,
     CheckCapabilities,
+    CheckSource,
     CompareVersions,
     CreateApiKey,
     CreateCredentials,
     CreateUser,
+    DeleteEntities,
     DryRunAccess,
+    EnableAuth,
+    ExplainDenial,
+    FindIdentity,
     HashAuditValue,
+    KeepValue,
     LeaseSelector,
     ListApiKeys,
     ListEgress,
+    ListEntries,
+    ListIdentities,
+    ListJwtRevocations,
     ListKeys,
     ListLeases,
     ListReaders,
     ListRotations,
     ListSecrets,
     ListUsers,
+    LogIn,
     MalformedRequest,
+    MergeEntities,
+    MoveAuth,
     Nothing,
     PatchSecret,
     PauseRotations,
@@ -68,20 +85,28 @@ from vault.model.payloads import (
     RefuseRotation,
     RenewLease,
     RenewToken,
+    RevokeJwt,
     RevokeLease,
     RevokeLeases,
     RewrapDataKeys,
     RollbackSecret,
+    RunAuthAction,
     ScheduleSecrets,
     SecretVersions,
+    SelectEntry,
     SelectRotations,
     StepLease,
     StepRotation,
     TokenSelector,
+    TuneAuth,
     TuneMount,
+    UnwrapAnswer,
     UpdateUser,
+    WrapAnswer,
     WriteConnection,
     WriteDatabaseRole,
+    WriteEntry,
+    WriteGroupAlias,
     WriteMetadata,
     WriteMount,
     WritePolicy,
@@ -92,9 +117,14 @@ from vault.model.payloads import (
 )
 from vault.model.policy_replay import PolicyReplayReport, ReplayPolicies
 from vault.model.records import (
+    AuthEntryRow,
+    AuthMountRow,
     ConnectionRow,
     DatabaseRoleRow,
     DynamicLeaseRow,
+    EntityAliasRow,
+    GroupAliasRow,
+    GroupRow,
     MountRow,
     NodeRow,
     PolicyRow,
@@ -105,12 +135,19 @@ from vault.model.records import (
     UserRow,
 )
 from vault.model.results import (
+    ActionResult,
+    AliasWritten,
     BrowserSession,
+    EntityWritten,
     Exposure,
+    GroupAliasWritten,
+    GroupWritten,
     IssuedCredentials,
     KeyList,
     KnownNode,
     LeasePage,
+    ListedGroup,
+    LockedLogins,
     OrphanedUsers,
     ReaderPage,
     RenewedLease,
@@ -128,7 +165,10 @@ from vault.model.results import (
     SecretRotation,
     SecretValue,
     SecretWritten,
+    SourceCheck,
     StaticRole,
+    StoredEntry,
+    UnwrappedAnswer,
     UserWritten,
     VersionComparison,
 )
@@ -138,7 +178,10 @@ from vault.model.root_key import (
     NewShares,
     RekeyResult,
     RekeyStatus,
+    RenewedWrappings,
     RotatedRootKey,
+    RotateRootKey,
+    SealMigrationStatus,
     StartGenerateRoot,
     StartRekey,
     SubmitShare,
@@ -217,6 +260,31 @@ REVOKE_LEASES: Final = OperationType[RevokeLeases, RevokedLeases]("lease.revoke_
 TIDY_LEASES: Final = OperationType[Nothing, Nothing]("lease.tidy")
 STEP_LEASE: Final = OperationType[StepLease, DynamicLeaseRow]("lease.step")
 
+# Auth mounts, what their methods keep, and logins
+LIST_AUTH: Final = OperationType[Nothing, list[AuthMountRow]]("auth.mount.list")
+LIST_VISIBLE_AUTH: Final = OperationType[Nothing, list[AuthMountRow]]("auth.mount.visible")
+READ_AUTH: Final = OperationType[Nothing, AuthMountRow]("auth.mount.read")
+ENABLE_AUTH: Final = OperationType[EnableAuth, AuthMountRow]("auth.mount.enable")
+TUNE_AUTH: Final = OperationType[TuneAuth, AuthMountRow]("auth.mount.tune")
+MOVE_AUTH: Final = OperationType[MoveAuth, AuthMountRow]("auth.mount.move")
+DISABLE_AUTH: Final = OperationType[Nothing, None]("auth.mount.disable")
+LIST_AUTH_ENTRIES: Final = OperationType[ListEntries, list[str]]("auth.entry.list")
+READ_AUTH_ENTRY: Final = OperationType[SelectEntry, StoredEntry]("auth.entry.read")
+WRITE_AUTH_ENTRY: Final = OperationType[WriteEntry, StoredEntry]("auth.entry.write")
+DELETE_AUTH_ENTRY: Final = OperationType[SelectEntry, None]("auth.entry.delete")
+READ_BY_AUTH_METHOD: Final = OperationType[RunAuthAction, ActionResult]("auth.action.read")
+LIST_BY_AUTH_METHOD: Final = OperationType[RunAuthAction, ActionResult]("auth.action.list")
+UPDATE_BY_AUTH_METHOD: Final = OperationType[RunAuthAction, ActionResult]("auth.action.update")
+DELETE_BY_AUTH_METHOD: Final = OperationType[RunAuthAction, ActionResult]("auth.action.delete")
+LIST_LOCKED_LOGINS: Final = OperationType[Nothing, list[LockedLogins]]("auth.lockout.list")
+UNLOCK_LOGIN: Final = OperationType[SelectEntry, None]("auth.lockout.end")
+BEGIN_LOGIN: Final = OperationType[RunAuthAction, ActionResult]("auth.login.begin")
+LOG_IN: Final = OperationType[LogIn, IssuedToken]("auth.login")
+REVOKE_JWT: Final = OperationType[RevokeJwt, AuthEntryRow]("jwt.revoke")
+LIST_JWT_REVOCATIONS: Final = OperationType[ListJwtRevocations, list[AuthEntryRow]](
+    "jwt.list_revocations"
+)
+
 # Policies
 LIST_POLICIES: Final = OperationType[Nothing, PolicyNames]("policy.list")
 READ_POLICY: Final = OperationType[Nothing, ShownPolicy]("policy.read")
@@ -231,6 +299,7 @@ CHECK_OWN_CAPABILITIES: Final = OperationType[CheckCapabilities, dict[str, list[
 CHECK_CAPABILITIES: Final = OperationType[CheckCapabilities, dict[str, list[str]]](
     "policy.capabilities"
 )
+EXPLAIN_DENIAL: Final = OperationType[ExplainDenial, ExplainedDenial]("policy.explain")
 DRY_RUN_ACCESS: Final = OperationType[DryRunAccess, Decision]("policy.dry_run")
 REPLAY_POLICIES: Final = OperationType[ReplayPolicies, PolicyReplayReport]("policy.replay")
 
@@ -248,6 +317,18 @@ REVOKE_OWN_TOKEN: Final = OperationType[Nothing, TokenRow]("token.revoke_self")
 REVOKE_ACCESSOR: Final = OperationType[AccessorSelector, TokenRow]("token.revoke_accessor")
 REVOKE_ORPHAN: Final = OperationType[TokenSelector, TokenRow]("token.revoke_orphan")
 
+# Cubbyholes and wrapped answers
+READ_CUBBYHOLE: Final = OperationType[Nothing, bytes]("cubbyhole.read")
+LIST_CUBBYHOLE: Final = OperationType[Nothing, list[str]]("cubbyhole.list")
+WRITE_CUBBYHOLE: Final = OperationType[KeepValue, None]("cubbyhole.write")
+DELETE_CUBBYHOLE: Final = OperationType[Nothing, None]("cubbyhole.delete")
+WRAP_VALUE: Final = OperationType[Nothing, None]("wrapping.wrap_value")
+WRAP_ANSWER: Final = OperationType[WrapAnswer, WrappedAnswer]("wrapping.wrap")
+UNWRAP: Final = OperationType[UnwrapAnswer, UnwrappedAnswer]("wrapping.unwrap")
+UNWRAP_OWN: Final = OperationType[Nothing, UnwrappedAnswer]("wrapping.unwrap_own")
+REWRAP: Final = OperationType[UnwrapAnswer, WrappedAnswer]("wrapping.rewrap")
+LOOK_UP_WRAPPING: Final = OperationType[TokenSelector, WrappedAnswer]("wrapping.lookup")
+
 # Browser sessions and live feeds
 OPEN_SESSION: Final = OperationType[Nothing, BrowserSession]("session.open")
 READ_SESSION: Final = OperationType[Nothing, BrowserSession]("session.current")
@@ -257,12 +338,40 @@ REFUSE_SESSION: Final = OperationType[dict[str, str], None]("session.refuse")
 OPEN_FEED: Final = OperationType[Nothing, StreamSubscriber]("live.open")
 WATCH_TOPIC: Final = OperationType[StreamSubscriber, TopicWatch]("live.watch")
 
-# Users, roles and API keys
+# Users and API keys
 LIST_USERS: Final = OperationType[ListUsers, list[UserRow]]("user.list")
 READ_USER: Final = OperationType[Nothing, UserRow]("user.read")
 CREATE_USER: Final = OperationType[CreateUser, UserWritten]("user.create")
 UPDATE_USER: Final = OperationType[UpdateUser, UserWritten]("user.update")
 DELETE_USER: Final = OperationType[Nothing, None]("user.delete")
+
+# One identity: entities are users
+LIST_ENTITIES: Final = OperationType[ListIdentities, list[EntityView]]("entity.list")
+READ_ENTITY: Final = OperationType[Nothing, EntityView]("entity.read")
+FIND_ENTITY: Final = OperationType[FindIdentity, EntityView | None]("entity.find")
+CREATE_ENTITY: Final = OperationType[EntityChange, EntityWritten]("entity.create")
+WRITE_ENTITY: Final = OperationType[EntityChange, EntityWritten]("entity.write")
+DELETE_ENTITY: Final = OperationType[Nothing, UserRow]("entity.delete")
+DELETE_ENTITIES: Final = OperationType[DeleteEntities, None]("entity.delete_many")
+MERGE_ENTITIES: Final = OperationType[MergeEntities, UserRow]("entity.merge")
+LIST_ALIASES: Final = OperationType[ListIdentities, list[EntityAliasRow]]("alias.list")
+READ_ALIAS: Final = OperationType[Nothing, EntityAliasRow]("alias.read")
+WRITE_ALIAS: Final = OperationType[AliasChange, AliasWritten]("alias.write")
+DELETE_ALIAS: Final = OperationType[Nothing, None]("alias.delete")
+CHECK_SOURCE: Final = OperationType[CheckSource, SourceCheck]("alias.check_source")
+LIST_GROUPS: Final = OperationType[ListIdentities, list[ListedGroup]]("group.list")
+READ_GROUP: Final = OperationType[Nothing, GroupView]("group.read")
+FIND_GROUP: Final = OperationType[FindIdentity, GroupView | None]("group.find")
+CREATE_GROUP: Final = OperationType[GroupChange, GroupWritten]("group.create")
+WRITE_GROUP: Final = OperationType[GroupChange, GroupWritten]("group.write")
+CHANGE_MEMBERS: Final = OperationType[ChangeMembers, GroupRow]("group.members")
+DELETE_GROUP: Final = OperationType[Nothing, GroupRow]("group.delete")
+LIST_GROUP_ALIASES: Final = OperationType[ListIdentities, list[GroupAliasRow]]("group_alias.list")
+READ_GROUP_ALIAS: Final = OperationType[Nothing, GroupAliasRow]("group_alias.read")
+WRITE_GROUP_ALIAS: Final = OperationType[WriteGroupAlias, GroupAliasWritten]("group_alias.write")
+DELETE_GROUP_ALIAS: Final = OperationType[Nothing, None]("group_alias.delete")
+
+# Roles
 LIST_ROLES: Final = OperationType[Nothing, list[RoleRow]]("role.list")
 READ_ROLE: Final = OperationType[Nothing, RoleRow]("role.read")
 WRITE_ROLE: Final = OperationType[WriteRole, RoleWritten]("role.write")
@@ -347,7 +456,15 @@ MAKE_BREAK_GLASS_SET: Final = OperationType[MakeBreakGlassSet, NewBreakGlassSet]
     "sys.break_glass.make"
 )
 REVOKE_BREAK_GLASS_SET: Final = OperationType[Nothing, BreakGlassState]("sys.break_glass.revoke")
-ROTATE_ROOT_KEY: Final = OperationType[Nothing, RotatedRootKey]("sys.rotate_root")
+ROTATE_ROOT_KEY: Final = OperationType[RotateRootKey, RotatedRootKey]("sys.rotate_root")
+RENEW_WRAPPINGS: Final = OperationType[Nothing, RenewedWrappings]("sys.renew_wrappings")
+READ_SEAL_MIGRATION: Final = OperationType[Nothing, SealMigrationStatus](
+    "sys.seal_migration.status"
+)
+MIGRATE_SEAL: Final = OperationType[SubmitShare, SealMigrationStatus]("sys.seal_migration.update")
+CANCEL_SEAL_MIGRATION: Final = OperationType[Nothing, None]("sys.seal_migration.cancel")
+UNSEAL_MIGRATE: Final = OperationType[SubmitShare, SealMigrationStatus]("sys.unseal.migrate")
+"""As `MIGRATE_SEAL`, by whoever has the shares."""
 
 # The control plane
 APPLY_BUNDLE: Final = OperationType[ApplyBundle, ActiveBundle]("fleet.apply")

@@ -23,10 +23,13 @@ from actors.world import World
 from protocols.errors import locate
 from vault.audit.record import AuditEvent
 from vault.authn.authenticator import Authenticator
+from vault.authn.inline_logins import InlineLogins
+from vault.authn.logins import VerifiedLogin
 from vault.authz.access import AccessRequest, Decision
 from vault.authz.authorizer import Authorizer
 from vault.authz.rate_limits import RateLimiter
 from vault.authz.record_limits import FailureLimits, RecordLimits, TooManyFailuresError
+from vault.authz.tickets import TICKET, DenialTickets
 from vault.errors import (
     AuthenticationError,
     AuthorizationError,
@@ -72,6 +75,7 @@ class Pipeline:
         self._commits = parts.commits
         self._stale_reads = parts.stale_reads
         self._authenticator = parts.authenticator
+        self._inline_logins = parts.inline_logins
         self._authorizer = parts.authorizer
         self._limits = parts.limits
         self._failures = parts.failures
@@ -80,6 +84,7 @@ class Pipeline:
         self._load_service_identity = parts.load_service_identity
         self._handlers = parts.handlers
         self._metrics = parts.metrics
+        self._tickets = parts.tickets
         self._world = parts.world
 
     async def run_operation(self, op: Operation[P, R]) -> R:
@@ -102,7 +107,7 @@ class Pipeline:
         if op.served is not None:
             op.served.add_read(self._commits(), context.as_of)
         try:
-            context.identity = await self._authenticate(op, context.handler)  # 1
+            context.identity = await self._authenticate(context)  # 1
             self._limits.acquire(context.identity.id)
             if context.handler.is_self_service:
                 self._acquire_self_service(context)
@@ -117,7 +122,9 @@ class Pipeline:
             context.is_allowed = context.handler.capability is not None
         except Exception as error:  # noqa: BLE001  # whatever failed is recorded, then raised
             raise await self._record_failure(context, error) from None  # 5
-        call: Call[P] = Call(op, context.identity, facts, context.needs_facts, context.decision)
+        call: Call[P] = Call(
+            op, context.identity, facts, context.needs_facts, context.decision, context.login
+        )
         if context.handler.mutates:
             return await self._run_mutation(context, call)  # 3 to 6
         try:
@@ -200,23 +207,42 @@ class Pipeline:
             if not handler.only_restricts:
                 raise
 
-    async def _authenticate(self, op: Operation[P, R], handler: Handler[P, R]) -> Identity:
+    async def _authenticate(self, context: AuditContext[P, R]) -> Identity:
         """The caller; background work is one too, and is recorded under its own name.
 
         Whoever shows no credential is held to the pace of those who fail.
         """
+        op, handler = context.op, context.handler
         if op.service:
             return await self._load_service_identity(op.service)
+        if handler.authenticate is not None:
+            return await self._log_in(context, handler.authenticate)
         if handler.authorized_by_shares or handler.anonymous:
             if self._failures is not None:
                 self._failures.count_failure(op.origin.ip)
             return OPERATOR if handler.authorized_by_shares else ANONYMOUS
         try:
+            if op.inline is not None:
+                return await self._inline_logins.authenticate(op.inline, op.origin)
             return await self._authenticator.authenticate(op.credential, op.origin)
         except AuthenticationError:
             if self._failures is not None:
                 self._failures.count_failure(op.origin.ip)
             raise
+
+    async def _log_in(
+        self,
+        context: AuditContext[P, R],
+        authenticate: Callable[[Operation[P, R]], Awaitable[VerifiedLogin]],
+    ) -> Identity:
+        """Who logs in, by what is in the payload. Whatever fails counts for the address."""
+        try:
+            context.login = await authenticate(context.op)
+        except Exception:
+            if self._failures is not None:
+                self._failures.count_failure(context.op.origin.ip)
+            raise
+        return context.login.identity
 
     async def _run_mutation(self, context: AuditContext[P, R], call: Call[P]) -> R:
         """Steps 3 to 6 of a mutation, whole: a caller who leaves does not cut them in two.
@@ -319,20 +345,20 @@ class Pipeline:
         facts: SecretFacts,
         form: ApiForm,
     ) -> None:
-        context.decision = self._authorizer.decide(
-            AccessRequest(
-                capability=capability,
-                path=context.op.path,
-                identity=context.identity,
-                origin=context.op.origin,
-                facts=facts,
-                now=self._world.now(),
-                api=_api_access(context, capability),
-                form=form,
-            )
+        access = AccessRequest(
+            capability=capability,
+            path=context.op.path,
+            identity=context.identity,
+            origin=context.op.origin,
+            facts=facts,
+            now=self._world.now(),
+            api=_api_access(context, capability),
+            form=form,
         )
+        context.decision = self._authorizer.decide(access)
         if not context.decision.allowed:
-            raise _denied(context)
+            ticket = self._tickets and self._tickets.issue(access, context.op.request_id)
+            raise _denied(context, ticket or "")
 
     async def _load_facts(self, context: AuditContext[P, R]) -> SecretFacts:
         handler = context.handler
@@ -467,6 +493,7 @@ class PipelineParts:
     """
 
     authenticator: Authenticator
+    inline_logins: InlineLogins
     authorizer: Authorizer
     limits: RateLimiter
     audit: AuditRecorder
@@ -482,6 +509,7 @@ class PipelineParts:
     catch_up: Callable[[], Awaitable[None]] | None = None
     commits: Callable[[], int] = int
     stale_reads: StaleReads | None = None
+    tickets: DenialTickets | None = None
 
 
 class AuditContext(Generic[P, R]):
@@ -495,6 +523,7 @@ class AuditContext(Generic[P, R]):
         "identity",
         "is_allowed",
         "is_done",
+        "login",
         "needs_facts",
         "op",
     )  # fmt: skip
@@ -506,6 +535,7 @@ class AuditContext(Generic[P, R]):
         self.decision: Decision = ALLOWED
         self.capability: str = ""
         self.as_of = 0  # Unix ns, of a read that is answered from memory alone
+        self.login: VerifiedLogin | None = None  # of a login, once step 1 is done
         self.needs_facts = False  # tags or metadata of the secret can have a say
         self.is_allowed = False  # a policy allows it: what anybody may try has not been allowed
         self.is_done = False  # a mutation has happened, whatever comes of its record
@@ -584,8 +614,8 @@ class AuditContext(Generic[P, R]):
         )
 
 
-def _denied(context: AuditContext[P, R]) -> AuthorizationError:
-    """What the caller asked for and may not do.
+def _denied(context: AuditContext[P, R], ticket: str) -> AuthorizationError:
+    """What the caller asked for and may not do, and a ticket for an administrator.
 
     Where it depends on whether something is there which capability that takes, both are named.
     """
@@ -598,6 +628,7 @@ def _denied(context: AuditContext[P, R]) -> AuthorizationError:
         "it (`freehold policy check` says what is missing)",
         capability=capability,
         path=path,
+        **({TICKET: ticket} if ticket else {}),
     )
 
 

@@ -10,7 +10,6 @@ was there.
 import ssl
 from base64 import b64encode
 from collections.abc import Mapping
-from ipaddress import ip_address
 from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
@@ -26,9 +25,10 @@ from actors.fair_limiter import FairLimiter, Share
 from control.authn import id_token
 from control.errors import AuthenticationError, UnavailableError, ValidationError
 from control.notify.errors import PermanentDeliveryError, TransientDeliveryError
-from control.notify.network_policy import ANY_NETWORK, Resolver, TargetUrl, resolve_host
+from control.notify.network_policy import ANY_NETWORK
 from control.notify.network_policy import NetworkPolicy as Outward
 from protocols import json_text
+from protocols.outbound import PRIVATE_NETWORKS, Resolver, TargetUrl, is_loopback, resolve_host
 
 SECONDS: Final = 10.0  # for one answer
 MAX_BODY: Final = 256 * 1024
@@ -41,14 +41,6 @@ KEY_REFETCH_INTERVAL: Final = (
     60.0  # a key that is not known makes us ask again, no sooner than this
 )
 MAX_CACHED_ISSUERS: Final = 1000  # issuers
-# RFC 1918, RFC 6598, RFC 4193: not this machine, nor its link, where clouds tell their secrets.
-PRIVATE_NETWORKS: Final = (
-    "10.0.0.0/8",
-    "172.16.0.0/12",
-    "192.168.0.0/16",
-    "100.64.0.0/10",
-    "fc00::/7",
-)
 _REQUEST_HEADERS: Final = {"Accept": "application/json", "Accept-Encoding": "identity"}
 _BASIC_AUTH: Final = "client_secret_basic"
 _WELL_KNOWN: Final = "/.well-known/openid-configuration"
@@ -191,7 +183,7 @@ class ProviderClient:
         except ValidationError:
             raise _unfit_error() from None
         named = not self._reach.hosts or place.host in self._reach.hosts
-        if not named or (place.scheme == "http" and not _is_loopback(place.host)):
+        if not named or (place.scheme == "http" and not is_loopback(place.host)):
             raise _unfit_error()
         return place
 
@@ -290,13 +282,6 @@ def _decode_json(body: bytes, shape: type[T]) -> T:
         return json_text.decode(body, type=shape)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         raise _unreachable_error() from None
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _unfit_error() -> ValidationError:

@@ -16,6 +16,8 @@ SEALED: Final = str(AlertCode.SEALED)
 REFUSING: Final = "refusing"
 WORKERS_FAILING: Final = "workers_failing"
 """What an agent says by `Workers` of the link."""
+KEY_PROVIDER_FAILED: Final = "key_provider_failed"
+"""What an agent says by `KeyProviders` of the link."""
 BACKUP_LATE: Final = "backup_late"
 BACKUP_FAILED: Final = "backup_failed"
 BACKUP_UNPROVEN: Final = "backup_unproven"
@@ -42,10 +44,10 @@ REPORTED: Final = frozenset(
     for code in (
         *(AlertCode.SEALED, AlertCode.AUDIT_SINK_FAILED, AlertCode.STORE_FAILED),
         *(AlertCode.DISK_LOW, AlertCode.POLICY_EXPIRED, AlertCode.CERTIFICATE_EXPIRING),
-        *(AlertCode.CLOCK_SET_BACK, WORKERS_FAILING),
+        *(AlertCode.CLOCK_SET_BACK, WORKERS_FAILING, KEY_PROVIDER_FAILED),
     )
 )
-"""What an agent says of itself for as long as it holds (`Conditions`, `Workers` of the link)."""
+"""What an agent says of itself for as long as it holds (`Conditions` and more of the link)."""
 CONTRADICTED: Final = frozenset({"audit_fork", "audit_rollback", "audit_key"})
 """An agent's audit log is not the one that was cosigned; over when a person accepts the log
 or retires the agent."""
@@ -115,6 +117,8 @@ _MESSAGES: Final[Mapping[str, str]] = {
     AlertCode.SECRET_EXPIRED: "a secret of agent {vault} has expired",
     AlertCode.POLICY_REFUSED: "agent {vault} has refused its policy bundle: the outcome of the "
     "bundle says why",
+    KEY_PROVIDER_FAILED: "a key provider of agent {vault} would not unseal it: see its "
+    "log before it is restarted",
     AlertCode.METRICS_DROPPED: "agent {vault} could not send its metrics for so long that it has "
     "dropped the oldest",
 }

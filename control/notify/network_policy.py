@@ -5,59 +5,30 @@ that was checked: a name that resolves otherwise a moment later changes nothing 
 """
 
 import logging
-from collections.abc import Awaitable, Callable
-from ipaddress import (
-    IPv4Address,
-    IPv4Network,
-    IPv6Address,
-    IPv6Network,
-    ip_address,
-    ip_network,
-)
-from typing import Final, NamedTuple, TypeAlias
-from urllib.parse import urlsplit
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from typing import Final, TypeAlias
 
 import trio
 from msgspec import Struct
 
 from control.errors import ValidationError
 from control.notify.errors import UNREACHABLE, PermanentDeliveryError, TransientDeliveryError
+from protocols.outbound import (
+    Address,
+    Resolver,
+    TargetUrl,
+    embedded_ipv4,
+    is_literal,
+    is_public,
+    parse_target,
+)
 
-Address: TypeAlias = IPv4Address | IPv6Address
 Network: TypeAlias = IPv4Network | IPv6Network
-Resolver: TypeAlias = Callable[[str, int], Awaitable[list[str]]]
 
-HTTPS: Final = 443
-HTTP: Final = 80
 MAIL_PORTS: Final = frozenset({25, 465, 587, 2525})
-MAX_URL: Final = 2048
 LOOKUP_SECONDS: Final = 5.0
 ANY_NETWORK: Final = ("0.0.0.0/0", "::/0")  # for what an operator has named
 log: Final = logging.getLogger("freehold.control.notify")
-_UNICAST: Final = IPv6Network("2000::/3")  # RFC 4291, 2.4: what is global so far
-_TUNNELS: Final = (IPv6Network("2001::/32"), IPv6Network("2002::/16"))  # Teredo, 6to4
-_NAT64: Final = IPv6Network("64:ff9b::/96")  # RFC 6052, 2.1: the last 32 bits are an IPv4 address
-
-
-class TargetUrl(NamedTuple):
-    """A parsed URL: `path` with its query. `host` as TLS has to prove it."""
-
-    scheme: str
-    host: str
-    port: int
-    path: str
-
-    @property
-    def host_header(self) -> str:
-        """The value of the Host header."""
-        name = f"[{self.host}]" if ":" in self.host else self.host
-        usual = HTTPS if self.scheme == "https" else HTTP
-        return name if self.port == usual else f"{name}:{self.port}"
-
-    def url_at(self, address: str) -> str:
-        """The URL at the checked address; `host` goes along as Host and for TLS."""
-        pinned = f"[{address}]" if ":" in address else address
-        return f"{self.scheme}://{pinned}:{self.port}{self.path}"
 
 
 class NetworkPolicy(Struct, frozen=True):
@@ -72,19 +43,12 @@ class NetworkPolicy(Struct, frozen=True):
     def parse_url(self, url: str) -> TargetUrl:
         """The parsed URL. Raises `ValidationError`; its address is checked later."""
         try:
-            parts = urlsplit(url)
-            host, port = parts.hostname or "", parts.port
-            host.encode("idna")
+            place = parse_target(url)
         except (ValueError, UnicodeError):
             raise _invalid_url() from None
-        odd = any(not "!" <= c <= "~" or c == "\\" for c in url)
-        if odd or not host or len(url) > MAX_URL or "@" in parts.netloc or parts.fragment:
+        if place.scheme != "https" and not self.development:
             raise _invalid_url()
-        if parts.scheme != "https" and not (parts.scheme == "http" and self.development):
-            raise _invalid_url()
-        usual = HTTPS if parts.scheme == "https" else HTTP
-        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        return TargetUrl(parts.scheme, host, usual if port is None else port, path)
+        return place
 
     def check_mail(self, host: str, port: int, *, plain: bool) -> None:
         """Raise `ValidationError` for a mail server that must not be contacted."""
@@ -117,7 +81,7 @@ class NetworkPolicy(Struct, frozen=True):
                     "without TLS only this machine is asked: switch TLS on"
                 )
             if not self.is_allowed(each):
-                if _is_literal(host):  # the rule alone says so: nothing was asked
+                if is_literal(host):  # the rule alone says so: nothing was asked
                     raise PermanentDeliveryError(
                         "this is a private address: notify.private in the settings can allow it"
                     )
@@ -133,45 +97,15 @@ class NetworkPolicy(Struct, frozen=True):
             return self.is_allowed(inner)
         if self.development and address.is_loopback:
             return True
-        if isinstance(address, IPv6Address) and not _is_native(address):
-            return False
-        return address.is_global and not address.is_multicast and not address.is_reserved
+        return is_public(address)
 
     def _networks(self, address: Address) -> list[Network]:
         networks = (ip_network(text) for text in self.private)
         return [network for network in networks if network.version == address.version]
 
 
-def embedded_ipv4(address: Address) -> IPv4Address | None:
-    """The IPv4 address that an IPv6 one stands for: mapped, or by NAT64."""
-    if not isinstance(address, IPv6Address):
-        return None
-    if address in _NAT64:
-        return IPv4Address(int(address) & 0xFFFF_FFFF)
-    return address.ipv4_mapped
-
-
-def _is_native(address: IPv6Address) -> bool:
-    """Global unicast, and no tunnel to an IPv4 address."""
-    return address in _UNICAST and not any(address in tunnel for tunnel in _TUNNELS)
-
-
-async def resolve_host(host: str, port: int) -> list[str]:
-    """The addresses of a host by the system's resolver. Raises `OSError`, `UnicodeError`."""
-    found = await trio.socket.getaddrinfo(host, port, type=trio.socket.SOCK_STREAM)
-    return [str(entry[4][0]).partition("%")[0] for entry in found]
-
-
-def _is_literal(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True
-
-
 async def _resolved(host: str, port: int, resolver: Resolver) -> list[str]:
-    if _is_literal(host):
+    if is_literal(host):
         return [host]
     try:
         with trio.fail_after(LOOKUP_SECONDS):

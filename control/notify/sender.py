@@ -21,10 +21,11 @@ from control.notify import slack, webhook
 from control.notify.errors import PermanentDeliveryError, TransientDeliveryError
 from control.notify.mail import InvitationMail, render_invitation, render_mail
 from control.notify.message import NotificationMessage
-from control.notify.network_policy import NetworkPolicy, Resolver, TargetUrl, unreachable_error
+from control.notify.network_policy import NetworkPolicy, unreachable_error
 from control.notify.smtp import MailRelay, SmtpMailer
 from protocols.errors import locate
 from protocols.instant import SECOND
+from protocols.outbound import Resolver, TargetUrl
 
 SECONDS: Final = 15.0  # for all of it
 MAX_CONCURRENT: Final = 64

@@ -18,7 +18,8 @@ from msgspec import Struct
 from actors import World
 from control.model.notices import Server, Tls
 from control.notify.errors import DeliveryError, PermanentDeliveryError, TransientDeliveryError
-from control.notify.network_policy import ANY_NETWORK, NetworkPolicy, Resolver, unreachable_error
+from control.notify.network_policy import ANY_NETWORK, NetworkPolicy, unreachable_error
+from protocols.outbound import Resolver
 
 QUEUE_TIMEOUT: Final = 10.0  # seconds for one answer
 SECONDS: Final = 30.0  # for the whole conversation

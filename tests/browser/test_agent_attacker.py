@@ -28,9 +28,18 @@ HIDDEN = {
     "dynamic_write_connection value.*", "dynamic_write_connection value.* key",
     "roles_write description", "system_make_mount description", "system_change_mount description",
     "tokens_create display_name", "tokens_create metadata.*", "tokens_create metadata.* key",
-    "rotations_write_policy notify.channels.[]",
+    "auth_enable description", "auth_tune description",
+    "rotations_write_policy notify.channels.[]", "entities_write_alias name",
+    *(
+        f"{place}.*{key}"
+        for place in (
+            "entities_create metadata", "entities_update metadata", "groups_create metadata",
+            "entities_write_alias custom_metadata", "groups_update metadata",
+        )
+        for key in ("", " key")
+    ),
 }  # fmt: skip
-"""What these pages do not say: roles, mounts, tokens and connections have none."""
+"""What these pages do not say: roles, mounts, tokens, connections, groups have none."""
 CALLED = hostile(902)
 """What a client calls itself."""
 DESCRIBED, RULED = hostile(903), hostile(904)

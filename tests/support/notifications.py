@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from actors import World
 from control.crypto import Sealer
-from control.notify.network_policy import NetworkPolicy, resolve_host
+from control.notify.network_policy import NetworkPolicy
 from control.notify.sender import NotificationSender, SenderConfig
 from control.notify.smtp import MailRelay
 from control.services.alerts import Alerts
@@ -14,6 +14,7 @@ from control.services.deliveries import Deliveries
 from control.services.delivery_worker import DeliveryWorker
 from control.services.invitation_mail import InvitationMailer
 from control.store.store import Store
+from protocols.outbound import resolve_host
 
 
 class Notifications(NamedTuple):

@@ -25,13 +25,13 @@ _UNICODE_PWD: Final = (
 
 
 class Slapd:
-    """A server on a socket; `access` is who may do what besides the root (slapd.access(5))."""
+    """A server on a socket and a port; `access` says who may do what (slapd.access(5))."""
 
     def __init__(self, folder: Path, access: str, *, tls: bool) -> None:
         self.folder = folder
         self.socket = folder / "ldapi"
         port = free_port((0, 1))
-        self.ports = {"ldap": port, "ldaps": port + 1} if tls else {}
+        self.ports = {"ldap": port} | ({"ldaps": port + 1} if tls else {})
         self._process: subprocess.Popen[bytes] | None = None
         (folder / "data").mkdir()
         lines = [
@@ -117,7 +117,7 @@ class Slapd:
 def slapd(access: str, folder: Path | None = None, *, tls: bool = False) -> Iterator[Slapd]:
     """A running server for the length of the block.
 
-    `tls`: on ports as well, with the certificate `server` of an authority in the folder.
+    `tls`: on another port as well, with the certificate `server` of an authority in the folder.
     """
     with tempfile.TemporaryDirectory(prefix="freehold-ldap-", dir=open_folder()) as name:
         server = Slapd(folder or Path(name), access, tls=tls)

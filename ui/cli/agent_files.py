@@ -73,22 +73,31 @@ def server_storage(config: Path | None) -> "StorageSettings | None":
 def unseal_keys(config: Path) -> list[str]:
     """What the agent's key file holds, in base64: with `key_management: file` its unseal key.
 
-    Two, one of which is in force, after a rekey that has left a second file. Raises `CliError` for
-    another kind of vault, and for a file that cannot be read.
+    Several, one of which is in force, after a rekey that has left a second file, and with the file
+    of `encryption.migrate_from`. Raises `CliError` for another kind of vault, and for a file that
+    cannot be read.
     """
     from vault.errors import UnavailableError
     from vault.seal.manager import read_key_file_shares
 
-    file = _settings(config).encryption.key_file
-    if file is None:
+    encryption = _settings(config).encryption
+    former = encryption.migrate_from
+    own = (None if former is None else former.key_file, encryption.key_file)
+    files = [file for file in own if file is not None]
+    if not files:
         raise CliError(f"{config} has no encryption.key_file: this vault takes shares of people")
-    try:
-        return [b64encode(share).decode() for share in read_key_file_shares(file)]
-    except UnavailableError as error:
+    found, trouble = list[bytes](), ""
+    for file in files:
+        try:
+            found += read_key_file_shares(file)
+        except UnavailableError as error:
+            trouble = trouble or error.message
+    if not found:
         raise CliError(
-            f"{error.message}; run this as the agent's user, on its machine, after "
+            f"{trouble}; run this as the agent's user, on its machine, after "
             "`freehold operator init`"
-        ) from None
+        )
+    return [b64encode(share).decode() for share in found]
 
 
 def _settings(config: Path) -> "Settings":

@@ -162,6 +162,8 @@ class ApiClient:
                 way += f", then `unset {self._variable}` or set it anew: until then it wins"
             again = f"it is too long ago that you showed who you are: {way}"
             return StepUpError(f"{again}{request}", code)
+        if ticket := (told.get("details") or {}).get("ticket"):
+            text += f"; an administrator can look into it: `freehold policy explain {ticket}`"
         if len(faults := _faults(told)) > 1:
             return FaultsError([f"{fault}{request}" for fault in faults], code)
         return CliError(f"{text}{request}", code)

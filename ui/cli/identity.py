@@ -1,16 +1,19 @@
-"""`freehold identity …`: what somebody's credentials have reached, and the end of them."""
+"""`freehold identity …`: who somebody is, what their credentials have reached, and their end."""
 
 from typing import Annotated, Any, Final
 
 import typer
 
-from ui.cli import completion
+from ui.cli import completion, identity_entity, identity_group
 from ui.cli.command_group import CommandGroup
 from ui.cli.context import CliContext, api_path, cli_context
 from ui.cli.errors import CliError, FaultsError
 from ui.cli.output import print_note
 
-app = CommandGroup("What the credentials of a user or token have reached.")
+app = CommandGroup("Who somebody is, and what their credentials have reached.")
+app.add_group(identity_entity.app, "entity")
+app.add_group(identity_entity.aliases, "alias")
+app.add_group(identity_group.app, "group")
 COLUMNS: Final = ("path", "rotator", "state", "version", "current_version", "fetched_at")
 BY_HAND: Final = "by hand"
 

@@ -1,6 +1,8 @@
 """`freehold status`, `login` and `logout`."""
 
+import socket
 from dataclasses import replace
+from typing import Annotated, Final
 
 import typer
 
@@ -13,10 +15,12 @@ from ui.cli.connection_settings import (
     token_path,
     token_variable,
 )
-from ui.cli.context import api_path, cli_context
-from ui.cli.errors import Exit
+from ui.cli.context import CliContext, api_path, cli_context
+from ui.cli.errors import CliError, Exit
 from ui.cli.input import read_secret_line
 from ui.cli.output import print_note
+
+CALLBACK: Final = "/oidc/callback"
 
 
 def status(context: typer.Context) -> None:
@@ -29,12 +33,29 @@ def status(context: typer.Context) -> None:
         raise typer.Exit(Exit.SEALED)
 
 
-def login(context: typer.Context) -> None:
-    """Check a token or API key, asked for without echo or read from stdin, and store it."""
+def login(
+    context: typer.Context,
+    method: Annotated[
+        str, typer.Option(help="userpass, oidc, jwt, kubernetes, or another that takes a password.")
+    ] = "",
+    username: Annotated[str, typer.Option(help="Your name there.")] = "",
+    path: Annotated[str, typer.Option(help="Where the method is mounted.")] = "",
+    role: Annotated[str, typer.Option(help="Role of oidc, jwt or kubernetes.")] = "",
+    port: Annotated[int, typer.Option(help="Where oidc's browser comes back to.")] = 8250,
+) -> None:
+    """Check a token or API key, or log in by a method; asks without echo or reads stdin."""
     from ui.cli.client import ApiClient
 
     current = cli_context(context)
-    token = read_secret_line("Token")
+    match method:
+        case "":
+            token = read_secret_line("Token")
+        case "oidc":
+            token = _log_in_by_browser(current, path or method, role, port)
+        case "jwt" | "kubernetes":
+            token = _log_in_with(current, path or method, {"role": role})
+        case _:
+            token = _log_in(current, path or method, username)
     found = ConnectionSettings.from_environment(current.address, use_stored=False)
     client = ApiClient(replace(found, token=token, variable=""))
     told = client.call("GET", api_path("policies-effective"))
@@ -44,6 +65,56 @@ def login(context: typer.Context) -> None:
     if told["root"]:
         names.insert(0, "root")
     current.print_result({"root": told["root"], "policies": names})
+
+
+def _log_in(current: CliContext, path: str, username: str) -> str:
+    """The token of a login with a name and a password."""
+    if not username:
+        raise CliError("say who you are with --username")
+    body = {"password": read_secret_line("Password")}
+    place = api_path("auth", "login", path, "login", username)
+    token: str = current.client.call("POST", place, body)["token"]
+    return token
+
+
+def _log_in_with(current: CliContext, path: str, body: dict[str, str]) -> str:
+    """The token of a login with a signed token, read from stdin."""
+    signed = {key: text for key, text in body.items() if text} | {"jwt": read_secret_line("JWT")}
+    token: str = current.client.call("POST", api_path("auth", "login", path, "login"), signed)[
+        "token"
+    ]
+    return token
+
+
+def _log_in_by_browser(current: CliContext, path: str, role: str, port: int) -> str:
+    """The token of a login at an OpenID provider. Raises `CliError`."""
+    from control.crypto import new_bearer_secret
+    from ui.cli.loopback import receive_callback
+
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", port))
+            listener.listen()
+        except OSError as error:
+            raise CliError(
+                f"cannot listen on 127.0.0.1:{port}: {error.strerror}; choose another --port"
+            ) from None
+        nonce = new_bearer_secret("fhn")
+        body = {
+            "role": role,
+            "redirect_uri": f"http://localhost:{listener.getsockname()[1]}{CALLBACK}",
+            "client_nonce": nonce,
+        }
+        begun = current.client.call("POST", f"/v1/auth/{path}/oidc/auth_url", body)
+        url = str(begun["data"]["auth_url"])
+        said = receive_callback(listener, url, CALLBACK, ("state", "code", "error"))
+    if "code" not in said:
+        raise CliError("the identity provider refused: see its page in the browser", Exit.DENIED)
+    shown = {"state": said.get("state", ""), "code": said["code"], "client_nonce": nonce}
+    place = api_path("auth", "login", path, "oidc", "callback")
+    token: str = current.client.call("POST", place, shown)["token"]
+    return token
 
 
 def logout() -> None:

@@ -53,7 +53,7 @@ class LoopbackReceiver:
         print_note(f"opening a browser; or open this yourself, on this machine:\n{url}")
         print_note(f"say yes there if it shows: {short_fingerprint(self._challenge)}")
         webbrowser.open(url)
-        said = trio.run(_wait, self._listener)
+        said = trio.run(_wait, self._listener, "/", ("code", "error"))
         if refused := _word(said.get("error", "")):
             raise CliError(f"the control plane refused: {refused}", Exit.DENIED)
         if "code" not in said:
@@ -76,8 +76,25 @@ def loopback() -> Iterator[LoopbackReceiver]:
         yield LoopbackReceiver(listener, verifier, pkce_challenge(verifier))
 
 
-async def _wait(listener: socket.socket) -> dict[str, str]:
-    """What the first request brings that brings something; nothing after `WAIT_SECONDS`.
+def receive_callback(
+    listener: socket.socket, url: str, path: str, names: tuple[str, ...]
+) -> dict[str, str]:
+    """Open a browser at `url`; what it brings back to `path` under these names.
+
+    Raises `CliError` where none comes back.
+    """
+    import trio
+
+    print_note(f"opening a browser; or open this yourself, on this machine:\n{url}")
+    webbrowser.open(url)
+    said = trio.run(_wait, listener, path, names)
+    if not said:
+        raise CliError("no browser came back: log in anew", Exit.DENIED)
+    return said
+
+
+async def _wait(listener: socket.socket, path: str, names: tuple[str, ...]) -> dict[str, str]:
+    """What the first request to `path` brings that brings something; nothing after `WAIT_SECONDS`.
 
     Each request is answered in its own task: one that stalls holds up no other.
     """
@@ -89,7 +106,7 @@ async def _wait(listener: socket.socket) -> dict[str, str]:
         async with trio.open_nursery() as nursery:
 
             async def attend(stream: trio.SocketStream) -> None:
-                said = await _answer(stream)
+                said = await _answer(stream, path, names)
                 if said and not found:
                     found.update(said)
                     nursery.cancel_scope.cancel()
@@ -100,7 +117,7 @@ async def _wait(listener: socket.socket) -> dict[str, str]:
     return found
 
 
-async def _answer(stream: "trio.SocketStream") -> dict[str, str]:
+async def _answer(stream: "trio.SocketStream", path: str, names: tuple[str, ...]) -> dict[str, str]:
     """Answer one request: what it brings. The page says nothing of it, and there is no log."""
     import trio
 
@@ -108,7 +125,7 @@ async def _answer(stream: "trio.SocketStream") -> dict[str, str]:
     try:
         with trio.move_on_after(STALL_SECONDS):
             async with stream:
-                said = _parse_callback(await _head(stream))
+                said = _parse_callback(await _head(stream), path, names)
                 status = "200 OK" if said else "404 Not Found"
                 told = f"HTTP/1.1 {status}\r\nContent-Type: text/html; charset=utf-8\r\n"
                 told += f"Content-Length: {len(DONE_PAGE)}\r\nConnection: close\r\n\r\n"
@@ -129,17 +146,17 @@ async def _head(stream: "trio.SocketStream") -> bytes:
     return head
 
 
-def _parse_callback(head: bytes) -> dict[str, str]:
-    """Code and error of `GET /?…`; nothing of any other request."""
+def _parse_callback(head: bytes, path: str, names: tuple[str, ...]) -> dict[str, str]:
+    """These names of `GET path?…`; nothing of any other request."""
     method, _, rest = head.partition(b"\r\n")[0].decode("ascii", "replace").partition(" ")
     try:
         place = urlsplit(rest.partition(" ")[0])
     except ValueError:
         return {}
-    if method != "GET" or place.path != "/":
+    if method != "GET" or place.path != path:
         return {}
     said = parse_qs(place.query)
-    return {name: said[name][0] for name in ("code", "error") if name in said}
+    return {name: said[name][0] for name in names if name in said}
 
 
 def _word(text: str) -> str:

@@ -40,20 +40,22 @@ KeyConfig = Annotated[
 ]
 
 
-def _submit_share(client: ApiClient, path: str, config: Path | None, **more: object) -> Any:
+def _submit_share(
+    client: ApiClient, path: str, config: Path | None, method: str = "PUT", **more: object
+) -> Any:
     """What offering a share is answered: the key file's, or one that is asked for.
 
-    There may be two key files, one of which is in force. Raises `CliError`.
+    There may be several key files, one of which is in force. Raises `CliError`.
     """
     *first, last = [read_secret_line("Share")] if config is None else unseal_keys(config)
     for share in first:
         try:
-            return client.call("PUT", path, {"key": share, **more})
+            return client.call(method, path, {"key": share, **more})
         except CliError as error:
             if error.exit_code is not Exit.ERROR:
                 raise
     try:
-        return client.call("PUT", path, {"key": last, **more})
+        return client.call(method, path, {"key": last, **more})
     except CliError as error:
         if config is None or error.exit_code is not Exit.ERROR:
             raise
@@ -169,15 +171,24 @@ def rotate(context: typer.Context) -> None:
 
 
 @app.command("freehold operator rotate-root", name="rotate-root")
-def rotate_root(context: typer.Context) -> None:
+def rotate_root(
+    context: typer.Context,
+    new_root_key: Annotated[
+        bool, typer.Option("--new-root-key", help="Replace the root key, too.")
+    ] = False,
+) -> None:
     """Wrap the root key by the newest version of the key in the HSM or cloud.
 
     With `create_key: true` the agent makes that version; else make it with the provider's tools
-    before. The vault stays open, and no secret changes. It needs a token with the capability `sudo`
-    on `sys/rotate-root`.
+    before. The vault stays open, and no secret changes. Of several key providers all are rotated;
+    `skipped` are those that do not answer, which follow by themselves. `--new-root-key` makes
+    another root key, so that what a provider has ever unwrapped opens nothing any more: other
+    agents of the vault open anew, within seconds. It needs a token with the capability `sudo` on
+    `sys/rotate-root`.
     """
     current = cli_context(context)
-    current.print_result(current.client.call("POST", api_path("system/rotate-root")))
+    body = {"new_root_key": True} if new_root_key else {}
+    current.print_result(current.client.call("POST", api_path("system/rotate-root"), body))
 
 
 @app.command("freehold operator rewrap", "freehold operator rewrap --retire")
@@ -205,6 +216,55 @@ def rewrap(
         told = current.client.call("POST", api_path("system/retire-keys"))
         result["retired"] = told["generations"]
     current.print_result(result)
+
+
+@app.command(
+    "freehold operator migrate-seal",
+    "freehold operator migrate-seal --status",
+    "freehold operator migrate-seal --config /etc/freehold/vault.yaml",
+)
+def migrate_seal(
+    context: typer.Context,
+    status: Annotated[bool, typer.Option("--status", help="Show the progress.")] = False,
+    cancel: Annotated[
+        bool, typer.Option("--cancel", help="Discard the shares entered so far.")
+    ] = False,
+    config: KeyConfig = None,
+) -> None:
+    """Move the root key to the seal of the agent's configuration: enter one share.
+
+    Configure the new seal in `encryption`, and the present one in `encryption.migrate_from`, and
+    restart the agents, which go on with the present one. Then each holder of a share, or with a key
+    provider of a recovery share, runs this command; the last one moves the root key. The vault goes
+    on serving, and the shares stay valid: with a key provider they are recovery shares. From a key
+    file, give `--config`, on the agent's machine. It needs a token with the capability `sudo` on
+    `sys/seal-migration`; while the vault is sealed none is needed, and the last share unseals it.
+    """
+    current = cli_context(context)
+    if cancel:
+        current.client.call("DELETE", _MIGRATION)
+        return
+    sealed = current.client.call("GET", "/v1/sys/seal-status")
+    if sealed["sealed"]:
+        if not status:
+            sealed = _submit_share(current.client, _UNSEAL, config, migrate=True)
+        names = ("sealed", "migration", "type", "progress", "t")
+        current.print_result({name: sealed[name] for name in names})
+        return
+    if status:
+        told = current.client.call("GET", _MIGRATION)
+    else:
+        told = _submit_share(current.client, _MIGRATION, config, "POST")
+    current.print_result({name: value for name, value in told.items() if name != "warning"})
+    if told["warning"]:
+        raise CliError(f"the root key has moved, but: {told['warning']}")
+    if told["complete"] and told["source"] == "file":
+        print_note(
+            "what the former key file holds is the one share now: replace it with `freehold "
+            "operator rekey --init`, and keep the file for backups of before"
+        )
+    elif told["complete"]:
+        print_note("keep what opened the vault before: it opens the backups of before")
 
 
 @app.command(
@@ -377,6 +437,7 @@ def rekey(
 
 
 _UNSEAL: Final = "/v1/sys/unseal"
+_MIGRATION: Final = api_path("system/seal-migration")
 _ROOT: Final = "/v1/sys/generate-root/attempt"
 _ROOT_SHARES: Final = "/v1/sys/generate-root/update"
 _REKEY: Final = "/v1/sys/rekey/init"

@@ -142,6 +142,22 @@ def check(
         raise typer.Exit(Exit.DENIED)
 
 
+@app.command("freehold policy explain fdt_TICKET", "freehold policy explain - < ticket")
+def explain(
+    context: typer.Context,
+    ticket: Annotated[str, typer.Argument(help="As the refusal has it; -: from stdin.")],
+) -> None:
+    """Say what was refused to whom, by the ticket of the refusal, and what is missing now.
+
+    A ticket tells its holder nothing, so people may send it to an administrator as it is.
+    """
+    current = cli_context(context)
+    text = sys.stdin.read() if ticket == "-" else ticket
+    current.print_result(
+        current.client.call("POST", api_path("policies-explain"), {"ticket": text.strip()})
+    )
+
+
 @app.command(
     "freehold policy replay app-read --file new.json --since 7d",
     "freehold policy replay --delete app-read",

@@ -6,6 +6,7 @@ from typing import Final, Protocol
 from actors.world import World
 from vault.authn.credential_scheme import MAX_CREDENTIAL_BYTES, CredentialScheme, LocatedCredential
 from vault.authn.credential_usage import CredentialUsage
+from vault.authn.jwt.compact import MAX_TOKEN, looks_like_token
 from vault.errors import AuthenticationError
 from vault.model.identity import Identity
 from vault.model.operation import Origin
@@ -16,7 +17,7 @@ then looks the same from outside (a cold read is 0.1 to 1 ms), and guessing has 
 
 
 class CredentialMethod(Protocol):
-    """One way of proving who one is; JWT and certificates will be two more."""
+    """One way of proving who one is, by something that is looked up."""
 
     async def identify(
         self, located: LocatedCredential, origin: Origin, *, use: bool = True
@@ -25,6 +26,14 @@ class CredentialMethod(Protocol):
 
         Unless it is a `use`, nothing is counted or spent: another call follows that is one.
         """
+        ...
+
+
+class TokenVerifier(Protocol):
+    """Tokens of other issuers, which are found nowhere (`vault.authn.jwt_credentials`)."""
+
+    async def identify(self, text: str) -> Identity | None:
+        """Return the holder, or None; raises `UnavailableError` where nobody can say."""
         ...
 
 
@@ -37,7 +46,10 @@ class Authenticator:
         methods: Mapping[str, CredentialMethod],
         usage: CredentialUsage,
         world: World,
+        verifier: TokenVerifier | None = None,
     ) -> None:
+        """`verifier`: of signed tokens; None: none counts."""
+        self._verifier = verifier
         self._scheme = scheme
         self._methods = dict(methods)
         self._usage = usage
@@ -63,10 +75,13 @@ class Authenticator:
         To be followed by `authenticate`, whatever the answer: it counts failures.
         """
         started = self._world.monotonic()
-        method, located = self._method(credential)
-        if method is None or located is None:
-            return False
-        known = await method.identify(located, origin, use=False) is not None
+        if (verifier := self._verifier_of(credential)) is not None:
+            known = not origin.browser and await verifier.identify(credential or "") is not None
+        else:
+            method, located = self._method(credential)
+            if method is None or located is None:
+                return False
+            known = await method.identify(located, origin, use=False) is not None
         if not known:
             await self._wait(started)
         return known
@@ -76,7 +91,12 @@ class Authenticator:
         await self._world.sleep(max(0.0, left))
 
     async def find_identity(self, credential: str | None, origin: Origin) -> Identity | None:
-        """Return who is asking, and count the use; None at once where `authenticate` refuses."""
+        """Return who is asking, and count the use; None at once where `authenticate` refuses.
+
+        Of a signed token nothing is counted: that would be a row of it.
+        """
+        if (verifier := self._verifier_of(credential)) is not None:
+            return None if origin.browser else await verifier.identify(credential or "")
         method, located = self._method(credential)
         if method is None or located is None:
             return None
@@ -84,6 +104,12 @@ class Authenticator:
         if identity is not None:
             self._usage.count_use(identity.credential)
         return identity
+
+    def _verifier_of(self, credential: str | None) -> TokenVerifier | None:
+        """What a credential is verified by; None: it is looked up."""
+        if self._verifier is None or not credential or len(credential) > MAX_TOKEN:
+            return None
+        return self._verifier if looks_like_token(credential) else None
 
     def _method(
         self, credential: str | None

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from actors.slewed_clock import EARLY
 from actors.world import World
 from protocols.instant import SECOND
+from vault.authn.bound_origin import certificate_digest, is_within
 from vault.authn.credential_scheme import CredentialScheme, LocatedCredential
 from vault.authn.credential_validity import (
     IdentityRule,
@@ -50,10 +51,15 @@ class BearerMethod(Generic[R]):
         stored_hash: Callable[[R], bytes],
         rule: IdentityRule,
         is_session: Callable[[R], bool] = lambda _: False,
+        is_bound_elsewhere: Callable[[R, Origin], bool] = lambda _row, _origin: False,
         consume_use: Callable[[R], Awaitable[bool]] | None = None,
     ) -> None:
-        """`is_session`: it is a browser's, and counts in a cookie alone; any other never does."""
+        """`is_session`: it is a browser's, and counts in a cookie alone; any other never does.
+
+        `is_bound_elsewhere`: it does not count from this address or with this client certificate.
+        """
         self._is_session = is_session
+        self._is_bound_elsewhere = is_bound_elsewhere
         self._store = store
         self._scheme = scheme
         self._lockout = lockout
@@ -91,7 +97,7 @@ class BearerMethod(Generic[R]):
             return None
         if use:
             self._lockout.record_success(pair)
-        if self._is_session(row) is not origin.browser:
+        if self._is_session(row) is not origin.browser or self._is_bound_elsewhere(row, origin):
             return None
         identity = await self._identities.resolve(located.id, row, now, epoch)
         if identity is None and now < not_before(row):
@@ -149,8 +155,17 @@ def token_method(
         stored_hash=lambda row: row.secret_hash,
         rule=token_identity,
         is_session=is_session,
+        is_bound_elsewhere=is_bound_elsewhere,
         consume_use=spend,
     )
+
+
+def is_bound_elsewhere(row: TokenRow, origin: Origin) -> bool:
+    """Whether a token does not count from where a request came."""
+    if row.bound_cidrs and not is_within(origin.ip, row.bound_cidrs):
+        return True
+    shown = certificate_digest(origin)
+    return bool(row.certificate) and row.certificate != shown  # not secret: all see certificates
 
 
 def _consume_token_use(tx: StoreTx, token_id: str, now: int) -> bool:

@@ -33,11 +33,11 @@ class CredentialOwners:
 
     async def identity_at(self, method: str, credential: str, *, at: int) -> Identity | None:
         """Its identity with its policies of now, at the time `at` (ns); None if it is gone."""
-        if method == Method.TOKEN:
-            return await self._tokens.identity_of(credential, at)
         if method == Method.API_KEY:
             return await self._keys.identity_of(credential, at)
-        return None
+        if method in {Method.SERVICE, Method.ANONYMOUS}:
+            return None
+        return await self._tokens.identity_of(credential, at)
 
     async def list_users(self) -> list[tuple[str, str]]:
         """Id and name of each."""

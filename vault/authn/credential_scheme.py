@@ -1,12 +1,12 @@
 """What authentication asks of the crypto of credentials; `vault.app` hands it in."""
 
+from collections.abc import Sequence
 from typing import Final, Protocol
 
 TOKEN: Final = "token"  # a kind, not a secret
 API_KEY: Final = "api-key"
-MAX_CREDENTIAL_BYTES: Final = (
-    4096  # characters that are looked at; a signed JWT of the next method fits
-)
+BATCH: Final = "batch-token"
+MAX_CREDENTIAL_BYTES: Final = 4096  # characters that are looked at; of a JWT more
 
 
 class LocatedCredential(Protocol):
@@ -24,7 +24,7 @@ class LocatedCredential(Protocol):
 
     @property
     def secret_hash(self) -> bytes:
-        """The keyed hash of its secret part."""
+        """The keyed hash of its secret part; of a batch token its content, empty for none."""
         ...
 
 
@@ -54,6 +54,10 @@ class CredentialScheme(Protocol):
         """Make a new token."""
         ...
 
+    def mint_batch_token(self, content: bytes) -> MintedCredential:
+        """Make a batch token, which has its content in its text."""
+        ...
+
     def mint_session(self) -> MintedCredential:
         """Make a new browser's session: a token whose text is cookie and session key."""
         ...
@@ -68,6 +72,14 @@ class CredentialScheme(Protocol):
 
     def locate(self, text: str) -> LocatedCredential:
         """Say where any presented text would be found; never raises."""
+        ...
+
+    def seal_own(self, text: str, place: Sequence[str], content: bytes) -> bytes:
+        """Seal what a credential keeps for itself: nothing opens it without the text."""
+        ...
+
+    def open_own(self, text: str, place: Sequence[str], box: bytes) -> bytes | None:
+        """Return what `seal_own` sealed at this place; None: not by this text, or changed since."""
         ...
 
     def matches(self, located: LocatedCredential, stored: bytes | None) -> bool:

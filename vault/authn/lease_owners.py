@@ -57,7 +57,7 @@ def owner_of_token(get: RowLookup, row: TokenRow | None, now: int) -> LeaseOwner
 
 def can_own_leases(caller: Identity) -> bool:
     """Whether there is something that a lease of the caller could end with."""
-    return caller.method in {Method.TOKEN, Method.API_KEY}
+    return caller.holds_token or caller.method is Method.API_KEY
 
 
 def end_leases_of(tx: StoreTx, parent: str, limit: int, now: int) -> int:

@@ -49,6 +49,8 @@ def require_authority_over_key(
 
     A caller with permissions may make a key for the same permissions, or fewer.
     """
+    if caller.ceiling:
+        _require_whole(caller)
     _require_within(get, caller, policies)
     if caller.permissions and not (
         permissions and all(_within(wanted, caller.permissions) for wanted in permissions)
@@ -87,6 +89,8 @@ def _require_within(get: RowLookup, caller: Identity, policies: Collection[str])
 def _require_whole(caller: Identity) -> None:
     if caller.permissions:
         raise _refusal("an API key with permissions cannot edit users, roles or tokens")
+    if caller.ceiling:
+        raise _refusal("a token of another issuer cannot edit users, roles, keys or tokens")
 
 
 def _require_held(effects: "_PolicyEffects", caller: Identity, policies: Iterable[str]) -> None:

@@ -19,7 +19,7 @@ from vault.model.records import TokenRow
 from vault.store.interface import UNKNOWN
 from vault.store.store import Store
 from vault.store.table import MAX_LIMIT, StoreQuery
-from vault.store.tables import TOKENS, USAGE
+from vault.store.tables import CUBBYHOLE, TOKENS, USAGE
 from vault.store.transaction import StoreTx
 
 MAX_CASCADE: Final = 1_000  # tokens of one commit; about 0.1 s of the writer
@@ -58,6 +58,14 @@ class Revoker:
             if not left:
                 return removed
             members = partial(_same, left)
+
+    async def revoke_tokens(self, ids: list[str]) -> int:
+        """End these tokens with what descends from them, some at a time; returns how many."""
+        removed = 0
+        for begin in range(0, len(ids), MAX_CASCADE):
+            some = ids[begin : begin + MAX_CASCADE]
+            removed += await self.revoke_families(partial(_same, some))
+        return removed
 
     async def revoke_expired(self, clock: SlewedClock) -> int:
         """Remove expired tokens with what descends from them; returns how many went.
@@ -115,6 +123,8 @@ def _cascade(
 def _remove(tx: StoreTx, row: TokenRow) -> str:
     tx.delete(TOKENS, row.id)
     tx.delete(USAGE, row.accessor)
+    for kept in tx.select(CUBBYHOLE, StoreQuery(equals={"token_id": row.id})):
+        tx.delete(CUBBYHOLE, row.id, kept.path)
     return row.accessor
 
 

@@ -24,8 +24,19 @@ class TokenLifetime(Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
 
 
-def grant_lifetime(*, ttl: int, explicit_max_ttl: int, period: int, root: bool) -> TokenLifetime:
-    """Return the lifetime of a new token; raises `ValidationError` for a negative part."""
+def grant_lifetime(
+    *,
+    ttl: int,
+    explicit_max_ttl: int,
+    period: int,
+    root: bool,
+    default_ttl: int = MAX_TTL,
+    max_ttl: int = MAX_TTL,
+) -> TokenLifetime:
+    """Return the lifetime of a new token; raises `ValidationError` for a negative part.
+
+    `default_ttl`, `max_ttl`: of the auth mount, or of the role, that it is made by.
+    """
     for name, value in (
         ("ttl", ttl),
         ("explicit_max_ttl", explicit_max_ttl),
@@ -33,13 +44,13 @@ def grant_lifetime(*, ttl: int, explicit_max_ttl: int, period: int, root: bool) 
     ):
         if value < 0:
             raise ValidationError("ttl_invalid", f"{name} must be positive", field=name)
-    most = min(explicit_max_ttl or MAX_TTL, MAX_TTL)
+    most = min(explicit_max_ttl or max_ttl, max_ttl)
     if period:
         granted, warnings = _cap("period", period, most)
-        return TokenLifetime(ttl=granted, period=min(period, MAX_TTL), warnings=warnings)
+        return TokenLifetime(ttl=granted, period=min(period, max_ttl), warnings=warnings)
     if root and not ttl and not explicit_max_ttl:
         return TokenLifetime(ttl=0, period=0)
-    granted, warnings = _cap("TTL", ttl or MAX_TTL, most)
+    granted, warnings = _cap("TTL", ttl or min(default_ttl, max_ttl), most)
     return TokenLifetime(ttl=granted, period=0, warnings=warnings)
 
 
@@ -58,7 +69,8 @@ def renew_lifetime(row: TokenRow, increment: int, now: int) -> tuple[TokenRow, t
         most = row.created_at + row.explicit_max_ttl - now if row.explicit_max_ttl else MAX_TTL
         granted, warnings = _cap("period", row.period, most)
     else:
-        most = row.created_at + min(row.explicit_max_ttl or MAX_TTL, MAX_TTL) - now
+        longest = row.max_ttl or MAX_TTL
+        most = row.created_at + min(row.explicit_max_ttl or longest, longest) - now
         granted, warnings = _cap("TTL", increment or row.expires_at - row.issued_at, most)
     return replace(row, issued_at=now, expires_at=now + granted), warnings
 

@@ -7,13 +7,14 @@ does not stand (`standing`); its own `expires_at` is not cut, so that renewing t
 import re
 from collections.abc import Iterable
 from functools import partial
-from typing import Final
+from typing import Final, Protocol
 
 from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
 from actors.world import World
 from vault.authn import token_lifetime
+from vault.authn.batch_tokens import BatchTokens
 from vault.authn.credential_scheme import TOKEN, CredentialScheme, MintedCredential
 from vault.authn.credential_validity import (
     KEY_PARENT,
@@ -28,12 +29,13 @@ from vault.errors import AuthorizationError, ValidationError
 from vault.model.identity import DEFAULT_POLICY, ROOT_POLICY, Identity, Method
 from vault.model.memo import BoundedMemo
 from vault.model.name import canonical_name
-from vault.model.records import TokenRow
+from vault.model.records import BATCH_ACCESSOR, TokenRow
 from vault.store.store import Store
 from vault.store.table import MAX_LIMIT, StoreQuery
 from vault.store.tables import API_KEYS, TOKENS
 from vault.store.transaction import StoreTx
 
+BATCH_TYPE: Final = "batch"
 MAX_POLICIES: Final = 64  # of one token
 MAX_META: Final = 64  # entries, each at most 128 by 512 characters (as KV's custom_metadata)
 MAX_META_KEY: Final = 128
@@ -46,7 +48,11 @@ MAX_CACHED: Final = 8_192  # accessors whose token is remembered; 1.2 MiB (trace
 
 
 class NewToken(Struct, frozen=True, kw_only=True):
-    """What is asked for. Durations in ns, 0: the default. `policies` None: the caller's."""
+    """What is asked for. Durations in ns, 0: the default. `policies` None: the caller's.
+
+    `role`: the token role that it is made by, which has been applied (`vault.authn.token_roles`).
+    `type`: `batch`, or a service token.
+    """
 
     policies: tuple[str, ...] | None = None
     ttl: int = 0
@@ -58,19 +64,39 @@ class NewToken(Struct, frozen=True, kw_only=True):
     meta: dict[str, str] = {}
     no_parent: bool = False
     no_default_policy: bool = False
+    type: str = ""
+    bound_cidrs: tuple[str, ...] = ()
+    role: str = ""
     id: str = ""
     path: str = "auth/token/create"
 
 
 class IssuedToken(Struct, frozen=True, kw_only=True):
-    """A token that was made or renewed. `text` is there at its making, and never again."""
+    """A token that was made or renewed. `text` is there at its making, and never again.
+
+    `details`: what the audit record says of the login that made it.
+    """
 
     row: TokenRow
     text: str = ""
     warnings: tuple[str, ...] = ()
+    details: dict[str, str] = {}
 
     def __repr__(self) -> str:
         return f"Issued(accessor={self.row.accessor!r})"
+
+
+class RoleLimits(Protocol):
+    """What a token role says of the tokens that are made by it."""
+
+    @property
+    def orphan(self) -> bool:
+        """Whether they have no parent."""
+        ...
+
+    def choose(self, caller: Identity, new: NewToken, *, sudo: bool) -> tuple[str, ...]:
+        """Their policies. Raises `ValidationError` for those that are not allowed."""
+        ...
 
 
 class Tokens:
@@ -83,7 +109,10 @@ class Tokens:
         revoker: Revoker,
         world: World,
         sessions: SessionLimits = SessionLimits(),  # noqa: B008  # frozen
+        *,
+        batch: BatchTokens | None = None,
     ) -> None:
+        self._batch = batch or BatchTokens(store, scheme, world)
         self._sessions = sessions
         self._store = store
         self._scheme = scheme
@@ -92,7 +121,13 @@ class Tokens:
         self._accessors = AccessorIndex(store)
 
     async def create(
-        self, caller: Identity, new: NewToken, *, sudo: bool = False, orphan: bool = False
+        self,
+        caller: Identity,
+        new: NewToken,
+        *,
+        sudo: bool = False,
+        orphan: bool = False,
+        limits: RoleLimits | None = None,
     ) -> IssuedToken:
         """Make a child of the caller's credential, or an orphan.
 
@@ -100,12 +135,28 @@ class Tokens:
         of a browser. When the user has too many, the error is a `ConflictError`.
 
         `sudo`: the caller holds that capability on the path. `orphan`: asked through the path that
-        makes orphans. Raises `ValidationError`, or `AuthorizationError` when the caller's own
-        credential no longer stands.
+        makes orphans. `limits`: of the token role that it is made by. Raises `ValidationError`, or
+        `AuthorizationError` when the caller's own credential no longer stands.
         """
+        if caller.is_transient:
+            raise AuthorizationError(
+                "credential_transient",
+                "what came with a request makes no tokens, which would outlive it: log in at the "
+                "auth mount first",
+            )
         sudo = sudo or ROOT_POLICY in caller.policies
-        _check_request(new, sudo=sudo)
-        policies = _policies(caller, new, sudo=sudo)
+        if caller.credential.startswith(BATCH_ACCESSOR):
+            raise ValidationError("batch_parent", "batch tokens cannot create more tokens")
+        _check_request(new, sudo=sudo or (limits is not None and not new.id))
+        policies = (
+            choose_policies(caller, new, sudo=sudo)
+            if limits is None
+            else limits.choose(caller, new, sudo=sudo)
+        )
+        if limits is not None:
+            orphan = orphan or limits.orphan
+        if new.type == BATCH_TYPE:
+            return await self._create_batch(caller, new, policies, orphan=orphan)
         orphan = orphan or new.no_parent
         if orphan and caller.permissions:
             raise AuthorizationError(
@@ -134,6 +185,26 @@ class Tokens:
 
         stored = await self._store.commit(change)
         return IssuedToken(row=stored, text=minted.text, warnings=life.warnings)
+
+    async def _create_batch(
+        self, caller: Identity, new: NewToken, policies: tuple[str, ...], *, orphan: bool
+    ) -> IssuedToken:
+        """A batch token: nothing of it is stored."""
+        if ROOT_POLICY in policies:
+            raise ValidationError("batch_root", "batch tokens cannot be root tokens")
+        for name in ("num_uses", "period", "explicit_max_ttl", "id"):
+            if getattr(new, name):
+                raise ValidationError(
+                    "batch_token_invalid", f'batch tokens cannot have "{name}" set', field=name
+                )
+        life = token_lifetime.grant_lifetime(ttl=new.ttl, explicit_max_ttl=0, period=0, root=False)
+        draft = self._row(new, self._scheme.mint_token(), policies, life)
+
+        def change(tx: StoreTx) -> TokenRow:
+            return _with_parent(tx, caller, draft, orphan=orphan or new.no_parent)
+
+        row, text = self._batch.mint(await self._store.commit(change))
+        return IssuedToken(row=row, text=text, warnings=life.warnings)
 
     async def create_root(self, custom_id: str = "") -> IssuedToken:
         """Make a root token that nobody is asked for: at init, or with a text of the operator's.
@@ -182,6 +253,9 @@ class Tokens:
     async def find_by_text(self, text: str) -> TokenRow | None:
         """Return the standing token of a text, or None."""
         located = self._scheme.locate(text)
+        batch = self._batch.find(located)
+        if batch is not None:
+            return batch if await self._is_valid(batch) else None
         row = await self._store.get(TOKENS, located.id) if located.kind == TOKEN else None
         right = self._scheme.matches(located, None if row is None else row.secret_hash)
         return row if right and row is not None and await self._is_valid(row) else None
@@ -196,7 +270,7 @@ class Tokens:
 
         `at`: let it be this time instead (ns). What is stored is as it is now all the same.
         """
-        row = await self._accessors.find_token(accessor)
+        row = await self._find(accessor)
         if row is None:
             return None
         now = self._world.now()
@@ -220,10 +294,16 @@ class Tokens:
 
     async def lookup_self(self, caller: Identity) -> TokenRow:
         """Return the caller's own token, on its last use too. Raises `AuthorizationError`."""
-        row = await self._accessors.find_token(caller.credential) if _by_token(caller) else None
+        row = await self._find(caller.credential) if _by_token(caller) else None
         if row is None:
             raise AuthorizationError("bad_token", "bad token")
         return row
+
+    async def _find(self, accessor: str) -> TokenRow | None:
+        """The token of an accessor, or of what stands for that of a batch token."""
+        if accessor.startswith(BATCH_ACCESSOR):
+            return self._batch.find_by_accessor(accessor)
+        return await self._accessors.find_token(accessor)
 
     async def list_accessors(self) -> list[str]:
         """Return the accessors of all tokens that are stored, in no particular order."""
@@ -231,6 +311,8 @@ class Tokens:
 
     async def renew(self, row: TokenRow, increment: int = 0) -> IssuedToken:
         """Renew a token that was looked up; raises `ValidationError` when it cannot be."""
+        if row.is_batch:
+            raise ValidationError("batch_token", "batch tokens cannot be renewed")
         now = self._world.now()
 
         def change(tx: StoreTx) -> tuple[TokenRow, tuple[str, ...]]:
@@ -246,10 +328,12 @@ class Tokens:
 
     async def revoke(self, row: TokenRow) -> None:
         """End a token and all that came from it; one that is gone is no error."""
+        _refuse_batch(row)
         await self._revoker.revoke_families(lambda _: [row.id])
 
     async def revoke_orphan(self, row: TokenRow) -> None:
         """End a token and leave its children as orphans; raises `ValidationError`."""
+        _refuse_batch(row)
         now = self._world.now()
 
         def change(tx: StoreTx) -> list[str]:
@@ -300,9 +384,7 @@ class Tokens:
             id=minted.id,
             accessor=self._scheme.mint_accessor(),
             secret_hash=minted.secret_hash,
-            display_name=_NOT_IN_DISPLAY_NAME.sub("-", f"token-{new.display_name}").removesuffix(
-                "-"
-            ),
+            display_name=clean_display_name(f"token-{new.display_name}"),
             policies=list(policies),
             meta=new.meta,
             path=new.path,
@@ -315,6 +397,8 @@ class Tokens:
             renewable=new.renewable and life.ttl > 0,
             num_uses=new.num_uses,
             uses_left=new.num_uses,
+            role=new.role or UNSET,
+            bound_cidrs=list(new.bound_cidrs) or UNSET,
         )
 
     async def _is_valid(self, row: TokenRow) -> bool:
@@ -331,12 +415,22 @@ class _CustomCredential(Struct, frozen=True):
     secret_hash: bytes
 
 
+def _refuse_batch(row: TokenRow) -> None:
+    if row.is_batch:
+        raise ValidationError("batch_token", "batch tokens cannot be revoked")
+
+
+def clean_display_name(text: str) -> str:
+    """A display name as OpenBao makes it: letters, digits and dashes, no dash at its end."""
+    return _NOT_IN_DISPLAY_NAME.sub("-", text)[:MAX_DISPLAY_NAME].removesuffix("-")
+
+
 def _these(ids: list[str], _tx: StoreTx) -> list[str]:
     return ids
 
 
 def _by_token(caller: Identity) -> bool:
-    return caller.method is Method.TOKEN
+    return caller.holds_token
 
 
 def _check_request(new: NewToken, *, sudo: bool) -> None:
@@ -361,7 +455,7 @@ def _check_request(new: NewToken, *, sudo: bool) -> None:
         )
 
 
-def _policies(caller: Identity, new: NewToken, *, sudo: bool) -> tuple[str, ...]:
+def choose_policies(caller: Identity, new: NewToken, *, sudo: bool) -> tuple[str, ...]:
     """Return what the new token gets: never root from one who is not, never more without sudo."""
     wanted: Iterable[str] = caller.policies if not new.policies else new.policies
     names = {canonical_name(name.strip(), "policies") for name in set(wanted)}
@@ -391,6 +485,9 @@ def _with_parent(tx: StoreTx, caller: Identity, row: TokenRow, *, orphan: bool) 
         above = _parent(tx, caller)
         maker = token_identity(tx.get, above, row.created_at)
         parent, user_id = above.id, above.user_id
+        row = replace(
+            row, bound_cidrs=row.bound_cidrs or above.bound_cidrs, certificate=above.certificate
+        )
         if not orphan and _depth(tx, above) >= MAX_DEPTH:
             raise ValidationError("too_deep", f"a line of tokens is at most {MAX_DEPTH} long")
     if maker is None:  # it ended after the caller was authenticated

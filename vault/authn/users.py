@@ -12,11 +12,12 @@ from vault.authn.privilege import require_authority_over
 from vault.authn.revocation import TOKENS_OF_USER, Revoker
 from vault.authn.roles import normalized_policy_names
 from vault.errors import ConflictError, NotFoundError, ValidationError
+from vault.model.fold import fold_text
 from vault.model.identity import DEFAULT_POLICY, Identity, Method
 from vault.model.records import RecordStatus, RoleRow, UserRow
 from vault.store.store import Store
 from vault.store.table import MAX_LIMIT, StoreQuery
-from vault.store.tables import API_KEYS, ROLES, USAGE, USERS
+from vault.store.tables import API_KEYS, ENTITY_ALIASES, GROUP_MEMBERS, ROLES, USAGE, USERS
 from vault.store.transaction import StoreTx
 
 MAX_EMAIL: Final = 254  # RFC 5321 section 4.5.3.1.3, less the brackets of a path
@@ -80,7 +81,7 @@ class Users:
 
     async def find_by_name(self, username: str) -> UserRow:
         """Return the user of a name in any spelling; raises `NotFoundError`."""
-        query = StoreQuery(equals={"name_key": fold_username(username)}, limit=1)
+        query = StoreQuery(equals={"name_key": fold_text(username)}, limit=1)
         for row in await self._store.select(USERS, query):
             return row
         raise NotFoundError("user_not_found", "no such user")
@@ -161,7 +162,7 @@ class Users:
 
         def end(tx: StoreTx) -> list[str]:
             disabled[:] = [change(tx)]  # a batch may be run again
-            return _credentials(tx, user_id)
+            return credentials_of(tx, user_id)
 
         await self._revoker.revoke_families(end)
         return disabled[0]
@@ -175,17 +176,26 @@ class Users:
         def change(tx: StoreTx) -> list[str]:
             user = _require_user(tx, user_id)
             require_authority_over(tx.get, caller, user_policies(tx.get, user))
-            ending = _credentials(tx, user_id)
-            for key in tx.select(API_KEYS, StoreQuery(equals={"user_id": user_id})):
-                tx.delete(API_KEYS, key.id)
-                tx.delete(USAGE, key.id)
-            tx.delete(USERS, user_id)
-            return ending
+            return remove_user(tx, user)
 
         await self._revoker.revoke_families(change)
 
 
-def _credentials(tx: StoreTx, user_id: str) -> list[str]:
+def remove_user(tx: StoreTx, user: UserRow) -> list[str]:
+    """Delete a user with keys and aliases; return the parents whose token families end."""
+    ending = credentials_of(tx, user.id)
+    for key in tx.select(API_KEYS, StoreQuery(equals={"user_id": user.id})):
+        tx.delete(API_KEYS, key.id)
+        tx.delete(USAGE, key.id)
+    for alias_key in user.aliases or ():
+        tx.delete(ENTITY_ALIASES, alias_key)
+    for group_id in user.member_of or ():
+        tx.delete(GROUP_MEMBERS, group_id, user.id)
+    tx.delete(USERS, user.id)
+    return ending
+
+
+def credentials_of(tx: StoreTx, user_id: str) -> list[str]:
     """Return the parents whose token families end with a user: the user, and the user's keys."""
     keys = tx.select(API_KEYS, StoreQuery(equals={"user_id": user_id}))
     return [*(KEY_PARENT + row.id for row in keys), TOKENS_OF_USER + user_id]
@@ -217,16 +227,10 @@ def username_key(username: str, field: str = "username") -> str:
     fault = _fault(username)
     if fault:
         raise ValidationError("username_invalid", f"{field} {fault}", field=field)
-    key = fold_username(username)
+    key = fold_text(username)
     if key in RESERVED:
         raise ValidationError("username_reserved", f"{field} is reserved", field=field)
     return key
-
-
-def fold_username(text: str) -> str:
-    """Fold case and compatibility forms (Unicode 16, section 3.13.5: toNFKC_Casefold, nearly)."""
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    return unicodedata.normalize("NFKC", folded)
 
 
 def _fault(name: str) -> str | None:

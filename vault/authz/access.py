@@ -51,4 +51,5 @@ class Decision(Struct, frozen=True):
 ALLOWED: Final = "allowed"
 NO_RULE: Final = "no_rule"  # nothing allows it: the default
 DENY_RULE: Final = "deny_rule"
+OVER_CEILING: Final = "over_ceiling"
 NOT_PERMITTED: Final = "key_permissions"  # the policies may allow it, the API key does not

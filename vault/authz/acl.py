@@ -226,7 +226,11 @@ def _filled_paths(
                 continue
             if not path.templated:
                 yield path, policy.name
-            elif (filled := parse_template(path.path).fill(values)) is not None:
+                continue
+            template = parse_template(path.path)
+            denies = _C.DENY in path.capabilities
+            filled = template.fill_denial(values) if denies else template.fill(values)
+            if filled is not None:
                 yield replace(path, path=filled), policy.name
 
 

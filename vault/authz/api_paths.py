@@ -61,6 +61,15 @@ _ACCESSORS: Final = "auth/token/accessors"
 _LEASES: Final = ("sys/leases/lookup", "sys/leases/renew", "sys/leases/revoke")
 """The lease is a field of these, and the end of the path in the native API."""
 
+_IDENTITY: Final = {
+    "sys/entities": "identity/entity",
+    "sys/aliases": "identity/entity-alias",
+    "sys/groups": "identity/group",
+    "sys/group-aliases": "identity/group-alias",
+}
+"""Their things are at `…/id/ID`."""
+_BESIDE_IDS: Final = ("name/", "lookup", "merge", "batch-delete")
+
 _AUDIT: Final = frozenset({"sys/audit", "sys/policies-replay"})
 """Who reads these learns of everybody: in OpenBao `sys/audit` takes `sudo`."""
 
@@ -70,6 +79,9 @@ def _system_access(capability: Capability, place: str) -> ApiAccess:
     operation = _OPERATIONS[capability]
     if place.startswith(_POLICIES):
         place = f"{_ACL_POLICIES}{place[len(_POLICIES) :]}"
+    elif (identity := _identity_path(place)) is not None:
+        place = identity
+        operation = _A.UPDATE if capability is _C.CREATE else operation
     elif place == _ACCESSORS and capability is _C.SUDO:
         return ApiAccess(path=f"{place}/", operation=_A.LIST, needs_sudo=True)
     elif place.startswith(_MOUNTS) and capability is _C.CREATE:
@@ -80,6 +92,17 @@ def _system_access(capability: Capability, place: str) -> ApiAccess:
         place = next((one for one in _LEASES if place.startswith(f"{one}/")), place)
     needs_sudo = capability is _C.SUDO or place in _AUDIT
     return ApiAccess(path=place, operation=operation, needs_sudo=needs_sudo)
+
+
+def _identity_path(place: str) -> str | None:
+    """The path of an entity, a group or an alias; None for all others."""
+    resource = next((one for one in _IDENTITY if place == one or place.startswith(f"{one}/")), None)
+    if resource is None:
+        return None
+    name = place[len(resource) + 1 :]
+    if not name:
+        return f"{_IDENTITY[resource]}/id/" if place.endswith("/") else _IDENTITY[resource]
+    return f"{_IDENTITY[resource]}/{name if name.startswith(_BESIDE_IDS) else f'id/{name}'}"
 
 
 def api_folders(folder: str, mounts: MountTable) -> tuple[str, ...]:

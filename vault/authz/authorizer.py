@@ -7,7 +7,7 @@ from typing import Final
 from vault.authz.access import AccessRequest, Decision
 from vault.authz.api_paths import nearest_api_access
 from vault.authz.compile import can_reach, is_mixed_folder
-from vault.authz.evaluate import CompiledPolicies, could_allow, explain, is_listed
+from vault.authz.evaluate import CompiledPolicies, is_listed
 from vault.authz.policy import Policy
 from vault.authz.policy_store import PolicySnapshot, PolicyStore
 from vault.model.acl.access import AclCapability, ApiAccess
@@ -36,7 +36,7 @@ class Authorizer:
 
     def could_allow(self, access: AccessRequest) -> str:
         """The rule that allows an access under some conditions; empty where none ever does."""
-        return could_allow(self._policies.snapshot.compiled_for(access.identity).rules, access)
+        return self._policies.snapshot.compiled_for(access.identity).could_allow(access)
 
     def compiled_policies(self, identity: Identity) -> CompiledPolicies:
         """The identity's policies as they are now; later changes do not affect the result."""
@@ -56,12 +56,14 @@ class Authorizer:
 
     def needs_facts(self, identity: Identity) -> bool:
         """Whether a decision for this identity can depend on the tags or metadata of the secret."""
-        return self._policies.snapshot.compiled_for(identity).rules.needs_facts
+        return self._policies.snapshot.compiled_for(identity).needs_facts
 
     def can_reach(self, identity: Identity, folder: str) -> bool:
         """Whether the identity may do anything at all below `folder` (with its closing slash)."""
         found = self._policies.snapshot.compiled_for(identity)
-        return can_reach(found.rules, found.grants, folder)
+        return can_reach(found.rules, found.grants, folder) and (
+            found.ceiling is None or can_reach(found.ceiling.rules, (), folder)
+        )
 
     def list_filter(
         self, identity: Identity, origin: Origin, now: int, listed: str = ""
@@ -87,7 +89,10 @@ class Authorizer:
         Those on whose path something is allowed. `decision` is that on the list, which was `listed`
         where it came through the Vault-compatible API.
         """
-        template, rules = decision.list_filter, self.compiled_policies(identity).rules
+        found = self.compiled_policies(identity)
+        template, rules = decision.list_filter, found.rules
+        if found.ceiling is not None and _has_list_filters(found.ceiling):
+            return lambda _: False  # made for its own requests, not for those that it bounds
         if not template or rules.acl is None:
             return None
         api, acl = listed or nearest_api_access(Capability.LIST, folder, rules.mounts), rules.acl
@@ -98,9 +103,13 @@ class Authorizer:
 _DENIED: Final = frozenset({AclCapability.DENY})
 
 
+def _has_list_filters(policies: CompiledPolicies) -> bool:
+    return policies.rules.acl is not None and policies.rules.acl.has_list_filters
+
+
 def _explain(snapshot: PolicySnapshot, access: AccessRequest) -> Decision:
     found = snapshot.compiled_for(access.identity)
-    return explain(found.rules, found.grants, access)
+    return found.explain(access)
 
 
 class VisibleNames:
@@ -118,6 +127,11 @@ class VisibleNames:
         listed: str,
     ) -> None:
         rules = self._rules = policies.rules
+        self._ceiling = (
+            None
+            if policies.ceiling is None
+            else VisibleNames(policies.ceiling, identity, origin, now, listed)
+        )
         self._grants = policies.grants
         self._listed = listed
         self._identity = identity
@@ -130,6 +144,11 @@ class VisibleNames:
 
     def __call__(self, name: str, facts: SecretFacts) -> bool:
         """Whether the thing of this name and these facts shows in its folder's list."""
+        return self._shows_by_own(name, facts) and (
+            self._ceiling is None or self._ceiling(name, facts)
+        )
+
+    def _shows_by_own(self, name: str, facts: SecretFacts) -> bool:
         if self._filtered:
             return self._shows(name, facts)
         folder = name[: name.rfind("/") + 1]

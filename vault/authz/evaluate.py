@@ -13,6 +13,7 @@ from vault.authz.access import (
     DENY_RULE,
     NO_RULE,
     NOT_PERMITTED,
+    OVER_CEILING,
     AccessRequest,
     Decision,
 )
@@ -238,12 +239,39 @@ class CompiledPolicies(Struct, frozen=True):
     grants: tuple[Grant, ...]
     number: int  # which of the snapshot's it is
     decisions: BoundedMemo[DecisionKey, Decision]  # known ones, of all of the snapshot's
+    ceiling: "CompiledPolicies | None" = None  # what has to allow it too
+
+    @property
+    def needs_facts(self) -> bool:
+        """Whether a decision can depend on tags or metadata."""
+        return self.rules.needs_facts or (self.ceiling is not None and self.ceiling.needs_facts)
 
     def decide(self, access: AccessRequest) -> Decision:
         """Evaluate, or return what is known: where no rule has a condition, the path says it all.
 
         What is known goes with the snapshot, so it never outlives a change of any policy.
         """
+        decision = self._decide_own(access)
+        if self.ceiling is None or not decision.allowed:
+            return decision
+        return _within_ceiling(decision, self.ceiling.decide(access))
+
+    def explain(self, access: AccessRequest) -> Decision:
+        """As `decide`; for a no it says what is missing."""
+        decision = explain(self.rules, self.grants, access)
+        if self.ceiling is None or not decision.allowed:
+            return decision
+        over = self.ceiling.explain(access)
+        missing = tuple(f"ceiling: {text}" for text in over.missing)
+        return structs.replace(_within_ceiling(decision, over), missing=missing)
+
+    def could_allow(self, access: AccessRequest) -> str:
+        """See the function of this name."""
+        if self.ceiling is not None and not self.ceiling.could_allow(access):
+            return ""
+        return could_allow(self.rules, access)
+
+    def _decide_own(self, access: AccessRequest) -> Decision:
         table = self.rules.tables.get(access.capability)
         if table is None or table.conditional or self.rules.acl is not None:
             return evaluate(self.rules, self.grants, access)
@@ -271,4 +299,20 @@ class CompiledPolicies(Struct, frozen=True):
         tables = {id(table): table for table in self.rules.tables.values()}
         filed = sum(table.index.size for table in tables.values())
         paths = 0 if self.rules.acl is None else self.rules.acl.size
-        return 1 + filed + paths + sum(grant.index.size for grant in self.grants)
+        own = 1 + filed + paths + sum(grant.index.size for grant in self.grants)
+        return own + (0 if self.ceiling is None else self.ceiling.weight)
+
+
+def _within_ceiling(decision: Decision, over: Decision) -> Decision:
+    """What is allowed, if the ceiling allows it too; within the page of either."""
+    if not over.allowed:
+        return Decision(
+            allowed=False,
+            rule=over.rule,
+            reason=over.reason if over.reason == DENY_RULE else OVER_CEILING,
+            alert=over.alert,
+        )
+    limits = [limit for limit in (decision.page_limit, over.page_limit) if limit]
+    return structs.replace(
+        decision, alert=decision.alert or over.alert, page_limit=min(limits, default=UNSET)
+    )

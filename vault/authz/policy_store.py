@@ -85,6 +85,16 @@ BUILT_IN_DEFAULT: Final = Policy(
             paths=("auth/token/renew-self", "auth/token/revoke-self"),
             capabilities=("update",),
         ),
+        Rule(
+            effect=Effect.ALLOW,
+            paths=("cubbyhole/*",),
+            capabilities=("create", "read", "update", "delete", "list"),
+        ),
+        Rule(
+            effect=Effect.ALLOW,
+            paths=("sys/wrapping/wrap", "sys/wrapping/unwrap"),
+            capabilities=("update",),
+        ),
     ),
 )
 
@@ -162,7 +172,7 @@ class PolicySnapshot:
         """Whether `compiled_for` is fast for this identity: its set is cached, or small."""
         if self._cache_key(identity) in self._sets:
             return True
-        names = dict.fromkeys((*identity.policies, *identity.denied_by))
+        names = dict.fromkeys((*identity.policies, *identity.denied_by, *identity.ceiling))
         paths = sum(len(permission.paths) for permission in identity.permissions)
         for policy in (*self.local_policies(identity, names), *self.bundle_policies(names)):
             paths += sum(len(rule.paths) for rule in policy.rules)
@@ -181,10 +191,11 @@ class PolicySnapshot:
 
         Others wait for it. To leave some of the policies out could drop a denial.
         """
-        if ROOT_POLICY in identity.policies:
+        own = () if ROOT_POLICY in identity.policies else (*identity.policies, *identity.denied_by)
+        if not own and not identity.ceiling:
             return
         costs = Counter[str]()
-        names = dict.fromkeys((*identity.policies, *identity.denied_by))
+        names = dict.fromkeys((*own, *identity.ceiling))
         for policy in (*self.local_policies(identity, names), *self.bundle_policies(names)):
             cost = self._costs.get(id(policy))
             if cost is None:
@@ -241,10 +252,13 @@ class PolicySnapshot:
     def _cache_key(self, identity: Identity) -> tuple[object, ...]:
         """Of identities with equal keys the same rules hold."""
         is_service = identity.method is Method.SERVICE  # whose built-in policies count for it alone
-        names = identity.policies, identity.permissions, identity.denied_by, is_service
-        if self._templated.isdisjoint(identity.policies + identity.denied_by):
+        names = (
+            identity.policies, identity.permissions, identity.denied_by, identity.ceiling,
+            is_service,
+        )  # fmt: skip
+        if self._templated.isdisjoint(identity.policies + identity.denied_by + identity.ceiling):
             return names
-        return *names, identity.id, identity.name
+        return *names, identity.id, identity.name, identity.entity
 
     def compile(self, identity: Identity) -> CompiledPolicies:
         """Compile what `compiled_for` returns. Safe in any thread: it changes nothing here."""
@@ -262,14 +276,21 @@ class PolicySnapshot:
             compile_permissions(identity.permissions),
             next(self._numbers),
             self._decisions,
+            self.compile(_ceiling_of(identity)) if identity.ceiling else None,
         )
+
+
+def _ceiling_of(identity: Identity) -> Identity:
+    """Whose policies are the ceiling of an identity."""
+    return replace(identity, policies=identity.ceiling, permissions=(), denied_by=(), ceiling=())
 
 
 def _template_values(identity: Identity) -> dict[str, str]:
     """What identity templates stand for: a token of nobody is no entity."""
     if identity.id == identity.credential:
         return {}
-    return {"identity.entity.id": identity.id, "identity.entity.name": identity.name}
+    named = {"identity.entity.id": identity.id, "identity.entity.name": identity.name}
+    return {**dict(identity.entity), **named}
 
 
 class PolicyStore:

@@ -17,6 +17,7 @@ from vault.barrier import SEAL_ROW
 from vault.errors import ConflictError
 from vault.model.records import (
     ApiKeyRow,
+    GroupRow,
     MountRow,
     PolicyRow,
     RoleRow,
@@ -27,7 +28,7 @@ from vault.seal.seal_record import SealRecord
 from vault.store.bulk import read_rows
 from vault.store.interface import StoreSession
 from vault.store.table import Table
-from vault.store.tables import API_KEYS, MOUNTS, POLICIES, ROLES, SECRETS, SYSTEM, USERS
+from vault.store.tables import API_KEYS, GROUPS, MOUNTS, POLICIES, ROLES, SECRETS, SYSTEM, USERS
 
 MAX_NAMES: Final = 1_000
 """Differences that are named at most; the others are counted."""
@@ -36,6 +37,7 @@ _COMPARED: Final[tuple[Table[Any], ...]] = (
     SECRETS,
     USERS,
     ROLES,
+    GROUPS,
     API_KEYS,
     POLICIES,
 )
@@ -182,7 +184,10 @@ def _content(row: Any) -> Any:
         case SecretRow():
             return row.id, row.current_version, row.status, row.metadata, row.tags, row.expires_at
         case UserRow():
-            return row.status, row.roles, row.policies, row.email
+            groups = sorted(row.member_of or {})
+            return row.status, row.roles, row.policies, row.email, row.metadata or {}, groups
+        case GroupRow():
+            return row.policies, row.children, row.metadata, row.alias_key
         case ApiKeyRow():
             return row.status, row.permissions, row.expires_at
         case RoleRow():

@@ -41,6 +41,7 @@ from vault.model.records import (
     AccessRow,
     ApiKeyRow,
     ConsumerRow,
+    CubbyholeRow,
     PolicyRow,
     RecordStatus,
     RoleRow,
@@ -83,8 +84,19 @@ _APPLIED: Final = frozenset({
     "user.update",
 })  # fmt: skip
 _LISTED: Final = frozenset({
+    "alias.delete",
+    "alias.write",
+    "entity.delete",
+    "entity.delete_many",
+    "entity.merge",
+    "entity.write",
     "fleet.apply",
     "fleet.reset",
+    "group.delete",
+    "group.members",
+    "group.write",
+    "group_alias.delete",
+    "group_alias.write",
     "mount.delete",
     "mount.tune",
     "policy.write",
@@ -434,8 +446,19 @@ def _instant(time: str) -> str:
 _NO_OUTCOME: Final = "the log does not say whether it was done"
 _NOT_ON_RECORD: Final = "the log does not say which ones"
 _REASONS: Final = {
+    "alias.delete": "the alias is there again: delete it",
+    "alias.write": "the alias is that of the backup: write it again",
+    "entity.delete": "the entity is there again: delete it",
+    "entity.delete_many": "the entities are there again: delete them",
+    "entity.merge": "the entities are apart again: merge them",
+    "entity.write": "the entity is that of the backup: disable or change it again",
     "fleet.apply": "push the policies of the control plane again",
     "fleet.reset": "the policies of the control plane may be in force again",
+    "group.delete": "the group is there again: delete it",
+    "group.members": "the group has its former members: change them again",
+    "group.write": "the group is that of the backup: write it again",
+    "group_alias.delete": "the alias of the group is there again: delete it",
+    "group_alias.write": "the alias of the group is that of the backup: write it again",
     "mount.delete": "the mount and its secrets are there again: delete it",
     "mount.tune": "the mount has its former settings",
     "policy.write": "the policy is that of the backup: write it again",
@@ -636,6 +659,7 @@ class _Planner:
             TokenRow: self._look_at_token,
             PolicyRow: self._look_at_policy,
             UsageRow: self._look_at_usage,
+            CubbyholeRow: self._look_at_cubbyhole,
         }
 
     def look_at(self, entry: Entry) -> None:
@@ -718,6 +742,10 @@ class _Planner:
         if row.credential_id in self._gone:
             self._rows[entry.place] = None
 
+    def _look_at_cubbyhole(self, entry: Entry, row: CubbyholeRow) -> None:
+        if row.token_id in self._gone:
+            self._rows[entry.place] = None
+
     def _end_tokens(self) -> None:
         """Leave out the tokens that ended, with all that came from them."""
         self._tokens_ended = True
@@ -738,7 +766,7 @@ class _Planner:
         for token in self._tokens:
             if token.id in ended:
                 self._leave_out((_TOKENS_POSITION, (token.id,)), "tokens_revoked")
-                self._gone.add(token.accessor)
+                self._gone.update((token.accessor, token.id))
         self._tokens.clear()
 
     def _still(self, names: list[str], kept: frozenset[str] | None) -> list[str]:

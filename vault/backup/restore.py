@@ -55,6 +55,7 @@ from vault.model.lease_transitions import end
 from vault.model.records import (
     AccessRow,
     ConsumerRow,
+    CubbyholeRow,
     DynamicLeaseRow,
     RotationRow,
     SecretRow,
@@ -543,6 +544,8 @@ def _chosen(entries: Iterator[Entry], selection: Selection) -> Iterator[Entry]:
                 accessors.add(row.accessor)
                 continue
             if isinstance(row, UsageRow) and row.credential_id in accessors:
+                continue
+            if isinstance(row, CubbyholeRow):
                 continue
         if selection.only:
             if isinstance(row, SecretRow):

@@ -1,6 +1,11 @@
 """TLS to a server that the agent is a client of."""
 
+import os
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from vault.model.server_address import ServerTls
 
@@ -16,3 +21,23 @@ def client_context(tls: ServerTls) -> ssl.SSLContext:
     if tls.cert_file is not None:
         context.load_cert_chain(tls.cert_file, tls.key_file)
     return context
+
+
+@contextmanager
+def pem_file(text: str) -> Iterator[Path]:
+    """A file in memory where the system has such files: keys do not touch the disk."""
+    if not hasattr(os, "memfd_create"):
+        with TemporaryDirectory(prefix="freehold-") as folder:
+            path = Path(folder) / "pem"
+            path.touch(0o600)
+            path.write_text(text)
+            yield path
+        return
+    descriptor = os.memfd_create("freehold")
+    try:
+        os.fchmod(descriptor, 0o600)  # libpq refuses keys that others may read
+        with os.fdopen(os.dup(descriptor), "w") as file:
+            file.write(text)
+        yield Path(f"/proc/self/fd/{descriptor}")
+    finally:
+        os.close(descriptor)

@@ -9,6 +9,11 @@ so a stolen database gives nothing to present, and nothing to test guesses again
 pepper from the keyring. A slow hash (Argon2) defends secrets that can be guessed; a 256-bit one
 cannot. The CRC is no security: it lets a scanner, and `parse`, tell a typo from a key.
 
+    batch token     b.<salt and box: base64url>
+
+A batch token is its own row: its content is sealed under a key that is derived for it alone, from
+the pepper and its salt. It is opened, and not looked up.
+
     browser's session   <secret: 43 base62>:<secret: 43 base62>
 
 A session has two independent secrets, one for the cookie and one for the page
@@ -23,13 +28,17 @@ Unknown id or wrong secret: the caller hashes once and compares once, either way
 import hmac
 import re
 import zlib
-from base64 import b32encode
+from base64 import b32encode, urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
 from protocols.http.session_key import credential_of
-from vault.crypto.encoding import BASE62, base62
-from vault.crypto.errors import MalformedCredential
+from vault.crypto import aead
+from vault.crypto.aead import AeadKey
+from vault.crypto.encoding import BASE62, base62, length_prefixed
+from vault.crypto.errors import CryptoError, MalformedCredential
+from vault.crypto.hkdf import hkdf_sha256
 from vault.crypto.hmac import TAG_SIZE, HmacKey
 from vault.crypto.random import random_bytes
 
@@ -46,8 +55,12 @@ DUMMY_HASH = bytes(TAG_SIZE)
 
 _API_KEY = "fh_"
 _TOKEN = "s."
+_BATCH = "b."
+_SALT_SIZE = 16
+_BATCH_DOMAIN = b"freehold-batch-token-v1\0"
 _SECRET_DOMAIN = b"freehold-credential-secret-v1\0"
 _CHOSEN_DOMAIN = b"freehold-chosen-token-id-v1\0"
+_OWN_DOMAIN = b"freehold-credential-own-content-v1\0"
 _SHAPE = re.compile(
     rf"(?:fh_([a-z2-7]{{16}})_([{BASE62}]{{43}})_([0-9a-f]{{8}})"
     rf"|s\.([a-z2-7]{{16}})([{BASE62}]{{43}}))"
@@ -61,6 +74,7 @@ class CredentialKind(StrEnum):
 
     API_KEY = "api-key"
     TOKEN = "token"
+    BATCH = "batch-token"
 
 
 class MintedCredential(NamedTuple):
@@ -86,7 +100,10 @@ class ParsedCredential(NamedTuple):
 
 
 class LocatedCredential(NamedTuple):
-    """Where to look a presented credential up, and what its row must hold."""
+    """Where to look a presented credential up, and what its row must hold.
+
+    Of a batch token `secret_hash` is its content; empty: it does not open.
+    """
 
     kind: CredentialKind
     id: str
@@ -155,9 +172,56 @@ def parse_credential(text: str) -> ParsedCredential:
     return ParsedCredential(CredentialKind.API_KEY, key_id, key_secret.encode())
 
 
+def mint_batch_token(pepper: HmacKey, content: bytes) -> MintedCredential:
+    """A batch token with this content, which no row has."""
+    salt = random_bytes(_SALT_SIZE)
+    box = aead.seal(_batch_key(pepper, salt), content, _BATCH_DOMAIN)
+    text = _BATCH + urlsafe_b64encode(salt + box).decode().rstrip("=")
+    return MintedCredential(_batch_id(pepper, text), text, b"")
+
+
+def _open_batch(pepper: HmacKey, text: str) -> bytes:
+    """The content of a batch token; empty for what is none of this vault. One spelling counts."""
+    encoded = text.removeprefix(_BATCH)
+    try:
+        data = urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4))
+        if urlsafe_b64encode(data).decode().rstrip("=") != encoded:
+            return b""
+        salt, box = data[:_SALT_SIZE], data[_SALT_SIZE:]
+        return aead.open_(_batch_key(pepper, salt), box, _BATCH_DOMAIN)
+    except (ValueError, CryptoError):
+        return b""
+
+
+def _batch_key(pepper: HmacKey, salt: bytes) -> bytes:
+    """The key of one batch token: it seals once, so its nonce cannot matter."""
+    return hkdf_sha256(
+        pepper.tag(_BATCH_DOMAIN), salt=salt, info=_BATCH_DOMAIN, length=aead.KEY_SIZE
+    )
+
+
+def _batch_id(pepper: HmacKey, text: str) -> str:
+    return _name(pepper.tag(_BATCH_DOMAIN + text.encode("utf-8", "surrogatepass"))[:ID_SIZE])
+
+
 def hash_secret(pepper: HmacKey, secret: bytes) -> bytes:
     """The 32-byte keyed hash under which a secret is stored."""
     return pepper.tag(_SECRET_DOMAIN + secret)
+
+
+def own_key(pepper: HmacKey, text: str) -> AeadKey:
+    """The key of what a credential keeps for itself.
+
+    HMAC-SHA256 under the pepper is a pseudo-random function, and the label its domain: neither the
+    stored hash of the secret nor the keyring alone gives the key. Each box has a random nonce, and
+    a token that writes 2^32 of them does nothing else for years (`aead`).
+    """
+    return AeadKey(pepper.tag(_OWN_DOMAIN + text.encode("utf-8", "surrogatepass")))
+
+
+def own_context(place: Sequence[str]) -> bytes:
+    """What such a box is bound to: its place, whose parts cannot run into each other."""
+    return length_prefixed([_OWN_DOMAIN, *(part.encode() for part in place)])
 
 
 def locate_credential(pepper: HmacKey, text: str) -> LocatedCredential:
@@ -165,6 +229,10 @@ def locate_credential(pepper: HmacKey, text: str) -> LocatedCredential:
 
     Text that is no well-formed credential is a chosen token, or a wrong guess at one.
     """
+    if text.startswith(_BATCH):
+        return LocatedCredential(
+            CredentialKind.BATCH, _batch_id(pepper, text), _open_batch(pepper, text)
+        )
     try:
         kind, name, secret = parse_credential(text)
     except MalformedCredential:

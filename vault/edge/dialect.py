@@ -32,7 +32,15 @@ from vault.errors import (
     VaultError,
 )
 from vault.model.acl.access import ApiAccess
-from vault.model.operation import Operation, OperationType, Origin, P, R, ResponseBudget
+from vault.model.operation import (
+    InlineLogin,
+    Operation,
+    OperationType,
+    Origin,
+    P,
+    R,
+    ResponseBudget,
+)
 from vault.model.path import ResourcePath
 from vault.model.payloads import MalformedRequest, RefusedRequest
 from vault.pipeline import internal_error
@@ -93,7 +101,7 @@ class Dialect:
             if len(request.body) > MAX_UNKNOWN_BODY:
                 await self._need_known(request, route)
             await trio.lowlevel.checkpoint()  # see `EdgeApp.__call__`
-            reply = await route.answer(self, request, *values)
+            reply = await self.finish(request, route, await route.answer(self, request, *values))
         except VaultError as error:
             reply = self._counted_error_reply(
                 await self.record_malformed(request, route, error), request_id
@@ -110,6 +118,10 @@ class Dialect:
                 if failure is not nothing:
                     reply = self._counted_error_reply(failure, request_id)
         return _tell_state(reply.with_header(b"x-request-id", request_id), request), endpoint
+
+    async def finish(self, request: Request, route: Route, reply: Reply) -> Reply:  # noqa: ARG002  # a dialect's own
+        """The last word on an answer that is no error."""
+        return reply
 
     async def _need_known(self, request: Request, route: Route) -> None:
         """Refuse a large body of a caller who is not known, before it is decoded.
@@ -261,6 +273,7 @@ class Dialect:
         `part` is added to the request's id where a request has several operations, `memory` is
         what one of these may take of the request's.
         """
+        inline = self.inline_login(request)
         request.reached_pipeline = True
         return await self.service.run_operation(
             Operation(
@@ -274,8 +287,16 @@ class Dialect:
                 memory=memory or request.memory,
                 served=request.served,
                 api=self.api_access(request, path),
+                inline=inline,
             )
         )
+
+    def inline_login(self, request: Request) -> InlineLogin | None:  # noqa: ARG002  # a dialect's own
+        """The login that the request shows in place of a credential; None: it shows none.
+
+        Raises `ValidationError`.
+        """
+        return None
 
     def api_access(
         self,

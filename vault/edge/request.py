@@ -58,6 +58,7 @@ class Request:
         "reached_pipeline",
         "repeated_header",
         "served",
+        "wrap_ttl",
     )  # fmt: skip
 
     def __init__(
@@ -79,6 +80,7 @@ class Request:
         `idle`: what it is while it waits for something to happen; None: it cannot wait.
         """
         self.idle = idle
+        self.wrap_ttl = 0  # ns that the answer is to be wrapped for; 0: it is not
         self.place: str | None = None  # what its first operation is about
         self.repeated_header = repeated_header
         self.served = ServedState(required=_number(headers.get(COMMIT_HEADER, b"")))

@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from vault.authn.methods.method import AuthSurface
 from vault.model.break_glass import BreakGlassProgress
 from vault.model.mounts import MountTable
 from vault.model.operation import Operation, Origin, P, R
@@ -14,6 +15,11 @@ class VaultService(Protocol):
     @property
     def mounts(self) -> MountTable:
         """Where the secret engines are mounted."""
+        ...
+
+    @property
+    def auth(self) -> AuthSurface:
+        """Where auth methods are mounted, and which there are."""
         ...
 
     @property
@@ -43,8 +49,12 @@ class VaultService(Protocol):
         """Make the keys of a new vault and its first root token; leaves it sealed."""
         ...
 
-    async def unseal(self, share: bytes) -> SealStatus:
+    async def unseal(self, share: bytes, *, migrate: bool = False) -> SealStatus:
         """Offer a share; at the last one needed the vault opens."""
+        ...
+
+    def take_migration_shares(self) -> tuple[bytes, ...]:
+        """The shares that have just unsealed the vault with `migrate`, once; else none."""
         ...
 
     def reset_unseal(self) -> SealStatus:

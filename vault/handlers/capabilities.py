@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Final
 
+from msgspec.structs import replace
+
 from actors.pacer import Pacer
 from actors.world import World
 from vault import operations
@@ -72,8 +74,13 @@ class CapabilityHandlers:
         paths = call.payload.paths
         if len(paths) > MAX_PATHS:
             raise ValidationError("paths_invalid", f"at most {MAX_PATHS} paths", field="paths")
-        if ROOT_POLICY in identity.policies and not identity.permissions:
+        if ROOT_POLICY in identity.policies and not (identity.permissions or identity.ceiling):
             return {path: [ROOT_POLICY] for path in paths}
+        if identity.ceiling:
+            own = await self._by_path(call, replace(identity, ceiling=()))
+            bound = replace(identity, policies=identity.ceiling, denied_by=(), ceiling=())
+            over = await self._by_path(call, replace(bound, permissions=()))
+            return {path: _common(own[path], over[path]) for path in own}
         policies, found = self.authorizer.compiled_policies(identity), dict[str, list[str]]()
         acl, native = policies.rules.acl, policies.without_acl()
         for path in paths:
@@ -114,6 +121,13 @@ class CapabilityHandlers:
             origin=call.op.origin,
             now=self.world.now(),
         )
+
+
+def _common(own: list[str], over: list[str]) -> list[str]:
+    """What both say; root says everything."""
+    if ROOT_POLICY in own or ROOT_POLICY in over:
+        return over if ROOT_POLICY in own else own
+    return [verb for verb in own if verb in over] or [_V.DENY.value]
 
 
 _NOTHING: Final = frozenset[AclCapability]()

@@ -6,6 +6,7 @@ from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar
 
 from msgspec import Struct
 
+from vault.authn.logins import VerifiedLogin
 from vault.authz.access import Decision
 from vault.errors import ValidationError
 from vault.model.acl.access import USUAL_FORM, ApiForm
@@ -29,7 +30,8 @@ class Call(Struct, Generic[P_co], frozen=True):
     """One authorized operation on its way into a handler.
 
     `needs_facts`: tags and metadata may have decided, so they must still be `facts` when it
-    happens. `decision`: what was decided, with what a list is held to.
+    happens. `decision`: what was decided, with what a list is held to. `login`: what
+    `Handler.authenticate` returned.
     """
 
     op: Operation[P_co, object]
@@ -37,6 +39,7 @@ class Call(Struct, Generic[P_co], frozen=True):
     facts: SecretFacts = NO_FACTS
     needs_facts: bool = False
     decision: Decision = Decision(allowed=True)
+    login: VerifiedLogin | None = None
 
     @property
     def payload(self) -> P_co:
@@ -98,8 +101,10 @@ class Handler(Generic[P, R]):
     `only_restricts`: it only takes away. Where what is stored cannot be read, what was in force
     decides. `authorized_by_shares`: no credential is asked for, since the handler asks for shares
     of the root key. `anonymous`: none is looked at; the caller is anonymous and held to the pace
-    of those who fail. `audit_request`/`audit_response`: what of the payload and of the result the
-    audit record shows (hashed).
+    of those who fail. `authenticate`: step 1 of a login, whose credential is in the payload. It
+    returns who it is, or raises `AuthenticationError`, which counts as a failure of its address.
+    `audit_request`/`audit_response`: what of the payload and of the result the audit record shows
+    (hashed).
     """
 
     operation: OperationType[P, R] = field(kw_only=False)
@@ -116,6 +121,7 @@ class Handler(Generic[P, R]):
     before_intent: Callable[[], object] | None = None
     authorized_by_shares: bool = False
     anonymous: bool = False
+    authenticate: Callable[[Operation[P, R]], Awaitable[VerifiedLogin]] | None = None
     targets_secret: bool = False
     proposed_facts: Callable[[P, SecretFacts], SecretFacts] | None = None
     api_forms: Callable[[P], tuple[ApiForm, ...]] = lambda _: (USUAL_FORM,)

@@ -24,7 +24,6 @@ from vault.authz.authorizer import Authorizer
 from vault.errors import ValidationError
 from vault.handlers.audit import AuditSearch
 from vault.handlers.handler import Call, Handler, Handlers, handler_table
-from vault.model.identity import Method
 from vault.model.live_topics import TOPIC_PATHS, ReadTopic, TopicRows, TopicWatch
 from vault.model.operation import Capability
 from vault.model.payloads import Nothing
@@ -78,7 +77,7 @@ class LiveHandlers:
 
     async def open(self, call: Call[Nothing]) -> StreamSubscriber:
         """Let a browser in. A page has a session, so it comes with a token."""
-        if call.identity.method is not Method.TOKEN:
+        if not call.identity.holds_token:
             raise ValidationError("session_missing", "a feed is opened by a browser's session")
         found = self.access
         return StreamSubscriber(call.identity, found.tokens, found.streams, found.world)

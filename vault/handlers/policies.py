@@ -17,6 +17,7 @@ from vault.authz.authorizer import Authorizer
 from vault.authz.conditions import HiddenFacts
 from vault.authz.policy import Policy, ShownPolicy
 from vault.authz.policy_store import Effective, PolicyNames, PolicyStore
+from vault.authz.tickets import DenialTickets, ExplainedDenial
 from vault.errors import ValidationError
 from vault.handlers.handler import Call, Handler, Handlers, handler_table
 from vault.handlers.stores import SecretStore
@@ -24,7 +25,7 @@ from vault.handlers.visibility import secret_facts
 from vault.model.identity import Identity, Method
 from vault.model.operation import NO_FACTS, Capability, SecretFacts
 from vault.model.path import ResourcePath
-from vault.model.payloads import DryRunAccess, Nothing, WritePolicy
+from vault.model.payloads import DryRunAccess, ExplainDenial, Nothing, WritePolicy
 from vault.model.records import PolicyRow
 
 _DRY_RUN: Final = ResourcePath.parse("sys/policies-dry-run")
@@ -41,6 +42,7 @@ class PolicyHandlers:
     authorizer: Authorizer
     users: Users
     secrets: SecretStore
+    tickets: DenialTickets
     world: World
     _deciding: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(1))
 
@@ -72,6 +74,16 @@ class PolicyHandlers:
             ),
             Handler(operations.CHECK_ACCESS, run=self.check, capability=None, is_self_service=True),
             Handler(operations.DRY_RUN_ACCESS, run=self.dry_run, capability=Capability.READ),
+            Handler(
+                operations.EXPLAIN_DENIAL,
+                run=self.explain,
+                capability=Capability.READ,
+                audit_request=lambda _: None,
+                audit_response=lambda found: {
+                    "request_id": found.denied.request_id,
+                    "actor": found.denied.actor_id,
+                },
+            ),
         )
 
     async def list(self, _: Call[Nothing]) -> PolicyNames:
@@ -122,6 +134,21 @@ class PolicyHandlers:
         in a thread, one at a time, for both take a while and no request may wait for them.
         """
         return await self._decide(call, call.payload)
+
+    async def explain(self, call: Call[ExplainDenial]) -> ExplainedDenial:
+        """What a ticket stands for, and how the same question is decided now.
+
+        By the policies that the caller had by name then, as they are now, and on the secret as it
+        is now. Raises `ValidationError` (`ticket_invalid`).
+        """
+        denied = self.tickets.read(call.payload.ticket)
+        access = denied.as_access(self.world.now())
+        row = await self.secrets.get(access.path)
+        access = replace(access, facts=NO_FACTS if row is None else secret_facts(row))
+        decide = self.authorizer.dry_run(())
+        decision = await self.world.run_sync(decide, access, limiter=self._deciding)
+        unknown = self.policies.effective_policies(access.identity).unknown
+        return ExplainedDenial(denied=denied, decision=replace(decision, unknown=unknown))
 
     def _may_dry_run(self, call: Call[object]) -> bool:
         access = AccessRequest(

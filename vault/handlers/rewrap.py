@@ -68,6 +68,7 @@ class KeyRewrapper:
 
     async def _complete(self, active: int) -> None:
         await self._keys.rewrap_pending(active)
+        await self._keys.rewrap_entries(active)
         await self._keys.put_rewrapped_generation(active)
         self._proven, self._generation = active, 0
 

@@ -13,7 +13,7 @@ from vault.authn.sessions import SESSION_CREATE_PATH, is_session
 from vault.authn.tokens import MAX_DISPLAY_NAME, IssuedToken, NewToken, Tokens
 from vault.errors import AuthorizationError, ConflictError, NotFoundError
 from vault.handlers.handler import Call, Handler, Handlers, handler_table
-from vault.model.identity import ROOT_POLICY, Identity, Method
+from vault.model.identity import ROOT_POLICY, Identity
 from vault.model.operation import OperationType
 from vault.model.payloads import Nothing
 from vault.model.records import TokenRow
@@ -46,7 +46,7 @@ class SessionHandlers:
 
     async def open(self, call: Call[Nothing]) -> BrowserSession:
         """Sign in. Raises as `Tokens.create`, `ConflictError` (`signed_in`) by a session."""
-        if call.identity.method is Method.TOKEN:
+        if call.identity.holds_token:
             own = await self.tokens.lookup_self(call.identity)
             if is_session(own):
                 raise ConflictError("signed_in", "this is a session already: sign out first")
@@ -84,7 +84,7 @@ class SessionHandlers:
         )
 
     async def _own(self, identity: Identity) -> TokenRow:
-        if identity.method is Method.TOKEN:
+        if identity.holds_token:
             row = await self.tokens.lookup_self(identity)
             if is_session(row):
                 return row

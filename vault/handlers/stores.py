@@ -3,20 +3,27 @@
 Handlers know no table, no query and no key; these classes are their only way to the barrier.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, TypeVar
 
+import msgspec
 from msgspec import UNSET
 from msgspec.structs import replace
 
+from actors.world import World
+from protocols import json_text
+from vault.authn.groups import forget_mount
 from vault.authn.lease_owners import (
     ALL_CLIENTS,
     LeaseOwner,
     owner_of_api_key,
     owner_of_token,
 )
+from vault.authn.methods.method import Entry, EntryTx, LoginMethod, RowTx, is_alive
 from vault.barrier import Barrier, VaultTx
+from vault.errors import NotFoundError
+from vault.model.auth_mounts import TOKEN_MOUNT
 from vault.model.dynamic import CONNECTIONS as CONNECTIONS_FOLDER
 from vault.model.dynamic import COUNTED, CREDENTIALS, ROLES
 from vault.model.health import CacheState, KeyringState
@@ -24,6 +31,8 @@ from vault.model.identity import Identity, Method
 from vault.model.path import ResourcePath
 from vault.model.records import (
     AccessRow,
+    AuthEntryRow,
+    AuthMountRow,
     ConnectionRow,
     ConsumerRow,
     DatabaseRoleRow,
@@ -42,6 +51,8 @@ from vault.store.bounded_cache import MISSING
 from vault.store.table import INTEGER_MAX, Key, StoreQuery
 from vault.store.tables import (
     ACCESS,
+    AUTH_ENTRIES,
+    AUTH_MOUNTS,
     CONNECTIONS,
     CONSUMERS,
     DATABASE_ROLES,
@@ -847,6 +858,257 @@ class MountStore:
         return self._barrier.transact(lambda tx: change(MountTx(tx)))
 
 
+class AuthMountTx:
+    """One transaction over auth mounts."""
+
+    __slots__ = ("_tx",)
+
+    def __init__(self, tx: VaultTx) -> None:
+        self._tx = tx
+
+    def list_mounts(self) -> list[AuthMountRow]:
+        """All of them."""
+        return self._tx.select(AUTH_MOUNTS, StoreQuery())
+
+    def find(self, path: str) -> AuthMountRow | None:
+        """The mount at this path as it is now."""
+        query = StoreQuery(equals={"path": path}, limit=1)
+        return next(iter(self._tx.select(AUTH_MOUNTS, query)), None)
+
+    def put(self, mount: AuthMountRow) -> None:
+        """Insert or replace it."""
+        self._tx.put(AUTH_MOUNTS, mount)
+
+    def delete(self, mount: AuthMountRow) -> None:
+        """Delete it, if it is there."""
+        if self._tx.get(AUTH_MOUNTS, mount.id) is not None:
+            self._tx.delete(AUTH_MOUNTS, mount.id)
+        forget_mount(self._tx, mount.accessor)
+
+
+class AuthMountStore:
+    """Auth mounts. `changing` is held for a change with its reload, `reading` for a reload."""
+
+    def __init__(self, barrier: Barrier) -> None:
+        self._barrier = barrier
+        self.changing = TimedLock()
+        self.reading = TimedLock()
+
+    def list_all(self) -> Awaitable[list[AuthMountRow]]:
+        """Every mount. Raises as `Store.select`."""
+        return self._barrier.select_all(AUTH_MOUNTS)
+
+    def count_transactions(self) -> int:
+        """How many transactions of auth mounts have ended."""
+        return self._barrier.count_transactions(AUTH_MOUNTS)
+
+    def transact(self, change: Callable[[AuthMountTx], T]) -> Awaitable[T]:
+        """Run `change` in a transaction. As `Barrier.transact`."""
+        return self._barrier.transact(lambda tx: change(AuthMountTx(tx)))
+
+    def erase_entries(self, mount_id: str, limit: int) -> Awaitable[int]:
+        """Delete some entries of a mount that is gone; returns how many."""
+
+        def change(tx: VaultTx) -> int:
+            rows = tx.select(AUTH_ENTRIES, StoreQuery(equals={"mount_id": mount_id}, limit=limit))
+            for row in rows:
+                tx.delete(AUTH_ENTRIES, row.mount_id, row.kind, row.name)
+            return len(rows)
+
+        return self._barrier.transact(change)
+
+    async def list_tokens(self, mount_id: str) -> list[str]:
+        """The ids of tokens that were made at a mount."""
+        found = await self._barrier.select_all(
+            TOKENS, lambda row: row.id if row.mount_id == mount_id else ""
+        )
+        return [token_id for token_id in found if token_id]
+
+
+class AuthEntryTx:
+    """The entries of one auth mount within a transaction: `EntryTx`."""
+
+    __slots__ = ("_mount", "_sealed", "_tx", "_world", "now")
+
+    def __init__(
+        self,
+        tx: VaultTx,
+        mount_id: str,
+        world: World,
+        sealed: Callable[[str, str], Collection[str]],
+    ) -> None:
+        """`sealed`: the fields of a method's kind that are stored sealed."""
+        self._tx = tx
+        self._world = world
+        self.now = world.now()
+        self._sealed = sealed
+        mount = TOKEN_MOUNT if mount_id == TOKEN_MOUNT.id else tx.get(AUTH_MOUNTS, mount_id)
+        if mount is None:
+            raise NotFoundError("mount_not_found", "there is no auth mount at this path")
+        self._mount = mount
+
+    def get(self, kind: str, name: str) -> Entry | None:
+        """The entry as it is now, expired or not."""
+        row = self._tx.get(AUTH_ENTRIES, self._mount.id, kind, name)
+        return None if row is None else _entry(row, self._tx.open_value)
+
+    def put(
+        self,
+        kind: str,
+        name: str,
+        document: Mapping[str, Any],
+        *,
+        expires_at: int = 0,
+        uses_left: int = 0,
+    ) -> None:
+        """Insert or replace it."""
+        old = self._tx.get(AUTH_ENTRIES, self._mount.id, kind, name)
+        secret_fields = self._sealed(self._mount.type, kind)
+        secret = {key: value for key, value in document.items() if key in secret_fields and value}
+        row = AuthEntryRow(
+            mount_id=self._mount.id,
+            kind=kind,
+            name=name,
+            id=f"auth-entry:{self._world.new_id()}" if old is None else old.id,
+            document={key: value for key, value in document.items() if key not in secret_fields},
+            revision=1 if old is None else old.revision + 1,
+            expires_at=expires_at,
+            uses_left=uses_left,
+            created_at=self.now if old is None else old.created_at,
+            updated_at=self.now,
+        )
+        if secret:
+            plaintext = msgspec.json.encode(secret)
+            wrapped_dek, box, generation = self._tx.seal(row.id, row.revision, plaintext)
+            row = replace(row, wrapped_dek=wrapped_dek, box=box, kek_generation=generation)
+        self._tx.put(AUTH_ENTRIES, row)
+
+    def spend(self, kind: str, name: str) -> bool:
+        """Use one of the uses that are left of an entry; False: there is none left, or no entry.
+
+        The last use removes it.
+        """
+        row = self._tx.get(AUTH_ENTRIES, self._mount.id, kind, name)
+        if row is None or row.uses_left <= 0 or (row.expires_at and self.now >= row.expires_at):
+            return False
+        if row.uses_left == 1:
+            self._tx.delete(AUTH_ENTRIES, self._mount.id, kind, name)
+        else:
+            self._tx.put(
+                AUTH_ENTRIES, replace(row, uses_left=row.uses_left - 1, updated_at=self.now)
+            )
+        return True
+
+    def delete(self, kind: str, name: str) -> None:
+        """Remove it, if it is there."""
+        if self._tx.get(AUTH_ENTRIES, self._mount.id, kind, name) is not None:
+            self._tx.delete(AUTH_ENTRIES, self._mount.id, kind, name)
+
+    def list_names(
+        self, kind: str, prefix: str = "", after: str = "", limit: int = 100
+    ) -> list[str]:
+        """Names that begin with `prefix`, beyond `after`, in byte order."""
+        query = _entries_query(self._mount.id, kind, prefix, after, limit)
+        return [row.name for row in self._tx.select(AUTH_ENTRIES, query)]
+
+
+class AuthEntryStore:
+    """What auth methods keep: `EntryReader`. Reads raise as `Store.get`."""
+
+    def __init__(self, barrier: Barrier, world: World) -> None:
+        self._barrier = barrier
+        self._world = world
+        self.methods: Mapping[str, LoginMethod] = {}
+        """By type. They are made with this, so they come later."""
+
+    async def get(self, mount_id: str, kind: str, name: str) -> Entry | None:
+        """The entry, or None; also None once it has expired."""
+        row = await self._barrier.get(AUTH_ENTRIES, mount_id, kind, name)
+        if row is None or not is_alive(row, self._world.now()):
+            return None
+        return _entry(row, self._barrier.open_value)
+
+    async def list_names(
+        self, mount_id: str, kind: str, prefix: str = "", after: str = "", limit: int = 1000
+    ) -> list[str]:
+        """As `EntryTx.list_names`; those that have expired are left out."""
+        query = _entries_query(mount_id, kind, prefix, after, limit)
+        now = self._world.now()
+        rows = await self._barrier.select(AUTH_ENTRIES, query)
+        return [row.name for row in rows if is_alive(row, now)]
+
+    def transact(self, mount_id: str, change: Callable[[EntryTx], T]) -> Awaitable[T]:
+        """Run `change` in a transaction over the mount's entries. Raises what it raises."""
+        return self.transact_rows(mount_id, lambda entries, _: change(entries))
+
+    def transact_rows(
+        self, mount_id: str, change: Callable[[EntryTx, RowTx], T], *, max_encryptions: int = 4
+    ) -> Awaitable[T]:
+        """As `transact`, with other tables."""
+
+        def run(tx: VaultTx) -> T:
+            return change(AuthEntryTx(tx, mount_id, self._world, self._sealed), tx)
+
+        return self._barrier.transact(run, max_encryptions=max_encryptions)
+
+    async def erase_expired(self, now: int, limit: int = 500) -> int:
+        """Delete some entries whose time is over; returns how many."""
+        query = StoreQuery(at_most=("expires_at", now), limit=limit)
+        rows = await self._barrier.select(AUTH_ENTRIES, query)
+
+        def change(tx: VaultTx) -> None:
+            for found in rows:
+                row = tx.get(AUTH_ENTRIES, found.mount_id, found.kind, found.name)
+                if row is not None and not is_alive(row, now):
+                    tx.delete(AUTH_ENTRIES, row.mount_id, row.kind, row.name)
+
+        if rows:
+            await self._barrier.transact(change)
+        return len(rows)
+
+    def _sealed(self, method: str, kind: str) -> Collection[str]:
+        found = self.methods.get(method)
+        entry_kind = None if found is None else found.kinds.get(kind)
+        return () if entry_kind is None else entry_kind.sealed
+
+
+def _entry(row: AuthEntryRow, open_value: Callable[[VersionRow], bytes]) -> Entry:
+    document = row.document
+    if row.box:
+        document = {**document, **json_text.decode(open_value(_entry_version(row)))}
+    return Entry(
+        name=row.name,
+        id=row.id,
+        document=document,
+        expires_at=row.expires_at,
+        uses_left=row.uses_left,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )
+
+
+def _entry_version(row: AuthEntryRow) -> VersionRow:
+    """The sealed part of an entry, as the barrier takes it."""
+    return VersionRow(
+        secret_id=row.id,
+        version=row.revision,
+        wrapped_dek=row.wrapped_dek,
+        box=row.box,
+        kek_generation=row.kek_generation,
+        created_at=row.updated_at,
+        created_by="",
+    )
+
+
+def _entries_query(mount_id: str, kind: str, prefix: str, after: str, limit: int) -> StoreQuery:
+    return StoreQuery(
+        equals={"mount_id": mount_id, "kind": kind},
+        prefix=("name", prefix) if prefix else None,
+        after=(mount_id, kind, after) if after else None,
+        limit=limit,
+    )
+
+
 class KeyStore:
     """The key-encryption keys, and the data keys that are under them."""
 
@@ -909,6 +1171,20 @@ class KeyStore:
             after = ROTATIONS.key_of(page[-1])
         return moved
 
+    async def rewrap_entries(self, active: int) -> int:
+        """Put what is sealed of auth entries under the active key, too; returns how many."""
+        moved, after = 0, None
+        while page := await self._barrier.select(AUTH_ENTRIES, StoreQuery(after=after)):
+            keys = [
+                AUTH_ENTRIES.key_of(row) for row in page if row.box and row.kek_generation != active
+            ]
+            if keys:
+                moved += await self._barrier.transact(
+                    partial(_rewrap_entries, keys=keys, active=active), max_encryptions=len(keys)
+                )
+            after = AUTH_ENTRIES.key_of(page[-1])
+        return moved
+
     async def get_rewrapped_generation(self) -> int:
         """The generation that the last whole pass has left all under; 0 for none."""
         row = await self._barrier.get(SYSTEM, REWRAPPED_ROW)
@@ -928,6 +1204,20 @@ def _rewrap_pending(tx: VaultTx, *, keys: Sequence[Key], active: int) -> int:
             new = tx.rewrap(_pending_version(row))
             tx.put(
                 ROTATIONS,
+                replace(row, wrapped_dek=new.wrapped_dek, kek_generation=new.kek_generation),
+            )
+            moved += 1
+    return moved
+
+
+def _rewrap_entries(tx: VaultTx, *, keys: Sequence[Key], active: int) -> int:
+    moved = 0
+    for key in keys:
+        row = tx.get(AUTH_ENTRIES, *key)
+        if row is not None and row.box and row.kek_generation != active:
+            new = tx.rewrap(_entry_version(row))
+            tx.put(
+                AUTH_ENTRIES,
                 replace(row, wrapped_dek=new.wrapped_dek, kek_generation=new.kek_generation),
             )
             moved += 1

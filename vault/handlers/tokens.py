@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 import msgspec
 
@@ -10,6 +10,7 @@ from actors.world import World
 from vault import operations
 from vault.authn import token_lifetime
 from vault.authn.api_keys import ApiKeys
+from vault.authn.methods.token_roles import RoleRequest
 from vault.authn.tokens import IssuedToken, NewToken, Tokens
 from vault.authz.access import AccessRequest
 from vault.authz.authorizer import Authorizer
@@ -24,6 +25,18 @@ Token = TypeVar("Token", TokenRow, TokenRow | None, IssuedToken)
 ORPHAN_PATH: Final = "auth/token/create-orphan"  # whoever may use it makes orphans without sudo
 
 
+class SignedTokens(Protocol):
+    """Tokens that trusted issuers made, of which nothing is stored."""
+
+    def as_token(self, caller: Identity) -> TokenRow:
+        """The token that a caller came with; raises `AuthenticationError` where there is none."""
+        ...
+
+    async def revoke_own(self, caller: Identity) -> None:
+        """Revoke the token that a caller came with; raises `ValidationError` if it has no id."""
+        ...
+
+
 @dataclass(frozen=True)
 class TokenHandlers:
     """The handlers of `token.*`. An API key is looked up and revoked as a token by its holder."""
@@ -32,6 +45,14 @@ class TokenHandlers:
     keys: ApiKeys
     authorizer: Authorizer
     world: World
+    check_renewal: Callable[[TokenRow], Awaitable[None]]
+    """Raises where the auth method of a login's token does not let it be renewed any more."""
+
+    find_role: Callable[[str], Awaitable[RoleRequest]]
+    """A token role by its name. Raises `ValidationError` for one that is not there."""
+
+    signed: SignedTokens | None = None
+    """Tokens of trusted issuers; None: none counts."""
 
     def handlers(self) -> Handlers:
         """The operations this file serves. Those that only the powerful may do take sudo."""
@@ -72,7 +93,10 @@ class TokenHandlers:
 
     async def create(self, call: Call[NewToken]) -> IssuedToken:
         """A child of the caller's credential, or an orphan. Raises as `Tokens.create`."""
-        new = call.payload
+        new, role = call.payload, None
+        if new.role:
+            role = await self.find_role(new.role)
+            new = role.applied(new)
         sudo = self.authorizer.decide(
             AccessRequest(
                 capability=Capability.SUDO,
@@ -83,7 +107,11 @@ class TokenHandlers:
             )
         )
         issued = await self.tokens.create(
-            call.identity, new, sudo=sudo.allowed, orphan=call.op.path == ORPHAN_PATH
+            call.identity,
+            new,
+            sudo=sudo.allowed,
+            orphan=call.op.path == ORPHAN_PATH,
+            limits=role,
         )
         warnings = issued.warnings + self.authorizer.unknown_policy_warnings(issued.row.policies)
         return msgspec.structs.replace(issued, warnings=warnings)
@@ -109,23 +137,27 @@ class TokenHandlers:
     async def renew(self, call: Call[RenewToken]) -> IssuedToken:
         """Renew the token of a text."""
         payload = call.payload
-        return await self.tokens.renew(await self.tokens.lookup(payload.token), payload.increment)
+        return await self._renew(await self.tokens.lookup(payload.token), payload.increment)
 
     async def renew_self(self, call: Call[RenewToken]) -> IssuedToken:
         """Renew the caller's own token."""
         payload = call.payload
         row = await self._own(call.identity)
-        if call.identity.method is Method.API_KEY:
+        if call.identity.method is Method.API_KEY or call.identity.is_transient:
             token_lifetime.renew_lifetime(
                 row, payload.increment, self.world.now()
             )  # raises: it is not renewable
-        return await self.tokens.renew(row, payload.increment)
+        return await self._renew(row, payload.increment)
 
     async def renew_accessor(self, call: Call[RenewToken]) -> IssuedToken:
         """Renew the token of an accessor."""
         payload = call.payload
         row = await self.tokens.lookup_accessor(payload.accessor)
-        return await self.tokens.renew(row, payload.increment)
+        return await self._renew(row, payload.increment)
+
+    async def _renew(self, row: TokenRow, increment: int) -> IssuedToken:
+        await self.check_renewal(row)
+        return await self.tokens.renew(row, increment)
 
     async def revoke(self, call: Call[TokenSelector]) -> TokenRow | None:
         """End the token of a text and what came from it; a text that is no token is no error."""
@@ -140,6 +172,8 @@ class TokenHandlers:
         row = await self._own(call.identity)
         if call.identity.method is Method.API_KEY:
             await self.keys.revoke(call.identity, call.identity.credential)
+        elif call.identity.is_transient and self.signed is not None:
+            await self.signed.revoke_own(call.identity)
         else:
             await self.tokens.revoke(row)
         return row
@@ -147,6 +181,8 @@ class TokenHandlers:
     async def _own(self, caller: Identity) -> TokenRow:
         if caller.method is Method.API_KEY:
             return await self.keys.own_key_as_token(caller)
+        if caller.is_transient and self.signed is not None:
+            return self.signed.as_token(caller)
         return await self.tokens.lookup_self(caller)
 
     async def revoke_accessor(self, call: Call[AccessorSelector]) -> TokenRow:

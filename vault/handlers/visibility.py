@@ -59,7 +59,7 @@ class Visibility:
         self._now = now
         self.is_listed = authorizer.list_filter(call.identity, call.op.origin, now, listed)
         """Whether the caller may see a name in a list. Arguments: name, facts of the secret."""
-        self.needs_facts = self._policies.rules.needs_facts
+        self.needs_facts = self._policies.needs_facts
         self._facts = secret_facts if self.needs_facts else _no_facts
 
     def can_list(self, row: SecretRow) -> bool:

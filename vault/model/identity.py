@@ -8,6 +8,8 @@ from msgspec import Struct
 
 ROOT_POLICY: Final = "root"  # allows everything; built in, cannot be written or deleted
 DEFAULT_POLICY: Final = "default"  # what every token may do to itself
+WRAPPING_POLICY: Final = "response-wrapping"
+"""What the token of a wrapped answer is said to have: it unwraps that, and may nothing else."""
 ROTATION_POLICY: Final = "service-rotation"  # what the rotation of secrets may do
 SERVICE_POLICIES: Final = {"rotation": ROTATION_POLICY}
 """The own policy of each service that policies can restrict; the others have `root`."""
@@ -19,7 +21,13 @@ class Method(StrEnum):
 
     TOKEN = "token"
     API_KEY = "api_key"
+    APPROLE = "approle"
+    USERPASS = "userpass"
     JWT = "jwt"
+    OIDC = "oidc"
+    KUBERNETES = "kubernetes"
+    LDAP = "ldap"
+    SAML = "saml"
     CERTIFICATE = "certificate"
     SERVICE = "service"  # our own background work
     ANONYMOUS = "anonymous"
@@ -37,7 +45,10 @@ class Identity(Struct, frozen=True, kw_only=True):
 
     `denied_by`: policies of whoever made the credential that it does not hold itself. Their
     denials count, their allowances do not. `line`: where the line of credentials begins that this
-    one was made by; empty: with `id`.
+    one was made by; empty: with `id`. `mount`: the id of the auth mount that its token was made at
+    by a login, or an ancestor of it; empty: at none. `entity`: what identity templates stand for,
+    beside id and name. `ceiling`: policies without which nothing is allowed; empty: none bound it.
+    Their denials bind too, and they allow nothing by themselves.
     """
 
     id: str
@@ -49,6 +60,19 @@ class Identity(Struct, frozen=True, kw_only=True):
     credential: str = ""  # the accessor of the token or the id of the key: never the secret
     mfa: bool = False
     line: str = ""
+    mount: str = ""
+    entity: tuple[tuple[str, str], ...] = ()
+    ceiling: tuple[str, ...] = ()
+
+    @property
+    def holds_token(self) -> bool:
+        """Whether `credential` is the accessor of a token that is stored."""
+        return self.method is Method.TOKEN or bool(self.mount)
+
+    @property
+    def is_transient(self) -> bool:
+        """Whether nothing is stored of its credential: it came with the request."""
+        return self.method in _LOGINS and not self.mount
 
     @property
     def first(self) -> str:
@@ -58,10 +82,13 @@ class Identity(Struct, frozen=True, kw_only=True):
     @property
     def binding_policies(self) -> frozenset[str]:
         """The names of all policies whose denials count for the caller; none for root."""
-        if ROOT_POLICY in self.policies:
-            return frozenset()
-        return frozenset((*self.policies, *self.denied_by))
+        own = () if ROOT_POLICY in self.policies else (*self.policies, *self.denied_by)
+        return frozenset((*own, *self.ceiling))
 
+
+_LOGINS: Final = frozenset(Method) - {
+    Method.TOKEN, Method.API_KEY, Method.SERVICE, Method.ANONYMOUS,
+}  # fmt: skip
 
 ANONYMOUS: Final = Identity(id="anonymous", name="anonymous", method=Method.ANONYMOUS)
 OPERATOR: Final = Identity(

@@ -11,6 +11,7 @@ from vault.errors import ValidationError
 
 MAX_NAME: Final = 128  # characters; a key column of every database we mean to support holds it
 
+_PLAIN = re.compile(r"\w[\w.-]{0,63}", re.ASCII)
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*\Z", re.ASCII)
 
 
@@ -28,3 +29,8 @@ def canonical_name(text: str, field: str) -> str:
             field=field,
         )
     return name
+
+
+def echoed(text: str) -> str:
+    """A text of the caller's as a message may repeat it: a short plain word, or none of it."""
+    return text if _PLAIN.fullmatch(text) else "(not a plain name)"

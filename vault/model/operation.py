@@ -1,7 +1,7 @@
 """What a dialect asks of the pipeline, and what it gets back: wire-free, frozen."""
 
 from enum import StrEnum
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from msgspec import Struct
 
@@ -98,6 +98,20 @@ class ServedState(Struct):
         self.commits = max(self.commits, commits)
 
 
+class InlineLogin(Protocol):
+    """A login that goes with a request: where, and what is shown there."""
+
+    @property
+    def path(self) -> str:
+        """The mount's, and what follows it."""
+        ...
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """Decoded, and not checked."""
+        ...
+
+
 class OperationType(Struct, Generic[P, R], frozen=True):
     """A kind of operation: its name, the type `P` of its payload and the type `R` of its result.
 
@@ -115,7 +129,8 @@ class Operation(Struct, Generic[P, R_co], frozen=True, kw_only=True):
     code can make such an operation, no dialect does. `caught_up`: its request has seen what was
     acknowledged before it. `memory`: what a handler reserves before it loads or decrypts anything
     large. `served`: where the caller is told which state answered. `api`: what policies in Vault's
-    language are asked, of a request that came in that dialect.
+    language are asked, of a request that came in that dialect. `inline`: a login that is shown in
+    place of a credential.
     """
 
     type: OperationType[P, R_co]
@@ -129,6 +144,7 @@ class Operation(Struct, Generic[P, R_co], frozen=True, kw_only=True):
     memory: ResponseBudget = UNBOUNDED_BUDGET
     served: ServedState | None = None
     api: ApiAccess | None = None
+    inline: InlineLogin | None = None
 
     @property
     def name(self) -> str:

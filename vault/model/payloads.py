@@ -351,6 +351,98 @@ class TuneMount(Struct, frozen=True, kw_only=True):
     delete_version_after: int | None = None
 
 
+class TuneAuth(Struct, frozen=True, kw_only=True):
+    """Change what is named of an auth mount. Durations in ns, 0: the system's."""
+
+    description: str | None = None
+    default_lease_ttl: int | None = None
+    max_lease_ttl: int | None = None
+    token_type: str | None = None
+    listing_visibility: str | None = None
+    options: dict[str, str] | None = None
+    tuning: dict[str, Any] = {}
+    """Settings that clients write and read back; `user_lockout_config` among them."""
+
+
+class EnableAuth(Struct, frozen=True, kw_only=True):
+    """Enable an auth method at the end of the operation's path. `tune`: its first settings."""
+
+    type: str
+    description: str = ""
+    is_local: bool = False
+    options: dict[str, str] = {}
+    tune: TuneAuth = TuneAuth()
+
+
+class MoveAuth(Struct, frozen=True, kw_only=True):
+    """Move an auth mount to another path, with its entries and tokens."""
+
+    to: str
+
+
+class SelectEntry(Struct, frozen=True, kw_only=True):
+    """An entry of an auth mount, or a kind of them. `mount`: its path with the closing `/`."""
+
+    mount: str
+    kind: str
+    name: str = ""
+
+
+class ListEntries(Struct, frozen=True, kw_only=True):
+    """Names of a kind of entries of an auth mount, beyond `after`."""
+
+    mount: str
+    kind: str
+    after: str = ""
+    limit: int = 1000
+
+
+class WriteEntry(Struct, frozen=True, kw_only=True):
+    """Change what is named of an entry, which is made where there is none.
+
+    `fields` are as the kind's document has them: durations in ns. `must_exist`: none is made.
+    """
+
+    mount: str
+    kind: str
+    name: str
+    fields: dict[str, Any]
+    must_exist: bool = False
+
+
+class RunAuthAction(Struct, frozen=True, kw_only=True):
+    """Something else that an auth method does, about one of its entries or about none."""
+
+    mount: str
+    action: str
+    name: str = ""
+    fields: dict[str, Any] = {}
+
+
+class LogIn(Struct, frozen=True, kw_only=True):
+    """Log in. `path` is the mount's and what follows it, `fields` what the caller shows."""
+
+    path: str
+    fields: dict[str, Any]
+
+
+class RevokeJwt(Struct, frozen=True, kw_only=True):
+    """Revoke a token of a trusted issuer by its id (`jti`), or all of a subject up to now."""
+
+    issuer: str
+    token_id: str = ""
+    subject: str = ""
+
+
+class ListJwtRevocations(Struct, frozen=True, kw_only=True):
+    """A page of revocations of an issuer, of tokens or of subjects."""
+
+    issuer: str
+    subjects: bool = False
+    after: str = ""
+    limit: int = 100
+
+
 class WritePolicy(Struct, frozen=True, kw_only=True):
     """A policy document as decoded JSON; its name is the end of the operation's path."""
 
@@ -395,6 +487,45 @@ class TokenSelector(Struct, frozen=True, kw_only=True):
     token: str
 
 
+class ExplainDenial(Struct, frozen=True, kw_only=True):
+    """The ticket of a refusal (`policy.explain`)."""
+
+    ticket: str
+
+
+class UnwrapAnswer(Struct, frozen=True, kw_only=True):
+    """The answer behind this wrapping token (`wrapping.unwrap`, `wrapping.rewrap`)."""
+
+    token: str
+
+    def __repr__(self) -> str:
+        return "UnwrapAnswer()"
+
+
+class WrapAnswer(Struct, frozen=True, kw_only=True):
+    """An answer to be kept behind a new token for `ttl` ns (`wrapping.wrap`).
+
+    `accessor`: of the token that the answer brings; empty: it brings none.
+    """
+
+    content: bytes
+    ttl: int
+    creation_path: str
+    accessor: str = ""
+
+    def __repr__(self) -> str:
+        return f"WrapAnswer(creation_path={self.creation_path!r})"
+
+
+class KeepValue(Struct, frozen=True, kw_only=True):
+    """A value for the caller's cubbyhole (`cubbyhole.write`)."""
+
+    value: bytes
+
+    def __repr__(self) -> str:
+        return "KeepValue()"
+
+
 class AccessorSelector(Struct, frozen=True, kw_only=True):
     """The token with this accessor (`token.lookup_accessor`, `token.revoke_accessor`)."""
 
@@ -433,6 +564,58 @@ class ListUsers(Struct, frozen=True, kw_only=True):
     username: str = ""
     after: str = ""
     limit: int = 100
+
+
+class ListIdentities(Struct, frozen=True, kw_only=True):
+    """Entities, groups or aliases, in order, beyond the one of `after`."""
+
+    after: str = ""
+    limit: int = 10_000
+
+
+class FindIdentity(Struct, frozen=True, kw_only=True):
+    """An entity or group by one of these: id, name, alias id, or alias name and mount."""
+
+    id: str = ""
+    name: str = ""
+    alias_id: str = ""
+    alias_name: str = ""
+    alias_accessor: str = ""
+
+
+class CheckSource(Struct, frozen=True, kw_only=True):
+    """Have the source of an alias asked whether it still has whom it named."""
+
+    alias_key: str
+
+
+class DeleteEntities(Struct, frozen=True, kw_only=True):
+    """Some entities, by id."""
+
+    ids: tuple[str, ...]
+
+
+class MergeEntities(Struct, frozen=True, kw_only=True):
+    """Make the entities `taken` one with `into`; of two aliases of a mount those of `keep` stay."""
+
+    into: str
+    taken: tuple[str, ...]
+    keep: tuple[str, ...] = ()
+
+
+class ChangeMembers(Struct, frozen=True, kw_only=True):
+    """Entities that come into a group, and such that leave it, by id."""
+
+    add: tuple[str, ...] = ()
+    remove: tuple[str, ...] = ()
+
+
+class WriteGroupAlias(Struct, frozen=True, kw_only=True):
+    """What is written of a group's alias; empty stays as it is."""
+
+    name: str = ""
+    accessor: str = ""
+    group_id: str = ""
 
 
 class WriteRole(Struct, frozen=True, kw_only=True):

@@ -98,7 +98,13 @@ class MountRow(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class UserRow(Struct, frozen=True, kw_only=True, gc=False):
-    """A person or a machine. `name_key` is the casefolded user name and unique."""
+    """An entity: a person or a machine. `name_key` is the casefolded user name and unique.
+
+    What a request needs to know is found from here by key. `aliases`: the keys of its aliases, at
+    most one of an auth mount. `member_of`: the groups that it is itself in, by id; of an external
+    group with the key of the group alias by which its source put it there, else empty.
+    `merged_from`: the ids of entities that became this one.
+    """
 
     id: str
     username: str
@@ -110,6 +116,87 @@ class UserRow(Struct, frozen=True, kw_only=True, gc=False):
     updated_at: int
     last_login: int = 0
     status: str = RecordStatus.ACTIVE
+    metadata: dict[str, str] | UnsetType = UNSET
+    aliases: list[str] | UnsetType = UNSET
+    member_of: dict[str, str] | UnsetType = UNSET
+    merged_from: list[str] | UnsetType = UNSET
+    mac: bytes = b""
+
+
+class EntityAliasRow(Struct, frozen=True, kw_only=True, gc=False):
+    """The name of an entity at an auth mount.
+
+    Its key is the mount's accessor and the name in the one spelling that the method compares by
+    (`vault.authn.aliases.alias_key`). `metadata` and `roles` are what the source says,
+    `custom_metadata` what an administrator does. `merged_from`: entities whose it was before.
+    `verified_at`: when the source was last asked, 0 while no token of a login depends on it.
+    """
+
+    alias_key: str
+    id: str
+    entity_id: str
+    mount_accessor: str
+    mount_path: str
+    mount_type: str
+    name: str
+    metadata: dict[str, str] = {}
+    custom_metadata: dict[str, str] = {}
+    roles: list[str] = []
+    merged_from: list[str] = []
+    verified_at: int = 0
+    created_at: int
+    updated_at: int
+    mac: bytes = b""
+
+
+class GroupRow(Struct, frozen=True, kw_only=True, gc=False):
+    """A group of entities and of other groups, whose policies its members have.
+
+    `name_key` is the casefolded name and unique. `kind`: internal, or external: then the source
+    says who is in it, and `alias_key` is the key of its alias, empty without one. `children` are
+    the groups that are its members, `parents` those that it is one of, `ancestors` these and
+    theirs.
+    """
+
+    id: str
+    name: str
+    name_key: str
+    kind: str
+    policies: list[str] = []
+    metadata: dict[str, str] = {}
+    alias_key: str = ""
+    children: list[str] = []
+    parents: list[str] = []
+    ancestors: list[str] = []
+    modify_index: int = 1
+    created_at: int
+    updated_at: int
+    mac: bytes = b""
+
+
+class GroupAliasRow(Struct, frozen=True, kw_only=True, gc=False):
+    """The name of an external group at an auth mount; its key as that of an entity's alias."""
+
+    alias_key: str
+    id: str
+    group_id: str
+    mount_accessor: str
+    mount_path: str
+    mount_type: str
+    name: str
+    created_at: int
+    updated_at: int
+    mac: bytes = b""
+
+
+class GroupMemberRow(Struct, frozen=True, kw_only=True, gc=False):
+    """That an entity is in a group, key `(group_id, entity_id)`, for lists.
+
+    What counts is what the entity's own row says (`UserRow.member_of`).
+    """
+
+    group_id: str
+    entity_id: str
     mac: bytes = b""
 
 
@@ -139,8 +226,20 @@ class ApiKeyRow(Struct, frozen=True, kw_only=True, gc=False):
     mac: bytes = b""
 
 
+BATCH_ACCESSOR: Final = "batch-"
+"""Begins what stands for the accessor of a batch token, which has none, within the agent."""
+
+
 class TokenRow(Struct, frozen=True, kw_only=True, gc=False):
-    """A token; its key is the id that its text locates. A child is found by `parent`."""
+    """A token; its key is the id that its text locates. A child is found by `parent`.
+
+    `user_id`: the user (entity) that it belongs to. Of a login: `mount_id` is the auth mount that
+    it was made at, without which it does not stand, `role` the entry that was used, `renewal` what
+    the method needs to renew it. `bound_cidrs`: the networks it counts from. `certificate`: hex
+    SHA-256 of the client certificate that each request must present. `verified_at`: when the source
+    last said who it is. `role` of another token: its token role. `max_ttl`: the bound of all its
+    renewals that its mount or role sets (ns), beside the default one.
+    """
 
     id: str
     accessor: str
@@ -163,6 +262,75 @@ class TokenRow(Struct, frozen=True, kw_only=True, gc=False):
     denied_by: list[str] | UnsetType = (
         UNSET  # of an orphan: its maker's policies, for their denials
     )
+    mount_id: str | UnsetType = UNSET
+    role: str | UnsetType = UNSET
+    renewal: dict[str, str] | UnsetType = UNSET
+    bound_cidrs: list[str] | UnsetType = UNSET
+    certificate: str | UnsetType = UNSET
+    verified_at: int | UnsetType = UNSET
+    max_ttl: int | UnsetType = UNSET
+    mac: bytes = b""
+
+    @property
+    def is_batch(self) -> bool:
+        """Whether it is a batch token, which is stored nowhere."""
+        return self.accessor.startswith(BATCH_ACCESSOR)
+
+
+class AuthMountRow(Struct, frozen=True, kw_only=True, gc=False):
+    """An auth method that is enabled at a path (with its closing `/`).
+
+    Its key is its id: a mount that is moved keeps it, and with it entries and tokens. Durations in
+    ns, 0: the default. `tuning` are settings that clients write and read back. `token/` has no row.
+    """
+
+    id: str
+    path: str
+    accessor: str
+    type: str
+    description: str = ""
+    default_lease_ttl: int = 0
+    max_lease_ttl: int = 0
+    token_type: str = "default-service"
+    listing_visibility: str = ""
+    is_local: bool = False
+    options: dict[str, str] = {}
+    tuning: dict[str, Any] = {}
+    created_at: int
+    updated_at: int
+    mac: bytes = b""
+
+
+class AuthEntryRow(Struct, frozen=True, kw_only=True, gc=False):
+    """Something that an auth method keeps: a role, a user, its configuration, a one-time secret.
+
+    Its key is `(mount_id, kind, name)`. What is secret of the document is sealed apart
+    (`wrapped_dek`, `box`, under the place `(id, revision)`); without any, the three are empty.
+    """
+
+    mount_id: str
+    kind: str
+    name: str
+    id: str
+    document: dict[str, Any] = {}
+    wrapped_dek: bytes = b""
+    box: bytes = b""
+    kek_generation: int = 0
+    revision: int = 0
+    expires_at: int = 0
+    uses_left: int = 0
+    created_at: int
+    updated_at: int
+    mac: bytes = b""
+
+
+class CubbyholeRow(Struct, frozen=True, kw_only=True, gc=False):
+    """What a token keeps for itself: it goes with the token. Sealed by the token's own text."""
+
+    token_id: str
+    path: str
+    box: bytes
+    created_at: int
     mac: bytes = b""
 
 

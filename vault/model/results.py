@@ -1,6 +1,6 @@
 """What handlers give back, for a dialect to put on its wire."""
 
-from typing import Self
+from typing import Any, Self
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -10,7 +10,10 @@ from vault.model.records import (
     AccessRow,
     ConsumerRow,
     DynamicLeaseRow,
+    EntityAliasRow,
     FolderPolicyRow,
+    GroupAliasRow,
+    GroupRow,
     MountRow,
     NodeRow,
     RoleRow,
@@ -27,6 +30,52 @@ class UserWritten(Struct, frozen=True, kw_only=True):
 
     user: UserRow
     warnings: tuple[str, ...] = ()
+
+
+class EntityWritten(Struct, frozen=True):
+    """An entity that was made or changed, and which of the two."""
+
+    row: UserRow
+    is_new: bool
+
+
+class AliasWritten(Struct, frozen=True):
+    """An alias that was made or changed; whether it is something else than before."""
+
+    row: EntityAliasRow
+    is_changed: bool
+
+
+class SourceCheck(Struct, frozen=True):
+    """What a source was asked, and how many tokens that ended.
+
+    `outcome`: `confirmed`, `refused`, or `unused`: no token depends on it.
+    """
+
+    outcome: str
+    ended: int = 0
+
+
+class GroupWritten(Struct, frozen=True):
+    """A group that was made or changed, and which of the two."""
+
+    row: GroupRow
+    is_new: bool
+
+
+class GroupAliasWritten(Struct, frozen=True):
+    """A group's alias that was made or changed, and which of the two."""
+
+    row: GroupAliasRow
+    is_new: bool
+
+
+class ListedGroup(Struct, frozen=True):
+    """A group in a list: with how many entities are in it itself, and its alias."""
+
+    row: GroupRow
+    members: int
+    alias: GroupAliasRow | None
 
 
 class RoleWritten(Struct, frozen=True, kw_only=True):
@@ -353,3 +402,35 @@ class BrowserSession(Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         return f"Session(accessor={self.accessor!r})"
+
+
+class StoredEntry(Struct, frozen=True, kw_only=True):
+    """An entry of an auth mount as it may be shown: without what is secret or hidden."""
+
+    name: str
+    document: dict[str, Any]
+    created_at: int
+    updated_at: int
+
+
+class ActionResult(Struct, frozen=True, kw_only=True):
+    """What an action of an auth method answers; None: nothing."""
+
+    fields: dict[str, Any] | None = None
+
+
+class UnwrappedAnswer(Struct, frozen=True, kw_only=True):
+    """An answer that waited behind the wrapping token of this accessor."""
+
+    accessor: str
+    content: bytes
+
+    def __repr__(self) -> str:
+        return f"UnwrappedAnswer(accessor={self.accessor!r})"
+
+
+class LockedLogins(Struct, frozen=True, kw_only=True):
+    """The names that are locked at an auth mount."""
+
+    accessor: str
+    names: list[str]

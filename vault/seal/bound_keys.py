@@ -1,6 +1,6 @@
 """What stages without access to keys are given in their place: functions made of the keyring."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from vault.audit.keys import AuditKeys
@@ -29,6 +29,10 @@ class PepperedScheme:
         """A new token."""
         return credentials.mint_token(self._pepper)
 
+    def mint_batch_token(self, content: bytes) -> credentials.MintedCredential:
+        """A batch token with this content."""
+        return credentials.mint_batch_token(self._pepper, content)
+
     def mint_session(self) -> credentials.MintedCredential:
         """A new browser's session."""
         return credentials.mint_session(self._pepper)
@@ -48,6 +52,19 @@ class PepperedScheme:
     def locate(self, text: str) -> credentials.LocatedCredential:
         """Where any presented text would be found; never raises."""
         return credentials.locate_credential(self._pepper, text)
+
+    def seal_own(self, text: str, place: Sequence[str], content: bytes) -> bytes:
+        """Seal what a credential keeps for itself."""
+        key = credentials.own_key(self._pepper, text)
+        return key.seal(content, credentials.own_context(place))
+
+    def open_own(self, text: str, place: Sequence[str], box: bytes) -> bytes | None:
+        """What was sealed; None: not by this text, or changed since."""
+        key = credentials.own_key(self._pepper, text)
+        try:
+            return key.open_(box, credentials.own_context(place))
+        except AuthenticationFailed:
+            return None
 
     def matches(self, located: LocatedCredential, stored: bytes | None) -> bool:
         """Compare in constant time; the same work when nothing is stored."""

@@ -62,6 +62,7 @@ CREATE TABLE users(id VARCHAR(512)NOT NULL,username VARCHAR(512)NOT NULL,
   name_key VARCHAR(512)NOT NULL,email VARCHAR(512)NOT NULL,roles JSON NOT NULL,
   policies JSON NOT NULL,created_at BIGINT NOT NULL,updated_at BIGINT NOT NULL,
   last_login BIGINT NOT NULL,status VARCHAR(512)NOT NULL,mac BLOB NOT NULL,
+  metadata JSON,aliases JSON,member_of JSON,merged_from JSON,
   CONSTRAINT pk_users PRIMARY KEY(id),CONSTRAINT uq_users_name_key UNIQUE(name_key));
 CREATE TABLE roles(name VARCHAR(512)NOT NULL,description TEXT NOT NULL,policies JSON NOT NULL,
   created_at BIGINT NOT NULL,updated_at BIGINT NOT NULL,mac BLOB NOT NULL,
@@ -78,7 +79,8 @@ CREATE TABLE tokens(id VARCHAR(512)NOT NULL,accessor VARCHAR(512)NOT NULL,
   path VARCHAR(512)NOT NULL,created_at BIGINT NOT NULL,issued_at BIGINT NOT NULL,
   ttl BIGINT NOT NULL,period BIGINT NOT NULL,explicit_max_ttl BIGINT NOT NULL,
   expires_at BIGINT NOT NULL,renewable BOOLEAN NOT NULL,num_uses BIGINT NOT NULL,
-  uses_left BIGINT NOT NULL,mac BLOB NOT NULL,denied_by JSON,
+  uses_left BIGINT NOT NULL,mac BLOB NOT NULL,denied_by JSON,mount_id JSON,role JSON,
+  renewal JSON,bound_cidrs JSON,certificate JSON,verified_at JSON,max_ttl JSON,
   CONSTRAINT pk_tokens PRIMARY KEY(id),CONSTRAINT uq_tokens_accessor UNIQUE(accessor));
 CREATE INDEX ix_tokens_parent ON tokens(parent);
 CREATE INDEX ix_tokens_user_id ON tokens(user_id);
@@ -151,6 +153,49 @@ CREATE INDEX ix_secret_consumers_fetched_at ON secret_consumers(fetched_at);
 CREATE TABLE consumer_recorders(id VARCHAR(512)NOT NULL,flushed_at BIGINT NOT NULL,
   is_open BOOLEAN NOT NULL,lost_at BIGINT NOT NULL,mac BLOB NOT NULL,
   CONSTRAINT pk_consumer_recorders PRIMARY KEY(id));
+CREATE TABLE auth_mounts(id VARCHAR(512)NOT NULL,path VARCHAR(512)NOT NULL,
+  accessor VARCHAR(512)NOT NULL,type VARCHAR(512)NOT NULL,description TEXT NOT NULL,
+  default_lease_ttl BIGINT NOT NULL,max_lease_ttl BIGINT NOT NULL,
+  token_type VARCHAR(512)NOT NULL,listing_visibility VARCHAR(512)NOT NULL,
+  is_local BOOLEAN NOT NULL,options JSON NOT NULL,tuning JSON NOT NULL,
+  created_at BIGINT NOT NULL,updated_at BIGINT NOT NULL,mac BLOB NOT NULL,
+  CONSTRAINT pk_auth_mounts PRIMARY KEY(id),CONSTRAINT uq_auth_mounts_path UNIQUE(path));
+CREATE TABLE auth_entries(mount_id VARCHAR(512)NOT NULL,kind VARCHAR(512)NOT NULL,
+  name VARCHAR(512)NOT NULL,id VARCHAR(512)NOT NULL,document JSON NOT NULL,
+  wrapped_dek BLOB NOT NULL,box BLOB NOT NULL,kek_generation BIGINT NOT NULL,
+  revision BIGINT NOT NULL,expires_at BIGINT NOT NULL,uses_left BIGINT NOT NULL,
+  created_at BIGINT NOT NULL,updated_at BIGINT NOT NULL,mac BLOB NOT NULL,
+  CONSTRAINT pk_auth_entries PRIMARY KEY(mount_id,kind,name));
+CREATE INDEX ix_auth_entries_expires_at ON auth_entries(expires_at);
+CREATE TABLE entity_aliases(alias_key VARCHAR(512)NOT NULL,id VARCHAR(512)NOT NULL,
+  entity_id VARCHAR(512)NOT NULL,mount_accessor VARCHAR(512)NOT NULL,
+  mount_path VARCHAR(512)NOT NULL,mount_type VARCHAR(512)NOT NULL,name VARCHAR(512)NOT NULL,
+  metadata JSON NOT NULL,custom_metadata JSON NOT NULL,roles JSON NOT NULL,
+  merged_from JSON NOT NULL,verified_at BIGINT NOT NULL,created_at BIGINT NOT NULL,
+  updated_at BIGINT NOT NULL,mac BLOB NOT NULL,
+  CONSTRAINT pk_entity_aliases PRIMARY KEY(alias_key),
+  CONSTRAINT uq_entity_aliases_id UNIQUE(id));
+CREATE INDEX ix_entity_aliases_mount_accessor ON entity_aliases(mount_accessor);
+CREATE INDEX ix_entity_aliases_verified_at ON entity_aliases(verified_at);
+CREATE TABLE entity_groups(id VARCHAR(512)NOT NULL,name VARCHAR(512)NOT NULL,
+  name_key VARCHAR(512)NOT NULL,kind VARCHAR(512)NOT NULL,policies JSON NOT NULL,
+  metadata JSON NOT NULL,alias_key VARCHAR(512)NOT NULL,children JSON NOT NULL,
+  parents JSON NOT NULL,ancestors JSON NOT NULL,modify_index BIGINT NOT NULL,
+  created_at BIGINT NOT NULL,updated_at BIGINT NOT NULL,mac BLOB NOT NULL,
+  CONSTRAINT pk_entity_groups PRIMARY KEY(id),
+  CONSTRAINT uq_entity_groups_name_key UNIQUE(name_key));
+CREATE TABLE group_aliases(alias_key VARCHAR(512)NOT NULL,id VARCHAR(512)NOT NULL,
+  group_id VARCHAR(512)NOT NULL,mount_accessor VARCHAR(512)NOT NULL,
+  mount_path VARCHAR(512)NOT NULL,mount_type VARCHAR(512)NOT NULL,name VARCHAR(512)NOT NULL,
+  created_at BIGINT NOT NULL,updated_at BIGINT NOT NULL,mac BLOB NOT NULL,
+  CONSTRAINT pk_group_aliases PRIMARY KEY(alias_key),CONSTRAINT uq_group_aliases_id UNIQUE(id));
+CREATE INDEX ix_group_aliases_mount_accessor ON group_aliases(mount_accessor);
+CREATE TABLE group_members(group_id VARCHAR(512)NOT NULL,entity_id VARCHAR(512)NOT NULL,
+  mac BLOB NOT NULL,
+  CONSTRAINT pk_group_members PRIMARY KEY(group_id,entity_id));
+CREATE TABLE cubbyhole(token_id VARCHAR(512)NOT NULL,path VARCHAR(512)NOT NULL,
+  box BLOB NOT NULL,created_at BIGINT NOT NULL,mac BLOB NOT NULL,
+  CONSTRAINT pk_cubbyhole PRIMARY KEY(token_id,path));
 """
 _AUTOINDEXES: Final = {  # primary and unique keys of tables with a rowid
     "alembic_version": 1,
@@ -175,6 +220,13 @@ _AUTOINDEXES: Final = {  # primary and unique keys of tables with a rowid
     "lease_clients": 1,
     "secret_consumers": 1,
     "consumer_recorders": 1,
+    "auth_mounts": 2,
+    "auth_entries": 1,
+    "entity_aliases": 2,
+    "entity_groups": 2,
+    "group_aliases": 2,
+    "group_members": 1,
+    "cubbyhole": 1,
 }
 _HEAD: Final = re.compile(r"CREATE (TABLE|INDEX) (\w+)(?: ON (\w+))?\(")
 _SPACE: Final = re.compile(r"[ \t\n\f\r]+")

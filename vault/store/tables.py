@@ -5,7 +5,7 @@ from typing import Any, Final
 from vault.model import records
 from vault.store.table import Table
 
-SCHEMA_LEVEL: Final = 12
+SCHEMA_LEVEL: Final = 15
 """The last migration that this program knows. See `NodeRow.level`."""
 SYSTEM: Final = Table("system", records.SystemRow, ("name",))
 HEAD_ROW: Final = "mark"
@@ -52,6 +52,7 @@ TOKENS: Final = Table(
     unique=("accessor",),
     indexes=("parent", "user_id", "expires_at"),
 )
+CUBBYHOLE: Final = Table("cubbyhole", records.CubbyholeRow, ("token_id", "path"), cached=False)
 POLICIES: Final = Table("policies", records.PolicyRow, ("name",))
 USAGE: Final = Table(
     "credential_usage",
@@ -93,6 +94,31 @@ CONSUMERS: Final = Table(
     many=True,
 )
 RECORDERS: Final = Table("consumer_recorders", records.RecorderRow, ("id",))
+AUTH_MOUNTS: Final = Table(
+    "auth_mounts", records.AuthMountRow, ("id",), unique=("path",), texts=("description",)
+)
+AUTH_ENTRIES: Final = Table(
+    "auth_entries",
+    records.AuthEntryRow,
+    ("mount_id", "kind", "name"),
+    indexes=("expires_at",),
+)
+ENTITY_ALIASES: Final = Table(
+    "entity_aliases",
+    records.EntityAliasRow,
+    ("alias_key",),
+    unique=("id",),
+    indexes=("mount_accessor", "verified_at"),
+)
+GROUPS: Final = Table("entity_groups", records.GroupRow, ("id",), unique=("name_key",))
+GROUP_ALIASES: Final = Table(
+    "group_aliases",
+    records.GroupAliasRow,
+    ("alias_key",),
+    unique=("id",),
+    indexes=("mount_accessor",),
+)
+GROUP_MEMBERS: Final = Table("group_members", records.GroupMemberRow, ("group_id", "entity_id"))
 
 ALL: Final[tuple[Table[Any], ...]] = (
     SYSTEM,
@@ -118,4 +144,11 @@ ALL: Final[tuple[Table[Any], ...]] = (
     LEASE_CLIENTS,
     CONSUMERS,
     RECORDERS,
+    AUTH_MOUNTS,
+    AUTH_ENTRIES,
+    ENTITY_ALIASES,
+    GROUPS,
+    GROUP_ALIASES,
+    GROUP_MEMBERS,
+    CUBBYHOLE,
 )

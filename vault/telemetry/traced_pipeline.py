@@ -31,9 +31,9 @@ class TracedPipeline(Pipeline):
         with self._tracing.span(op.name, dialect=op.origin.dialect):
             return await super().run_operation(op)
 
-    async def _authenticate(self, op: Operation[P, R], handler: Handler[P, R]) -> Identity:
+    async def _authenticate(self, context: AuditContext[P, R]) -> Identity:
         with self._tracing.span("authenticate"):
-            return await super()._authenticate(op, handler)
+            return await super()._authenticate(context)
 
     def _authorize(self, context: AuditContext[P, R], facts: SecretFacts) -> Decision:
         with self._tracing.span("authorize"):

@@ -5,6 +5,7 @@ from typing import NoReturn
 
 import trio
 
+from vault.authn.methods.method import AuthSurface
 from vault.errors import UnavailableError
 from vault.model.break_glass import BreakGlassProgress
 from vault.model.mounts import MountTable
@@ -22,7 +23,7 @@ class WorkerService:
         self._opening = 0
         self._is_behind: Callable[[], bool] = bool
         self._pipeline: Pipeline | None = None
-        self._mounts = MountTable()
+        self._mounts, self._auth = MountTable(), AuthSurface()
         self._in_flight = 0
         self._idle = trio.Event()
 
@@ -40,6 +41,11 @@ class WorkerService:
     def mounts(self) -> MountTable:
         """Where the secret engines are mounted."""
         return self._mounts
+
+    @property
+    def auth(self) -> AuthSurface:
+        """Where auth methods are mounted, and which there are."""
+        return self._auth
 
     async def run_operation(self, op: Operation[P, R]) -> R:
         """Run an operation. Raises `UnavailableError` (`sealed`) while there is no data path."""
@@ -74,17 +80,18 @@ class WorkerService:
         pipeline: Pipeline,
         mounts: MountTable,
         is_behind: Callable[[], bool] = bool,
+        auth: AuthSurface = AuthSurface(),  # noqa: B008  # frozen, and of nobody
     ) -> None:
         """Let operations in, as long as this opening of the vault lasts.
 
         `is_behind`: see `Store.is_behind`.
         """
         self._opening, self._pipeline, self._mounts = opening, pipeline, mounts
-        self._is_behind = is_behind
+        self._is_behind, self._auth = is_behind, auth
 
     async def shut(self) -> None:
         """Let none in any more, and give those in flight their time."""
-        self._pipeline, self._mounts = None, MountTable()
+        self._pipeline, self._mounts, self._auth = None, MountTable(), AuthSurface()
         self._idle = trio.Event()
         with trio.move_on_after(DRAIN_TIMEOUT):
             if self._in_flight:
@@ -113,9 +120,13 @@ class WorkerService:
         """The leader's."""
         _not_relayed(shares, threshold, root_token)
 
-    async def unseal(self, share: bytes) -> SealStatus:
+    async def unseal(self, share: bytes, *, migrate: bool = False) -> SealStatus:
         """The leader's."""
-        _not_relayed(share)
+        _not_relayed(share, migrate)
+
+    def take_migration_shares(self) -> tuple[bytes, ...]:
+        """The leader's."""
+        _not_relayed()
 
     def reset_unseal(self) -> SealStatus:
         """The leader's."""

@@ -323,7 +323,7 @@ class Worker:
                     return None
                 opening.is_open, self._store = True, path.parts.store
                 garbage_collector.freeze_new()
-                self._service.open(order.opening, pipeline, path.mounts, self._is_behind)
+                self._service.open(order.opening, pipeline, path.mounts, self._is_behind, path.auth)
                 del pipeline, path
                 self.control.post(Opened(order.opening))
                 if opening.has_waited:

@@ -38,6 +38,7 @@ CONTRADICTED_EVIDENCE: Final[Mapping[str, tuple[str, ...]]] = {
     "policy_not_issued": ("policies.in-force",),
     "policy_refused": ("policies.in-force",),
     "refusing": ("agents.presence", *_LOG),
+    "key_provider_failed": ("upkeep.keys",),
     "leases_irrevocable": ("upkeep.rotation-debt",),
     "rotation_failed": ("upkeep.rotations", "upkeep.keys"),
     "rotation_stuck": ("upkeep.rotation-debt",),

@@ -45,10 +45,23 @@ BODIES: dict[str, Any] = {
     "changes_acknowledge": {"path": HELD, "version": 1},
     "policies_write": {"rules": [RULE]},
     "policies_validate": {"rules": [RULE]},
+    "policies_explain": {"ticket": "fdt_none"},
     "policies_dry_run": {"path": HELD, "capability": "read", "user": "held"},
     "replays_replay": {"write": [{"name": "tried", "rules": [RULE]}]},
     "users_create": {"username": "new"},
     "users_update": {"email": "new@corp.example"},
+    "entities_create": {"name": "new", "metadata": {"k": "v"}},
+    "entities_update": {"metadata": {"k": "v"}},
+    "entities_merge": {"id": "none", "merge": ["none"], "keep": ["none"]},
+    "entities_write_alias": {
+        "name": "new",
+        "mount_accessor": "auth_token",
+        "custom_metadata": {"k": "v"},
+    },
+    "groups_create": {"name": "new", "metadata": {"k": "v"}},
+    "groups_update": {"metadata": {"k": "v"}},
+    "groups_change_members": {"add": ["none"]},
+    "groups_write_alias": {"name": "new", "mount_accessor": "auth_token", "group_id": "none"},
     "roles_write": {"policies": ["default"]},
     "keys_create": {"user": "held", "name": "laptop", "expires_at": LATER},
     "tokens_create": {"policies": ["default"], "ttl": "1h"},
@@ -56,9 +69,15 @@ BODIES: dict[str, Any] = {
     "tokens_lookup": {"token": "s.none"},
     "tokens_revoke_text": {"token": "s.none"},
     "tokens_renew": {"increment": "1h"},
+    "jwt_revoke": {"issuer": "ci", "token_id": "job-1"},
+    "auth_enable": {"type": "approle", "description": "x"},
+    "auth_tune": {"description": "x", "token_type": "service"},
+    "auth_move": {"source": "held", "target": "moved"},
+    "auth_act": {"mount": "held", "action": "role-id", "name": "held"},
     "audit_hash": {"value": "x"},
     "backups_create": {"destinations": ["local"]},
     "backups_restore": {"names": [HELD], "destination": "local"},
+    "system_migrate_seal": {"key": "00", "nonce": "n"},
     "break_glass_open_vault": {"share": "fhbg-", "code": "x"},
     "system_make_mount": {"description": "x"},
     "system_change_mount": {"description": "x", "delete_version_after": "0s"},
@@ -71,12 +90,21 @@ NAMES = {
     "batch_write secrets.[].name",
 }
 """Texts that are names of secrets, which begin with their mount."""
-TRIED = ("policies_validate", "policies_dry_run", "replays_replay", "batch_read", "audit_hash",
-         "changes_acknowledge", "tokens_revoke_text", "backups_create",
-         "backups_restore", "break_glass_open_vault", "rotations_run",
-         "dynamic_revoke_leases")  # fmt: skip
+TRIED = ("policies_validate", "policies_dry_run", "policies_explain", "replays_replay",
+         "batch_read", "audit_hash", "changes_acknowledge", "tokens_revoke_text", "backups_create",
+         "backups_restore", "system_migrate_seal", "break_glass_open_vault", "rotations_run",
+         "dynamic_revoke_leases", "auth_act", "auth_move")  # fmt: skip
 """Operations that keep nothing of what they are sent."""
 FREE = {
+    *(
+        f"{place}.*{key}"
+        for place in (
+            "entities_create metadata", "entities_update metadata", "groups_create metadata",
+            "entities_write_alias custom_metadata", "groups_update metadata",
+        )
+        for key in ("", " key")
+    ),
+    "entities_write_alias name",
     "batch_write secrets.[].metadata.*", "batch_write secrets.[].metadata.* key",
     "batch_write secrets.[].name", "batch_write secrets.[].tags.[]",
     "batch_write secrets.[].value", "keys_create name",
@@ -89,6 +117,7 @@ FREE = {
     "secrets_update metadata.* key", "secrets_update tags.[]", "secrets_update value",
     "secrets_write_metadata metadata.*", "secrets_write_metadata metadata.* key",
     "secrets_write_metadata tags.[]", "system_change_mount description",
+    "auth_enable description", "auth_tune description",
     "system_make_mount description", "tokens_create display_name", "tokens_create metadata.*",
     "tokens_create metadata.* key",
     *(
@@ -140,10 +169,16 @@ def plant(agent: Agent) -> list[Planted]:
         body = planted(body, leaf[:-1], {text: "v"}) if is_key else planted(body, leaf, sent)
         headers = {"Content-Type": JSON, "Idempotency-Key": f"attack-{len(done)}"}
         answer = agent.call(operation.method, f"/api/v1/{path}", body, headers=headers)
-        if operation.id == "users_create" and answer.status == HTTPStatus.CREATED:
-            seen_at = f"/users/{answer.json['id']}"
+        if answer.status == HTTPStatus.CREATED and operation.id in _MADE:
+            seen_at = f"/{_MADE[operation.id]}/{answer.json['id']}"
+        if operation.id == "entities_write_alias" and answer.status == HTTPStatus.OK:
+            seen_at = f"/aliases/{answer.json['id']}"
         done.append(Planted(operation, leaf, text, seen_at, answer, is_key))
     return done
+
+
+_MADE = {"users_create": "users", "entities_create": "entities", "groups_create": "groups"}
+"""What is made under an id that is told."""
 
 
 def _places(known: dict[str, Operation]) -> Iterator[tuple[Operation, Leaf, bool]]:
@@ -162,6 +197,8 @@ def _body(id_: str, leaf: Leaf, number: int) -> Any:
         body = {"secrets": [body["secrets"][0] | {"name": f"secret/new/{number}"}]}
     if id_ == "users_create":
         body = body | {"username": f"new-{number}"}
+    if id_ in ("entities_create", "groups_create", "entities_write_alias"):
+        body = body | {"name": f"new-{number}"}
     if id_ == "keys_create" and "permissions" in leaf:
         body = body | {"permissions": [{"capabilities": ["read"], "paths": ["secret/x"]}]}
     if "conditions" in leaf:
@@ -200,6 +237,11 @@ def _thing(agent: Agent, id_: str, number: int, sent: str) -> tuple[str, str]:
     if id_ == "users_update":
         made = put(agent, "POST", "users", {"username": f"held-{number}"})
         return f"users/{made['id']}", f"/users/{made['id']}"
+    if id_ in ("entities_update", "groups_update", "groups_change_members"):
+        kind = id_.partition("_")[0]
+        made = put(agent, "POST", kind, {"name": f"held-{number}"})
+        more = "/members" if id_ == "groups_change_members" else ""
+        return f"{kind}/{made['id']}{more}", f"/{kind}/{made['id']}"
     if id_ == "keys_create":
         found = put(agent, "GET", "users?username=held")["users"]
         user = (found or [put(agent, "POST", "users", {"username": "held"})])[0]
@@ -207,17 +249,26 @@ def _thing(agent: Agent, id_: str, number: int, sent: str) -> tuple[str, str]:
     if id_ == "tokens_renew":
         token = put(agent, "POST", "tokens", {"policies": ["default"]})
         return f"tokens/{token['accessor']}/renew", ""
+    if id_ == "auth_tune":
+        put(agent, "POST", f"auth/mounts/t{number}", {"type": "approle"})
     at = {
+        "auth_enable": f"auth/mounts/a{number}", "auth_tune": f"auth/mounts/t{number}",
+        "auth_move": "auth/moves", "auth_act": "auth/actions",
         "policies_dry_run": "policies-dry-run", "replays_replay": "policies-replay",
+        "policies_explain": "policies-explain", "jwt_revoke": "jwt/revocations",
         "users_create": "users", "roles_write": f"roles/r{number}", "batch_read": "batch/read",
         "tokens_create": "tokens", "tokens_renew_self": "tokens/self/renew",
         "tokens_lookup": "tokens/lookup", "tokens_revoke_text": "tokens/revoke",
+        "entities_create": "entities", "entities_merge": "entities-merge",
+        "entities_write_alias": "aliases", "groups_create": "groups",
+        "groups_write_alias": "group-aliases",
         "audit_hash": "audit/hash", "system_make_mount": f"system/mounts/m{number}",
         "system_change_mount": "system/mounts/secret", "backups_create": "backups",
         "changes_acknowledge": "changes/ack", "dynamic_revoke_leases": "leases-revoke",
         "dynamic_create_credentials": "credentials/database/none",
         "dynamic_renew_lease": "lease-renew/database/creds/none/1",
         "backups_restore": "backups/none/restore", "rotations_run": "rotations/run",
+        "system_migrate_seal": "system/seal-migration",
         "break_glass_open_vault": "system/break-glass/open",
     }  # fmt: skip
     return at[id_], ""

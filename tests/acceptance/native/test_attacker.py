@@ -47,6 +47,7 @@ ANYBODY = {
     "sessions_renew", "sessions_close", "tokens_read_self", "tokens_renew_self",
     "tokens_revoke_self", "api_openapi", "secrets_list", "tokens_create", "system_health",
     "changes_follow",
+    "auth_whoami",
     "break_glass_read_opening", "break_glass_open_vault",
     "dynamic_list_leases",
     "rotations_list",
@@ -68,7 +69,9 @@ class Prey:
         accessor = put(agent, "POST", "tokens", {"policies": ["default"]})["accessor"]
         self.things = {"path": HELD, "accessor": accessor, "seq": "1", "opaque": "0" * 32}
         node = put(agent, "GET", "system/nodes")["nodes"][0]["id"]
+        group = put(agent, "POST", "groups", {"name": "held"})["id"]
         self.ids = {"users": user, "keys": key, "nodes": node, "backups": "none"}
+        self.ids |= {"entities": user, "groups": group}
         self.names = {"policies": "p0", "roles": "r0"}
         self.things["identity"] = "held"
         put(agent, "PUT", "policies/p0", {"rules": []})

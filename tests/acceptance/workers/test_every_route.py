@@ -54,6 +54,7 @@ NOWHERE: Final = {
 """A connection to a server that does not run."""
 
 BODIES: Final[dict[str, Any]] = {
+    "POST /api/v1/system/seal-migration": {"key": "00" * 33},
     "POST /v1/sys/mounts/{path}": {"type": "kv", "options": {"version": "2"}},
     "POST /v1/sys/policy/{name}": {"policy": HCL},
     "POST /v1/sys/policies/acl/{name}": {"policy": HCL},
@@ -69,6 +70,8 @@ BODIES: Final[dict[str, Any]] = {
     "POST /v1/auth/token/revoke": {"token": "{token}"},
     "POST /v1/auth/token/revoke-accessor": {"accessor": "{accessor}"},
     "POST /v1/auth/token/revoke-orphan": {"token": "{token}"},
+    "POST /v1/sys/auth/{path}": {"type": "approle"},
+    "POST /v1/sys/remount": {"from": "auth/{name}", "to": "auth/{name}-moved"},
     "POST /v1/one/{path}": {"a": "b"},
     "POST /v1/db/config/{name}": NOWHERE,
     "POST /v1/db/roles/{name}": {"db_name": "{name}", "creation_statements": "A"},
@@ -92,17 +95,47 @@ BODIES: Final[dict[str, Any]] = {
     "POST /api/v1/batch/read": {"names": ["two/{secret}", "two/none"]},
     "POST /api/v1/batch/write": {"secrets": [{"name": "two/{secret}", "value": 1}]},
     "POST /api/v1/changes/ack": {"path": "two/{secret}", "version": 1},
+    "POST /api/v1/policies-explain": {"ticket": "fdt_none"},
     "POST /api/v1/policies-dry-run": {"capability": "read", "path": "two/{secret}"},
     "POST /api/v1/policies-replay": {"hours": 1, "write": [{"name": "new", "rules": [RULE]}]},
     "PUT /api/v1/policies/{name}": {"rules": [RULE]},
     "POST /api/v1/policies/{name}/validate": {"rules": [RULE]},
     "POST /api/v1/users": {"username": "new-{number}", "policies": ["default"]},
     "PATCH /api/v1/users/{id}": {"policies": []},
+    "POST /api/v1/jwt/revocations": {"issuer": "ci", "token_id": "job-1"},
+    "POST /api/v1/entities": {"name": "new-{number}", "policies": ["default"]},
+    "PATCH /api/v1/entities/{id}": {"metadata": {"k": "v"}},
+    "POST /api/v1/entities-merge": {"id": "{id}", "merge": ["{other_id}"]},
+    "POST /api/v1/aliases": {"name": "new-{number}", "mount_accessor": "auth_token"},
+    "POST /api/v1/groups": {"name": "new-{number}", "policies": ["default"]},
+    "PATCH /api/v1/groups/{id}": {"metadata": {"k": "v"}},
+    "POST /api/v1/groups/{id}/members": {},
+    "POST /api/v1/group-aliases": {
+        "name": "new-{number}",
+        "mount_accessor": "auth_token",
+        "group_id": "{group_id}",
+    },
+    "POST /v1/identity/entity/batch-delete": {"entity_ids": ["{id}"]},
+    "POST /v1/identity/entity/merge": {
+        "from_entity_ids": ["{other_id}"],
+        "to_entity_id": "{id}",
+    },
+    "POST /v1/identity/lookup/entity": {"id": "{id}"},
+    "POST /v1/identity/lookup/group": {"id": "{group_id}"},
+    "POST /v1/identity/entity-alias": {"name": "new-{number}", "mount_accessor": "auth_token"},
+    "POST /v1/identity/alias": {"name": "new-{number}", "mount_accessor": "auth_token"},
+    "POST /v1/identity/group-alias": {"name": "new-{number}", "mount_accessor": "auth_token"},
     "PUT /api/v1/roles/{name}": {"policies": ["default"]},
     "POST /api/v1/keys": {"user": "{username}", "name": "new"},
     "POST /api/v1/tokens": {"policies": ["default"], "ttl": "1h"},
     "POST /api/v1/tokens/lookup": {"token": "{token}"},
     "POST /api/v1/tokens/revoke": {"token": "{token}"},
+    "POST /api/v1/auth/mounts/{path}": {"type": "approle"},
+    "PATCH /api/v1/auth/mounts/{path}": {"description": "new"},
+    "POST /api/v1/auth/moves": {"source": "{name}", "target": "{name}-moved"},
+    "PATCH /api/v1/auth/entries/{path}": {"token_policies": ["default"]},
+    "POST /api/v1/auth/actions": {"mount": "{name}", "action": "role-id", "name": "held"},
+    "POST /api/v1/auth/login/{path}": {"role_id": "{name}"},
     "POST /api/v1/backups": {"full": True},
     "PUT /api/v1/rotation/{path}": {"rotator": "generated"},
     "PUT /api/v1/rotations/paused": {"paused": False},
@@ -120,7 +153,9 @@ BODIES: Final[dict[str, Any]] = {
 """A body with which the route does what it is for."""
 
 QUERIES: Final[dict[str, str]] = {
+    "GET /api/v1/jwt/revocations": "issuer=ci",
     "GET /api/v1/keys": "user={username}",
+    "GET /api/v1/auth/entries": "mount={name}&kind=role",
     "GET /api/v1/diff/{path}": "from=1",
     "GET /api/v1/database-connections": "mount=two",
     "GET /api/v1/database-roles": "mount=two",
@@ -131,10 +166,22 @@ QUERIES: Final[dict[str, str]] = {
 }
 
 REFUSED: Final[dict[str, int]] = {
+    "POST /api/v1/policies-explain": 400,  # a ticket is of a refusal
+    "POST /v1/sys/wrapping/wrap": 400,  # it asks for no wrapping
+    "POST /v1/sys/wrapping/unwrap": 400,
+    "POST /v1/sys/wrapping/rewrap": 400,
+    "GET /v1/sys/wrapping/lookup": 400,
+    "POST /v1/sys/wrapping/lookup": 400,
+    "POST /v1/sys/audit/{path}": 400,
+    "DELETE /v1/sys/audit/{path}": 400,
+    "POST /api/v1/jwt/revocations": 404,  # no issuer is trusted
     "POST /v1/sys/init": 400,
     "POST /v1/sys/unseal": 400,
     "POST /api/v1/system/rotate-root": 400,  # no key provider wraps its root key
+    "POST /api/v1/system/seal-migration": 400,  # there is no other seal
     "POST /v1/auth/token/create/{role}": 400,
+    "GET /v1/sys/remount/status/{id}": 404,
+    "POST /api/v1/auth/login/{path}": 401,
     "POST /v1/one/": 400,
     "LIST /v1/sys/leases/lookup/{path}": 404,
     "GET /v1/db/creds/{name}": 503,  # its server does not run
@@ -182,6 +229,10 @@ SEALS: Final = ("v1/sys/seal", "api/v1/system/seal")
 """Routes that end a round: one each."""
 
 
+def _is_of_auth_mounts(key: str) -> bool:
+    return ("auth/" in key and "/auth/token/" not in key) or key.endswith("sys/remount")
+
+
 def routes() -> list[Route]:
     """Those of all dialects; reads first and deletions last."""
     tables: list[tuple[str, Router]] = [
@@ -225,6 +276,8 @@ class Sweep:
         number = next(self._numbers)
         name = f"thing-{number}"
         things = {"number": str(number), "name": name, "role": name, "seq": "1", "opaque": "0" * 32}
+        if _is_of_auth_mounts(key):
+            return things | self._auth_things(key, name)
         if re.search(r"/(one|two)/.*\{path\}|secret\}|/api/v1/(?!system/).*\{path\}", key):
             secret = f"folder-{number}/{name}"
             self.made("POST", f"/v1/one/{secret}", {"a": 1})
@@ -240,10 +293,8 @@ class Sweep:
                 self.made("POST", f"/v1/sys/mounts/mount-{number}", {"type": "kv"})
         if "/db/" in key:
             self._make_connection(name, with_role="/roles" in key or "/creds" in key)
-        if "policies/{name}" in key or "/v1/sys/polic" in key:
-            self.made("PUT", f"/api/v1/policies/{name}", {"rules": []})
-        if "roles/{name}" in key:
-            self.made("PUT", f"/api/v1/roles/{name}", {"policies": []})
+        things |= self._make_identities(key, name)
+        self._make_named(key, name)
         if re.search(r"users/\{id\}|username|keys/\{id\}|\{identity\}", key):
             user = self.made("POST", "/api/v1/users", {"username": name})
             things |= {"username": name, "identity": name, "id": user["id"]}
@@ -254,6 +305,43 @@ class Sweep:
             token = self.made("POST", "/v1/auth/token/create", body)["auth"]
             things |= {"token": token["client_token"], "accessor": token["accessor"]}
         return things
+
+    def _make_identities(self, key: str, name: str) -> dict[str, str]:
+        """Entities, groups and aliases, where the route is about one."""
+        if not re.search(r"/entities|/entity|alias|/group", key):
+            return {}
+        one, other = (
+            self.made("POST", "/api/v1/entities", {"name": text})["id"]
+            for text in (name, f"{name}-2")
+        )
+        outer = {"name": f"{name}-3", "type": "external"}
+        group = self.made("POST", "/api/v1/groups", outer)["id"]
+        inner = self.made("POST", "/api/v1/groups", {"name": name})["id"]
+        at = {"name": name, "mount_accessor": "auth_token"}
+        alias = self.made("POST", "/api/v1/aliases", {**at, "entity_id": other})["id"]
+        group_alias = self.made("POST", "/api/v1/group-aliases", {**at, "group_id": group})["id"]
+        things = {"id": one, "other_id": other, "group_id": group}
+        if "group-alias" in key:
+            return things | {"id": group_alias}
+        if "alias" in key:
+            return things | {"id": alias}
+        return things | ({"id": inner} if "group" in key else {})
+
+    def _auth_things(self, key: str, name: str) -> dict[str, str]:
+        """An auth mount with a role `held`, unless the route makes one, and what lies in it."""
+        enables = re.match(r"POST \S*/auth/(mounts/)?\{path\}", key)
+        if not enables:
+            self.made("POST", f"/api/v1/auth/mounts/{name}", {"type": "approle"})
+            self.made("PATCH", f"/api/v1/auth/entries/{name}/role/held", {})
+        if "entries/" in key:
+            return {"path": f"{name}/role/held"}
+        return {"path": f"{name}/login" if "login" in key else name, "id": "0"}
+
+    def _make_named(self, key: str, name: str) -> None:
+        if "policies/{name}" in key or "/v1/sys/polic" in key:
+            self.made("PUT", f"/api/v1/policies/{name}", {"rules": []})
+        if "roles/{name}" in key:
+            self.made("PUT", f"/api/v1/roles/{name}", {"policies": []})
 
     def _make_connection(self, name: str, *, with_role: bool) -> None:
         self.made("POST", f"/v1/db/config/{name}", NOWHERE)

@@ -16,7 +16,7 @@ from tests.support.tpm import Tpm, running_tpm
 from tests.support.transit import KEY, Transit, transit
 from vault.config.key_providers import HsmSettings
 from vault.config.settings import EncryptionSettings
-from vault.seal.root_keys.factory import make_key_provider, pkcs11_settings
+from vault.seal.root_keys.factory import make_key_providers, pkcs11_settings
 from vault.seal.root_keys.process import PROGRAM, ProcessKeyProvider
 from vault.seal.root_keys.provider import KeyProvider
 
@@ -94,8 +94,26 @@ async def make_cloud() -> AsyncIterator[MakeCloud]:
         settings = EncryptionSettings.model_validate(
             {"key_management": "cloud_kms", "cloud_kms": {"timeout": "20s", **section}}
         )
-        found = make_key_provider(settings, SystemWorld(), environment or {})
-        assert found is not None
+        (found,) = make_key_providers(settings, SystemWorld(), environment or {})
+        made.append(found)
+        return found
+
+    yield provider
+    for each in made:
+        await each.aclose()
+
+
+@pytest.fixture
+async def make_named() -> AsyncIterator[MakeCloud]:
+    """Makes one provider of the list `providers`, the same."""
+    made: list[ProcessKeyProvider] = []
+
+    def provider(**section: Any) -> ProcessKeyProvider:
+        named = {"name": "own", **section}
+        settings = EncryptionSettings.model_validate(
+            {"key_management": "providers", "providers": [named]}
+        )
+        (found,) = make_key_providers(settings, SystemWorld(), {})
         made.append(found)
         return found
 
@@ -125,20 +143,26 @@ def tpm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tpm]:
         yield made
 
 
-FORGETFUL = ("memory", "AES-GCM", "AES-KWP", "AES-KW", "RSA-OAEP-SHA1", "transit")
+FORGETFUL = ("memory", "static", "AES-GCM", "AES-KWP", "AES-KW", "RSA-OAEP-SHA1", "transit")
 """Kinds whose versions can be taken away."""
 KINDS = (*FORGETFUL, "tpm", "aws", "gcp", "azure")
 
 
 @pytest.fixture(params=KINDS)
 async def provided(
-    request: pytest.FixtureRequest, make: MakeProvider, make_cloud: MakeCloud, tmp_path: Path
+    request: pytest.FixtureRequest,
+    make: MakeProvider,
+    make_cloud: MakeCloud,
+    make_named: MakeCloud,
+    tmp_path: Path,
 ) -> AsyncIterator[Provided]:
     """Of each kind; its key is the test's own."""
     with ExitStack() as stack:
         match request.param:
             case "memory":
                 yield of_memory()
+            case "static":
+                yield await of_key_file(make_named, tmp_path)
             case "transit":
                 openbao: Transit = request.getfixturevalue("openbao")
                 yield of_transit(openbao, make_cloud, tmp_path)
@@ -168,6 +192,23 @@ def of_memory() -> Provided:
     """As the others."""
     memory = MemoryKeyProvider(2)
     return Provided(memory, "2", lambda *ids: [memory.keys.pop(str(int(i))) for i in ids])
+
+
+async def of_key_file(make_named: MakeCloud, folder: Path) -> Provided:
+    """A copy that was put back has fewer keys."""
+    file = folder / "wrapping.keys"
+    provider = make_named(key_file=str(file))
+    for _ in range(2):
+        await provider.create_version()
+    first = file.read_bytes()[:32]
+
+    def forget(version: str) -> None:
+        file.unlink()
+        if version == "02":
+            file.touch(mode=0o600)
+            file.write_bytes(first)
+
+    return Provided(provider, "2", forget)
 
 
 def of_transit(openbao: Transit, make_cloud: MakeCloud, folder: Path) -> Provided:

@@ -9,10 +9,11 @@ import pytest
 from tests.contract.rotation.targets import CANARY, LDAP_ACCESS, LdapTarget, unique
 from tests.support.certificates import Authority
 from tests.support.slapd import SUFFIX, slapd
+from vault.connections.ldap import parse_ldap_address
 from vault.errors import ValidationError
 from vault.rotation.rotator import RotationError
 from vault.rotation.rotators import ldap as ldap_rotator
-from vault.rotation.targets.ldap import log_in, parse_ldap_address
+from vault.rotation.targets.ldap import log_in
 
 
 @pytest.fixture

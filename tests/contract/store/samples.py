@@ -74,6 +74,7 @@ def extreme_rows() -> list[tuple[Table[Any], Any]]:
         dict[str, int] | None: {HOSTILE: -1},
         list[str] | UnsetType: ["b", HOSTILE],
         str | UnsetType: HOSTILE,
+        dict[str, str] | UnsetType: {HOSTILE: HOSTILE, "": ""},
         int | UnsetType: INTEGER_MIN,
         Labels | UnsetType: Labels(metadata={HOSTILE: ""}, tags=[HOSTILE]),
         list[dict[str, list[str]]]: [{"paths": ["a/*"], "capabilities": []}, {}],

@@ -159,6 +159,7 @@ class Parts:
         everything: Any = self
         return Pipeline(PipelineParts(
             authenticator=everything, authorizer=everything, limits=everything, audit=everything,
+            inline_logins=everything,
             load_facts=partial(load_stored_facts, SecretStore(everything)), handlers=handlers,
             load_service_identity=partial(load_service_identity, everything),
             metrics=everything, world=self.world, failures=self.failures, refusals=self.refusals,

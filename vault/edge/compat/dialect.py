@@ -5,9 +5,15 @@ from contextlib import suppress
 from typing import Any, ClassVar, Final, TypeAlias
 
 from actors.world import World
+from vault.authn.methods.method import LoginRefusedError
+from vault.authz.tickets import TICKET
 from vault.edge.compat import (
+    audit,
+    auth_mounts,
+    cubbyhole,
     database,
     health,
+    identity,
     kv1,
     kv2,
     kv2_metadata,
@@ -17,9 +23,13 @@ from vault.edge.compat import (
     root_key,
     seal,
     token,
+    wrapping,
 )
+from vault.edge.compat.auth import EXTRA
+from vault.edge.compat.auth_methods import method_routes
 from vault.edge.compat.envelope import errors_reply
 from vault.edge.compat.fields import Fields, parse_bool
+from vault.edge.compat.inline_auth import FAILED, is_inline, parse_inline
 from vault.edge.compat.kv import NO_MOUNT, is_reserved
 from vault.edge.dialect import Dialect
 from vault.edge.reply import Reply
@@ -35,13 +45,17 @@ from vault.errors import (
     VaultError,
 )
 from vault.model.acl.access import AclCapability, ApiAccess
+from vault.model.auth_mounts import AUTH, TOKEN_PATH
 from vault.model.dynamic import MOUNT_TYPE as DATABASE
 from vault.model.memo import BoundedMemo
 from vault.model.mounts import MountTable
 from vault.model.path import MAX_REMEMBERED, ResourcePath, is_short
+from vault.model.payloads import LogIn
 from vault.model.records import MountRow
 
 PREFIX: Final = "/v1/"
+TICKET_HEADER: Final = b"x-freehold-ticket"
+"""Of a refusal: what an administrator can look into (`freehold policy explain`)."""
 MAX_BODY: Final = 2 << 20  # as native: it is read before we know the caller, a value has 1 MiB
 
 FoundRoute: TypeAlias = tuple[Route, tuple[Any, ...]]
@@ -68,21 +82,30 @@ class CompatDialect(Dialect):
         seal.routes,
         root_key.routes,
         mounts.routes,
+        auth_mounts.routes,
         policies.routes,
+        identity.routes,
         token.routes,
         leases.routes,
+        audit.routes,
+        cubbyhole.routes,
+        wrapping.routes,
     )
     max_body = MAX_BODY
 
     def __init__(self, service: VaultService, world: World) -> None:
         super().__init__(service, world)
         self._mounts: Mapping[str, MountRow] = {}  # those that `_below` was found in
+        self._method_routers: dict[str, Router] = {}  # by the type of an auth mount
         self._folder_routes: BoundedMemo[tuple[str, str], FolderRoute] = BoundedMemo(MAX_REMEMBERED)
 
     def find_route(self, request: Request, path: str) -> FoundRoute:
         """The agent's own routes first; then those of the engine in whose mount the path lies."""
         _refuse_unsupported(request)
+        request.wrap_ttl = wrapping.requested_ttl(request)
         verb = _verb(request)
+        if _is_in_auth_mount(path):
+            return self._find_in_auth_mount(verb, path.removeprefix(AUTH))
         if is_reserved(path):
             return self.router.match(verb, path)
         mounts = self.service.mounts
@@ -95,9 +118,31 @@ class CompatDialect(Dialect):
         route, mount, begin = below
         return route, (mount, path[begin:])
 
+    async def finish(self, request: Request, route: Route, reply: Reply) -> Reply:
+        """Wrapped, where the request asks for that."""
+        if not request.wrap_ttl or route.public:
+            return reply
+        return await wrapping.wrapped_reply(self, request, reply)
+
     def finds_in_mounts(self, path: str) -> bool:
         """All but the agent's own routes."""
-        return not is_reserved(path)
+        return not is_reserved(path) or _is_in_auth_mount(path)
+
+    def _find_in_auth_mount(self, verb: str, path: str) -> FoundRoute:
+        """The route of the method at whose mount a path below `auth/` lies."""
+        surface = self.service.auth
+        mount = surface.mounts.find_for_path(path)
+        method = None if mount is None else surface.methods.get(mount.type)
+        if mount is None or method is None:
+            raise NotFoundError(
+                "no_handler", f'no handler for route "{AUTH}{path}". route entry not found.'
+            )
+        router = self._method_routers.get(mount.type)
+        if router is None:
+            router = method_routes(method, EXTRA.get(mount.type))
+            self._method_routers[mount.type] = router
+        route, values = router.match(verb, path[len(mount.path) :])
+        return route, (mount, *values)
 
     def disclosure_folder(self, request: Request) -> str:
         """The mount, or where one could be: what is wrong with a path says whether one is there."""
@@ -122,6 +167,14 @@ class CompatDialect(Dialect):
             self._folder_routes.put((verb, folder), below)
         return below
 
+    def inline_login(self, request: Request) -> LogIn | None:
+        """By headers; a public route takes no credential of any kind."""
+        return parse_inline(request)
+
+    async def knows(self, request: Request) -> bool:
+        """A login is carried out once, with the operation: it lets no large body in before."""
+        return not is_inline(request) and await super().knows(request)
+
     def api_access(self, request: Request, path: ResourcePath) -> ApiAccess | None:
         """The request itself, for all its operations on one place; others are asked for by name."""
         if request.place is None:
@@ -132,16 +185,22 @@ class CompatDialect(Dialect):
         if request.place != path or operation is None:
             return None
         asked = request.path.removeprefix(self.prefix)
+        if path.startswith(AUTH):  # names fold case there: another spelling is no other place
+            asked = str(path)
         if operation in _LISTS and not asked.endswith("/"):
             asked += "/"  # as OpenBao: a list is of a folder
         return ApiAccess(
             path=asked,
             operation=operation,
             parameters=lambda: _parameters(request),
+            wrapping_ttl=request.wrap_ttl,
         )
 
     def error_reply(self, error: VaultError, request_id: str) -> Reply:  # noqa: ARG002  # errors have no id here
         """OpenBao's statuses and words, where clients go by them."""
+        if isinstance(error, LoginRefusedError):
+            reply = errors_reply(error.vault_status, error.vault_message)
+            return reply.with_header(FAILED, "true") if error.is_inline else reply
         if isinstance(error, AuthenticationError):
             return errors_reply(403, "permission denied")
         if isinstance(error, NotFoundError):
@@ -152,10 +211,22 @@ class CompatDialect(Dialect):
         if isinstance(error, MethodError):
             return errors_reply(405, _ERROR_LIST.format("unsupported operation"))
         if error.code == PERMISSION_DENIED:  # clients print and match OpenBao's words alone
-            return errors_reply(error.status, _ERROR_LIST.format("permission denied"))
+            denied = errors_reply(error.status, _ERROR_LIST.format("permission denied"))
+            ticket = error.details.get(TICKET)
+            return denied if ticket is None else denied.with_header(TICKET_HEADER, str(ticket))
         if error.code in _LISTED_CODES:
             return errors_reply(error.status, _ERROR_LIST.format(error.message))
         return errors_reply(error.status, error.message, *_outcome_messages(error))
+
+
+_TOKEN_ROLES: Final = f"{AUTH}{TOKEN_PATH}roles"  # the one thing of tokens that is kept as entries
+
+
+def _is_in_auth_mount(path: str) -> bool:
+    """Whether a path is below an auth mount that somebody enabled, if any."""
+    if path.startswith(AUTH + TOKEN_PATH):
+        return path.startswith(_TOKEN_ROLES)
+    return path.startswith(AUTH)
 
 
 def _engine(mount: MountRow) -> Router:
@@ -178,7 +249,9 @@ _OUTCOMES: Final = {
     "unknown": "outcome: unknown; it may be done or not, look before you repeat it",
     "done": "outcome: done; do not repeat it",
 }
-_CODES_WITH_MESSAGE: Final = frozenset({"no_handler", "namespace_not_found"})
+_CODES_WITH_MESSAGE: Final = frozenset(
+    {"no_handler", "namespace_not_found", "role_not_found", "accessor_not_found"}
+)
 
 
 def _outcome_messages(error: VaultError) -> tuple[str, ...]:
@@ -233,8 +306,6 @@ def _parameters(request: Request) -> dict[str, object]:
 
 
 def _refuse_unsupported(request: Request) -> None:
-    """Refuse what would be dangerous to ignore: another tenant's names, a secret to be wrapped."""
+    """Refuse what would be dangerous to ignore: another tenant's names."""
     if request.headers.get(b"x-vault-namespace", b"").strip(b"/") not in {b"", b"root"}:
         raise NotFoundError("namespace_not_found", "namespace not found")
-    if request.headers.get(b"x-vault-wrap-ttl", b"0") not in {b"0", b"0s", b""}:
-        raise ValidationError("wrapping_unsupported", "response wrapping is not supported")

@@ -20,7 +20,7 @@ class Envelope(Struct, frozen=True, kw_only=True):
     renewable: bool = False
     lease_duration: int = 0  # seconds
     data: Any = None
-    wrap_info: None = None
+    wrap_info: Any = None
     warnings: list[str] | None = None
     auth: Any = None
 

@@ -4,9 +4,9 @@ from contextlib import suppress
 from typing import Any, Final
 
 from vault import operations
+from vault.edge.compat.auth_mounts import DEFAULT_LEASES, auth_methods, mount_entry
 from vault.edge.compat.envelope import NO_CONTENT_REPLY, data_reply, system_reply, warnings_reply
 from vault.edge.compat.fields import Fields
-from vault.edge.compat.health import API_VERSION
 from vault.edge.compat.kv import DEFAULT_LEASE_SECONDS
 from vault.edge.dialect import Dialect
 from vault.edge.reply import Reply
@@ -22,7 +22,6 @@ routes: Final = Router()
 
 TUNE: Final = "/tune"
 _VERSIONS: Final = {"kv": 1, "kv-v1": 1, "generic": 1, "kv-v2": 2}
-_PLUGIN: Final = f"v{API_VERSION}+builtin.freehold"
 
 
 @routes.add("GET", template="sys/mounts")
@@ -32,15 +31,6 @@ async def list_(dialect: Dialect, request: Request) -> Reply:
         request, operations.LIST_MOUNTS, ResourcePath.parse("sys/mounts"), Nothing()
     )
     return system_reply(request, _engines(rows))
-
-
-@routes.add("GET", template="sys/auth")
-async def list_auth(dialect: Dialect, request: Request) -> Reply:
-    """Every way to log in: tokens need no login."""
-    await dialect.run_operation(
-        request, operations.LIST_MOUNTS, ResourcePath.parse("sys/auth"), Nothing()
-    )
-    return system_reply(request, {"token/": _TOKENS})
 
 
 @routes.add("GET", template="sys/mounts/{path}")
@@ -91,7 +81,10 @@ async def visible(dialect: Dialect, request: Request) -> Reply:
         return data_reply(request, {"auth": {}, "secret": {}})
     path = ResourcePath.parse("sys/internal/ui/mounts")
     rows = await dialect.run_operation(request, operations.LIST_VISIBLE_MOUNTS, path, Nothing())
-    return data_reply(request, {"auth": {"token/": _TOKENS}, "secret": _engines(rows)})
+    auth = await dialect.run_operation(
+        request, operations.LIST_VISIBLE_AUTH, path, Nothing(), part="-auth"
+    )
+    return data_reply(request, {"auth": auth_methods(auth), "secret": _engines(rows)})
 
 
 @routes.add("GET", template="sys/internal/ui/mounts/{path}")
@@ -159,47 +152,31 @@ _UPGRADED: Final = (
     "Upgrading mount from version 1 to version 2. This mount will be unavailable for a brief "
     "period and will resume service shortly."
 )
-_LEASES: Final = {"default_lease_ttl": 0, "force_no_cache": False, "max_lease_ttl": 0}
 
 
-def _entry(row: dict[str, Any]) -> dict[str, Any]:
-    """What every mount tells, in the sorted order of OpenBao's keys."""
-    common = {
-        "config": _LEASES,
-        "external_entropy_access": False,
-        "local": False,
-        "options": None,
-        "plugin_version": "",
-        "running_plugin_version": _PLUGIN,
-        "running_sha256": "",
-        "seal_wrap": False,
-    }
-    return dict(sorted({**common, **row}.items()))
-
-
-_SYSTEM: Final = _entry(
+_SYSTEM: Final = mount_entry(
     {
         "accessor": "system",
-        "config": {**_LEASES, "passthrough_request_headers": ["Accept"]},
+        "config": {**DEFAULT_LEASES, "passthrough_request_headers": ["Accept"]},
         "description": "system endpoints used for control, policy and debugging",
         "seal_wrap": True,
         "type": "system",
         "uuid": "system",
     }
 )
-_TOKENS: Final = _entry(
+_CUBBYHOLE: Final = mount_entry(
     {
-        "accessor": "auth_token",
-        "config": {**_LEASES, "token_type": "default-service"},
-        "description": "token based credentials",
-        "type": "token",
-        "uuid": "token",
+        "accessor": "cubbyhole",
+        "description": "per-token private secret storage",
+        "local": True,
+        "type": "cubbyhole",
+        "uuid": "cubbyhole",
     }
 )
 
 
 def _engine(row: MountRow) -> dict[str, Any]:
-    return _entry(
+    return mount_entry(
         {
             "accessor": row.accessor,
             **({} if row.type == DATABASE else {"deprecation_status": "supported"}),
@@ -216,7 +193,8 @@ def _options(row: MountRow) -> dict[str, str]:
 
 
 def _engines(rows: list[MountRow]) -> dict[str, Any]:
-    return {row.path: _engine(row) for row in rows} | {"sys/": _SYSTEM}
+    found = {row.path: _engine(row) for row in rows} | {"cubbyhole/": _CUBBYHOLE, "sys/": _SYSTEM}
+    return dict(sorted(found.items()))
 
 
 def _mount_path(path: str) -> tuple[ResourcePath, bool]:

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from protocols.instant import SECOND, rfc3339, rfc3339_or_none
 from vault import operations
+from vault.authn.bound_origin import shown
 from vault.authn.tokens import IssuedToken, NewToken
 from vault.edge.compat.envelope import NO_CONTENT_REPLY, data_reply, warnings_reply
 from vault.edge.compat.fields import Fields
@@ -48,12 +49,14 @@ class AuthBody(Struct, frozen=True, kw_only=True):
         """From the row; `text` is empty if the caller does not know it."""
         return cls(
             client_token=text,
-            accessor=row.accessor,
+            accessor="" if row.is_batch else row.accessor,
             policies=row.policies,
             token_policies=row.policies,
             metadata=row.meta or None,
             lease_duration=_seconds(row.expires_at - row.issued_at) if row.expires_at else 0,
             renewable=row.renewable,
+            entity_id=row.user_id if row.mount_id else "",
+            token_type="batch" if row.is_batch else "service",
             orphan=not row.parent,
             num_uses=row.num_uses,
         )
@@ -72,9 +75,22 @@ async def create_orphan(dialect: Dialect, request: Request) -> Reply:
 
 
 @routes.add("POST", template="auth/token/create/{role}")
-async def create_by_role(_dialect: Dialect, _request: Request, role: str) -> Reply:
-    """There are no token roles yet, so each is unknown."""
-    raise ValidationError("role_unknown", f"unknown role {role}")
+async def create_by_role(dialect: Dialect, request: Request, role: str) -> Reply:
+    """A token by a token role."""
+    return await _create(dialect, request, f"{CREATE_PATH}/{role}", role)
+
+
+@routes.add("POST", template="auth/token/tidy")
+async def tidy(dialect: Dialect, request: Request) -> Reply:
+    """Accepted; what has expired is removed by itself."""
+    await dialect.run_operation(request, operations.LIST_ACCESSORS, _at("tidy"), Nothing())
+    return data_reply(request, None, status=202, warnings=[_TIDIED])
+
+
+_TIDIED: Final = (
+    "Tidy operation successfully started. Any information from the operation will be printed to "
+    "OpenBao's server logs."
+)
 
 
 @routes.add("GET", "POST", template="auth/token/lookup-self")
@@ -194,16 +210,11 @@ async def accessors(dialect: Dialect, request: Request) -> Reply:
     return data_reply(request, {"keys": found})
 
 
-async def _create(dialect: Dialect, request: Request, path: str) -> Reply:
+async def _create(dialect: Dialect, request: Request, path: str, role: str = "") -> Reply:
     fields = Fields.from_body(request)
     kind = fields.text("type")
-    if kind not in {"", "service", "default", "default-service"}:
-        known = kind in {"batch", "default-batch"}
-        raise ValidationError(
-            "token_type_invalid",
-            "batch tokens are not supported" if known else "invalid 'token_type' value",
-            field="type",
-        )
+    if kind not in {"", "service", "batch"}:
+        raise ValidationError("token_type_invalid", "invalid 'token_type' value", field="type")
     if fields.text("entity_alias"):
         raise ValidationError("entity_alias_invalid", "entity aliases take a token role")
     lease = fields.duration("lease")  # the old name of `ttl`
@@ -219,6 +230,8 @@ async def _create(dialect: Dialect, request: Request, path: str) -> Reply:
         no_parent=bool(fields.boolean("no_parent")),
         no_default_policy=bool(fields.boolean("no_default_policy")),
         id=fields.text("id"),
+        type=kind,
+        role=role,
         path=path,
     )
     issued = await dialect.run_operation(
@@ -237,11 +250,11 @@ def _issued_reply(
 def _lookup_body(row: TokenRow, text: str, now: int) -> dict[str, Any]:
     """What a lookup tells; `period` and the last renewal only where there is one."""
     body = {
-        "accessor": row.accessor,
+        "accessor": "" if row.is_batch else row.accessor,
         "creation_time": row.created_at // SECOND,
         "creation_ttl": _seconds(row.ttl),
         "display_name": row.display_name,
-        "entity_id": "",
+        "entity_id": row.user_id if row.mount_id else "",
         "expire_time": rfc3339_or_none(row.expires_at),
         "explicit_max_ttl": _seconds(row.explicit_max_ttl),
         "id": text,
@@ -251,8 +264,12 @@ def _lookup_body(row: TokenRow, text: str, now: int) -> dict[str, Any]:
         "path": row.path,
         "policies": row.policies,
         "ttl": _seconds(max(row.expires_at - now, 0)) if row.expires_at else 0,
-        "type": "service",
+        "type": "batch" if row.is_batch else "service",
     }
+    if row.bound_cidrs:
+        body["bound_cidrs"] = [shown(network) for network in row.bound_cidrs]
+    if row.role and not row.mount_id:
+        body["role"] = row.role
     if (
         row.path != ROOT_TOKEN_PATH
     ):  # the token of `sys/init` has no lease, the only place of these two

@@ -5,6 +5,7 @@ from typing import ClassVar, Final
 import msgspec
 
 from vault.edge.native.audit import audit
+from vault.edge.native.auth import auth
 from vault.edge.native.backups import backups
 from vault.edge.native.batch import batch
 from vault.edge.native.break_glass import break_glass
@@ -12,6 +13,9 @@ from vault.edge.native.changes import changes
 from vault.edge.native.consumers import consumers
 from vault.edge.native.dynamic import dynamic
 from vault.edge.native.endpoint import build_router
+from vault.edge.native.entities import entities
+from vault.edge.native.groups import groups
+from vault.edge.native.jwt_revocations import jwt_revocations
 from vault.edge.native.keys import keys
 from vault.edge.native.nodes import nodes
 from vault.edge.native.openapi import openapi_endpoint
@@ -43,10 +47,14 @@ _DOCUMENTED: Final = (
     policies,
     replays,
     users,
+    entities,
+    groups,
     nodes,
+    jwt_revocations,
     roles,
     keys,
     tokens,
+    auth,
     sessions,
     audit,
     backups,

@@ -6,8 +6,8 @@ from msgspec import Meta, Struct
 
 from protocols.instant import parse_rfc3339, rfc3339
 from vault import operations
-from vault.authz.access import Decision
-from vault.authz.policy import MAX_RULES, Action, Conditions, Policy, Rule, ShownPolicy
+from vault.authz.access import NO_RULE, Decision
+from vault.authz.policy import MAX_RULES, Action, Conditions, Effect, Policy, Rule, ShownPolicy
 from vault.authz.policy_store import Effective, PolicyNames
 from vault.edge.dialect import Dialect
 from vault.edge.native.endpoint import Endpoints, system_folder, system_path
@@ -16,7 +16,7 @@ from vault.model.identity import Method
 from vault.model.name import canonical_name
 from vault.model.operation import Capability
 from vault.model.path import ResourcePath
-from vault.model.payloads import DryRunAccess, Nothing, WritePolicy
+from vault.model.payloads import DryRunAccess, ExplainDenial, Nothing, WritePolicy
 
 policies = Endpoints("policies", "Who may do what: deny by default, and a denial wins.")
 
@@ -159,6 +159,61 @@ async def dry_run(dialect: Dialect, request: Request, *, body: DryRunBody) -> De
     name = operations.CHECK_ACCESS if own else operations.DRY_RUN_ACCESS
     path = system_path("policies-dry-run")
     return await dialect.run_operation(request, name, path, payload)
+
+
+class TicketBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """A ticket, as a refusal has it among its details."""
+
+    ticket: str
+
+
+class DenialExplained(Struct, frozen=True, kw_only=True):
+    """Who was refused what, and how it is decided now. `rule`: what a policy could allow it by."""
+
+    request_id: str
+    denied_at: str
+    actor_id: str
+    actor_name: str
+    method: str
+    credential: str
+    policies: tuple[str, ...]
+    ip: str
+    capability: str
+    path: str
+    decision: Decision
+    rule: Rule | None
+
+
+@policies.add(
+    "POST",
+    "policies-explain",
+    "What was refused, by the ticket of the refusal, and what is missing now",
+    body=TicketBody,
+    returns=DenialExplained,
+)
+async def explain(dialect: Dialect, request: Request, *, body: TicketBody) -> DenialExplained:
+    found = await dialect.run_operation(
+        request,
+        operations.EXPLAIN_DENIAL,
+        system_path("policies-explain"),
+        ExplainDenial(ticket=body.ticket),
+    )
+    denied = found.denied
+    rule = Rule(effect=Effect.ALLOW, paths=(denied.path,), capabilities=(denied.capability,))
+    return DenialExplained(
+        request_id=denied.request_id,
+        denied_at=rfc3339(denied.at),
+        actor_id=denied.actor_id,
+        actor_name=denied.actor_name,
+        method=denied.method,
+        credential=denied.credential,
+        policies=denied.policies,
+        ip=denied.ip,
+        capability=denied.capability,
+        path=denied.path,
+        decision=found.decision,
+        rule=rule if found.decision.reason == NO_RULE else None,
+    )
 
 
 def _at(name: str) -> ResourcePath:

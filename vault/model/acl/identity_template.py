@@ -1,7 +1,8 @@
 """Identity templates in the paths of policies: `secret/data/{{identity.entity.name}}/*`.
 
 What an identity is called must never become a pattern, or lead out of the place that it is put in:
-a value with one of `FORBIDDEN`, or one that is empty, makes the whole path count for nothing.
+a value with one of `FORBIDDEN`, or one that is empty, makes a path allow nothing. A path that
+denies must not be escaped so: then it denies all that it could have been (GHSA-59w7-v8rr-pr4p).
 """
 
 from collections.abc import Mapping
@@ -28,10 +29,26 @@ class Template(Struct, frozen=True, gc=False):
         found = [self.texts[0]]
         for name, text in zip(self.names, self.texts[1:], strict=True):
             value = values.get(name, "")
-            if not value or not FORBIDDEN.isdisjoint(value) or value in {".", ".."}:
+            if not value or not _is_plain(value):
                 return None
             found += [value, text]
         return "".join(found)
+
+    def fill_denial(self, values: Mapping[str, str]) -> str | None:
+        """As `fill`, of a path that denies; with `*` from a value on that must not be put in."""
+        found = [self.texts[0]]
+        for name, text in zip(self.names, self.texts[1:], strict=True):
+            value = values.get(name, "")
+            if not value:
+                return None
+            if not _is_plain(value):
+                return f"{''.join(found)}*"
+            found += [value, text]
+        return "".join(found)
+
+
+def _is_plain(value: str) -> bool:
+    return FORBIDDEN.isdisjoint(value) and value not in {".", ".."}
 
 
 def parse_template(text: str) -> Template:

@@ -15,7 +15,7 @@ from msgspec import Meta, Struct
 
 from actors import World
 from protocols import json_text
-from vault.rotation.deadline import Deadline
+from vault.connections.deadline import Deadline
 from vault.rotation.rotator import RotationContext, RotationError, RotatorKind, Step, Value
 
 MAX_DOCUMENT: Final = 64 * 1024

@@ -23,7 +23,7 @@ from protocols.pki.service_certificates import (
     read_authority,
     verify_service,
 )
-from vault.rotation.deadline import Deadline
+from vault.connections.deadline import Deadline
 from vault.rotation.rotator import RotationContext, RotationError, RotatorKind, Value
 from vault.rotation.rotators.fields import connection_field, value_field
 

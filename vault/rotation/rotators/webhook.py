@@ -18,9 +18,9 @@ from msgspec import Meta, Struct
 
 from actors import World
 from protocols import json_text
+from vault.connections.deadline import Deadline
 from vault.crypto.hmac import hmac_sha256
 from vault.errors import SetupError
-from vault.rotation.deadline import Deadline
 from vault.rotation.rotator import RotationContext, RotationError, RotatorKind, Step, Value
 from vault.rotation.rotators.fields import connection_field
 from vault.rotation.rotators.generated import GeneratedConfig, GeneratedRotator

@@ -11,17 +11,15 @@ TLS is always used, except to this machine when there is no certificate. There i
 off to another one: the administrator's password would be readable on the way.
 """
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Final, TypeVar
 
 from msgspec.structs import replace
 
+from vault.connections.deadline import Deadline
+from vault.connections.tls import pem_file
 from vault.model.server_address import RedisAddress, ServerAddress, ServerTls
-from vault.rotation.deadline import Deadline
 from vault.rotation.rotator import RotationError, TargetAccess, Value
 
 T = TypeVar("T")
@@ -105,25 +103,5 @@ def tls_files(connection: Value, *, is_local: bool) -> Iterator[ServerTls | None
         yield None
         return
     with ExitStack() as stack:
-        files = [stack.enter_context(_file(text)) if text else None for text in texts]
+        files = [stack.enter_context(pem_file(text)) if text else None for text in texts]
         yield ServerTls(ca_file=files[0], cert_file=files[1], key_file=files[2])
-
-
-@contextmanager
-def _file(text: str) -> Iterator[Path]:
-    """A file in memory where the system has such files: keys do not touch the disk."""
-    if not hasattr(os, "memfd_create"):
-        with TemporaryDirectory(prefix="freehold-") as folder:
-            path = Path(folder) / "pem"
-            path.touch(0o600)
-            path.write_text(text)
-            yield path
-        return
-    descriptor = os.memfd_create("freehold")
-    try:
-        os.fchmod(descriptor, 0o600)  # libpq refuses keys that others may read
-        with os.fdopen(os.dup(descriptor), "w") as file:
-            file.write(text)
-        yield Path(f"/proc/self/fd/{descriptor}")
-    finally:
-        os.close(descriptor)

@@ -6,14 +6,17 @@ read and adds the new one fails as a whole when another agent has been there in 
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import ModuleType
 from typing import Any, Final
-from urllib.parse import unquote, urlsplit
 
-from msgspec import Struct
-
-from vault.rotation.deadline import Deadline
+from vault.connections.ldap import (
+    Directory,
+    connected,
+    is_tls_failure,
+    load_library,
+    parse_ldap_address,
+)
 from vault.rotation.rotator import RotationError, TargetAccess
 from vault.rotation.targets.access import (
     ADMINISTRATOR,
@@ -35,49 +38,8 @@ from vault.rotation.targets.access import (
     tls_files,
 )
 
-_PORTS: Final = {"ldap": 389, "ldaps": 636}
 _FENCE: Final = re.compile(rb"freehold fence=(\d{1,19})")
-_FORM: Final = "is none of ldap://HOST[:PORT], ldaps://… and ldapi://%2FPATH"
-_LOCAL: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 MAX_NAME: Final = 1_000  # bytes of a distinguished name
-
-
-class LdapAddress(Struct, frozen=True, kw_only=True):
-    """One directory server."""
-
-    scheme: str
-    host: str
-    port: int = 0
-    socket: str = ""
-
-    @property
-    def is_local(self) -> bool:
-        """Whether what is sent there stays on this machine."""
-        return bool(self.socket) or (self.scheme == "ldap" and self.host in _LOCAL)
-
-    @property
-    def uri(self) -> str:
-        """As libldap takes it."""
-        if self.socket:
-            return f"ldapi://{self.socket.replace('/', '%2F')}"
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.scheme}://{host}:{self.port}"
-
-
-def parse_ldap_address(url: str) -> LdapAddress:
-    """Raises `ValueError`, whose text repeats nothing of the URL."""
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port
-    except ValueError:
-        raise ValueError(_FORM) from None
-    if not url.isprintable() or parts.query or parts.fragment or parts.username:
-        raise ValueError(_FORM)
-    if parts.scheme == "ldapi" and unquote(parts.netloc).startswith("/"):
-        return LdapAddress(scheme="ldapi", host="", socket=unquote(parts.netloc))
-    if parts.scheme not in _PORTS or not host or parts.path.strip("/"):
-        raise ValueError(_FORM)
-    return LdapAddress(scheme=parts.scheme, host=host, port=port or _PORTS[parts.scheme])
 
 
 def check_dn(dn: str) -> str:
@@ -90,16 +52,14 @@ def check_dn(dn: str) -> str:
 class Session:
     """A connection of the administrator's. Raises `RotationError` for what fails."""
 
-    def __init__(self, ldap: ModuleType, connection: Any, deadline: Deadline) -> None:
+    def __init__(self, ldap: ModuleType, directory: Directory) -> None:
         self._ldap = ldap
-        self._connection = connection
-        self._deadline = deadline
+        self._directory = directory
 
     def _run(self, start: str, *args: Any) -> Any:
         """Start an operation and wait for its result, as long as there is time."""
         with _translated(self._ldap):
-            number = getattr(self._connection, start)(*args)
-            return self._connection.result(number, timeout=self._deadline.left())[1]
+            return self._directory.run(start, *args)
 
     def set_password(
         self, dn: str, password: str, *, fence: int, attribute: str, is_active_directory: bool
@@ -160,59 +120,27 @@ def _bound(
     access: TargetAccess, dn: str, password: str, refused: Callable[[], RotationError]
 ) -> Iterator[Session]:
     ldap = _library()
-    deadline = deadline_of(access)
     address = parse_url(access.connection, parse_ldap_address)
-    with tls_files(access.connection, is_local=address.is_local) as tls:
-        connection: Any = None
-        try:
-            with _translated(ldap):
-                connection = ldap.initialize(address.uri, bytes_mode=False)
-                connection.set_option(ldap.OPT_PROTOCOL_VERSION, 3)
-                connection.set_option(ldap.OPT_REFERRALS, 0)  # to servers that nobody named
-                connection.set_option(ldap.OPT_NETWORK_TIMEOUT, deadline.left())
-                connection.set_option(ldap.OPT_TIMEOUT, deadline.left())
-                if tls is not None:
-                    connection.set_option(ldap.OPT_X_TLS_REQUIRE_CERT, ldap.OPT_X_TLS_DEMAND)
-                    connection.set_option(ldap.OPT_X_TLS_PROTOCOL_MIN, 0x303)  # TLS 1.2
-                    for option, file in (
-                        (ldap.OPT_X_TLS_CACERTFILE, tls.ca_file),
-                        (ldap.OPT_X_TLS_CERTFILE, tls.cert_file),
-                        (ldap.OPT_X_TLS_KEYFILE, tls.key_file),
-                    ):
-                        if file is not None:
-                            connection.set_option(option, str(file))
-                    connection.set_option(ldap.OPT_X_TLS_NEWCTX, 0)
-                    if address.scheme == "ldap":
-                        connection.start_tls_s()
-                try:
-                    number = connection.simple_bind(dn, password)
-                    connection.result(number, timeout=deadline.left())
-                except (
-                    ldap.INVALID_CREDENTIALS, ldap.INAPPROPRIATE_AUTH, ldap.NO_SUCH_OBJECT,
-                ):  # fmt: skip
-                    raise refused() from None
-            yield Session(ldap, connection, deadline)
-        finally:
-            if connection is not None:
-                _unbind(ldap, connection)
-
-
-def _unbind(ldap: ModuleType, connection: Any) -> None:
-    try:
-        connection.unbind()
-    except ldap.LDAPError:
-        return  # the connection is gone already, which is what an unbind is for
+    with (
+        tls_files(access.connection, is_local=address.is_local) as tls,
+        ExitStack() as stack,
+    ):
+        with _translated(ldap):
+            directory = stack.enter_context(connected(address, tls, deadline_of(access)))
+            try:
+                directory.bind(dn, password)
+            except (ldap.INVALID_CREDENTIALS, ldap.INAPPROPRIATE_AUTH, ldap.NO_SUCH_OBJECT):
+                raise refused() from None
+        yield Session(ldap, directory)
 
 
 def _library() -> ModuleType:
     try:
-        import ldap  # type: ignore[import-untyped]
+        return load_library()
     except ImportError:
         raise failure(
             LIBRARY, "python-ldap is not installed: pip install 'freehold[ldap]'"
         ) from None
-    module: ModuleType = ldap
-    return module
 
 
 @contextmanager
@@ -239,17 +167,11 @@ def _failure(ldap: ModuleType, error: Exception) -> RotationError:
             return failure(NAME, "the directory refuses the entry's name: correct it")
         case ldap.NO_SUCH_ATTRIBUTE() | ldap.TYPE_OR_VALUE_EXISTS() | ldap.BUSY():
             return failure(BUSY, "another agent has changed this entry: try again")
-        case ldap.CONNECT_ERROR():
+        case _ if is_tls_failure(ldap, error):
             return failure(
                 TLS, "TLS to the directory failed: check its name and ca_certificate of the secret"
             )
         case ldap.SERVER_DOWN() | ldap.TIMEOUT() | ldap.UNAVAILABLE():
-            text = str(error).lower()
-            if "certificate" in text or "tls" in text:
-                return failure(
-                    TLS,
-                    "TLS to the directory failed: check its name and ca_certificate of the secret",
-                )
             return failure(UNREACHABLE, "the directory cannot be reached or is silent: try again")
         case ldap.CONSTRAINT_VIOLATION() | ldap.UNWILLING_TO_PERFORM():
             return failure(

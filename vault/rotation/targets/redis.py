@@ -13,10 +13,10 @@ from typing import Final
 import msgspec
 
 from vault.cluster.redis import ErrorReply, Push, RedisError, Reply, ReplyParser
+from vault.connections.deadline import Deadline
 from vault.connections.tls import client_context
 from vault.crypto.digest import sha256
 from vault.model.server_address import RedisAddress, parse_redis_address
-from vault.rotation.deadline import Deadline
 from vault.rotation.leased_user import LeasedUser, is_leased
 from vault.rotation.rotator import RotationError, TargetAccess, Value
 from vault.rotation.targets.access import (

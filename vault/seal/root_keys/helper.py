@@ -35,6 +35,7 @@ BACKENDS: Final = {
     "gcpckms": "vault.seal.root_keys.google_kms",
     "azurekeyvault": "vault.seal.root_keys.azure_key_vault",
     "transit": "vault.seal.root_keys.transit",
+    "static": "vault.seal.root_keys.key_file",
 }
 """By type: the module, whose `open_backend(settings)` makes a `KeyBackend`."""
 GRACE: Final = 5.0

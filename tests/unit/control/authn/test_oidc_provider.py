@@ -14,8 +14,8 @@ from control.authn.id_token import ExpectedClaims
 from control.authn.oidc_provider import ClientCredentials, ProviderClient, ProviderHosts
 from control.errors import AuthenticationError, UnavailableError, ValidationError
 from control.notify.errors import PermanentDeliveryError
-from control.notify.network_policy import Resolver, resolve_host
 from protocols.errors import ApiError
+from protocols.outbound import Resolver, resolve_host
 from tests.unit.control.authn.test_id_token import CLAIMS, RSA, jwk, signed
 from tests.unit.control.notify.receiving import Authority
 

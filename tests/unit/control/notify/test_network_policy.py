@@ -11,7 +11,8 @@ from control.notify.errors import (
     PermanentDeliveryError,
     TransientDeliveryError,
 )
-from control.notify.network_policy import NetworkPolicy, Resolver, embedded_ipv4, resolve_host
+from control.notify.network_policy import NetworkPolicy
+from protocols.outbound import Resolver, embedded_ipv4, resolve_host
 
 PUBLIC = NetworkPolicy()
 WITHIN = [

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vault.authn.users import fold_username, username_key
+from vault.authn.users import username_key
 from vault.errors import ValidationError
+from vault.model.fold import fold_text
 
 
 @pytest.mark.parametrize(
@@ -15,7 +16,7 @@ from vault.errors import ValidationError
 )  # fmt: skip
 def test_accepted(name: str) -> None:
     """Names of one script, with digits and . _ @ -, are names."""
-    assert username_key(name) == fold_username(name)
+    assert username_key(name) == fold_text(name)
 
 
 @pytest.mark.parametrize(
@@ -64,10 +65,10 @@ def test_total(name: str) -> None:
         key = username_key(name)
     except ValidationError:
         return
-    assert fold_username(key) == key
+    assert fold_text(key) == key
     assert not set(key) & set(" /*+,\t\n")
 
 
 def test_a_key_is_composed() -> None:
     """Case folding can decompose a letter; the key is composed again, so that it is NFC itself."""
-    assert fold_username("\u01f0") == fold_username("J\u030c") == "\u01f0"
+    assert fold_text("\u01f0") == fold_text("J\u030c") == "\u01f0"

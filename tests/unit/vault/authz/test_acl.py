@@ -151,6 +151,19 @@ def test_a_name_never_becomes_a_pattern(value: str) -> None:
     assert not any(allows(found, path) for path in ("home/ann/x", f"home/{value}/x", "home/x"))
 
 
+@pytest.mark.parametrize("value", ["/", "*", "a/b", "a*", "a,b", "..", "{{x}}"])
+def test_a_name_is_no_way_around_a_denial(value: str) -> None:
+    """A value that cannot be put in denies all that the path could have been."""
+    text = """path "home/+/x" { capabilities = ["read"] }
+        path "home/{{identity.entity.name}}/*" { capabilities = ["deny"] }
+        path "home/*" { capabilities = ["read"] }"""
+    assert allows(rules(text, identity__entity__name="ann"), "home/bob/y")
+    assert not allows(rules(text, identity__entity__name="ann"), "home/ann/y")
+    found = rules(text, identity__entity__name=value)
+    assert not any(allows(found, path) for path in ("home/bob/y", "home/ann/y", "home/y"))
+    assert allows(rules(text), "home/bob/y")  # nobody of that kind: nothing to deny
+
+
 def test_sudo_is_required_with_the_verb() -> None:
     """Where the request is for administrators."""
     found = rules(

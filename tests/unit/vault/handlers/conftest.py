@@ -1,5 +1,6 @@
 """An open vault in memory: the real barrier, policies, credentials and handlers, no audit log."""
 
+import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -11,40 +12,70 @@ from msgspec.structs import replace
 from actors.tree import Node
 from actors.world import SystemWorld
 from vault.authn.api_keys import ApiKeys
+from vault.authn.authenticator import Authenticator
+from vault.authn.batch_tokens import BatchTokens
+from vault.authn.bearer import token_method
+from vault.authn.credential_scheme import BATCH, TOKEN
 from vault.authn.credential_usage import CredentialUsage
+from vault.authn.lockout import Lockout
+from vault.authn.logins import LoginParts, Logins
+from vault.authn.methods.method import NoDirectory
+from vault.authn.methods.registry import MethodParts, make_login_methods
+from vault.authn.methods.token_roles import TokenRoles
 from vault.authn.revocation import Revoker
 from vault.authn.roles import Roles
 from vault.authn.stream_registry import StreamRegistry
-from vault.authn.tokens import Tokens
+from vault.authn.tokens import IssuedToken, Tokens
 from vault.authn.users import Users
 from vault.authz.authorizer import Authorizer
 from vault.authz.policy_store import PolicyStore
+from vault.authz.tickets import DenialTickets
 from vault.barrier import Barrier, HmacRowGuard
 from vault.crypto.keyring import Keyring
 from vault.handlers.access_counters import AccessCounters
 from vault.handlers.api_keys import ApiKeyHandlers
+from vault.handlers.auth_entries import AuthEntryHandlers
+from vault.handlers.auth_mounts import AuthMountHandlers
 from vault.handlers.consumer_recorder import ConsumerRecorder
 from vault.handlers.handler import Call, Handlers
 from vault.handlers.listing import ListingHandlers
+from vault.handlers.logins import LoginHandlers
 from vault.handlers.metadata import MetadataHandlers
 from vault.handlers.policies import PolicyHandlers
 from vault.handlers.read_limits import ReadLimits
 from vault.handlers.rewrap import KeyRewrapper
 from vault.handlers.roles import RoleHandlers
 from vault.handlers.secrets import SecretHandlers
-from vault.handlers.stores import AccessStore, ConsumerStore, KeyStore, RotationStore, SecretStore
+from vault.handlers.stores import (
+    AccessStore,
+    AuthEntryStore,
+    AuthMountStore,
+    ConsumerStore,
+    KeyStore,
+    RotationStore,
+    SecretStore,
+)
 from vault.handlers.system import SystemHandlers
 from vault.handlers.tokens import TokenHandlers
 from vault.handlers.users import UserHandlers
 from vault.handlers.versions import VersionHandlers
 from vault.handlers.visibility import secret_facts
+from vault.model.auth_mounts import AuthMountTable
 from vault.model.identity import Identity, Method
 from vault.model.mounts import MountTable
 from vault.model.operation import NO_FACTS, Operation, OperationType, Origin
 from vault.model.path import ResourcePath
-from vault.model.payloads import Nothing, WritePolicy, WriteSecret
+from vault.model.payloads import (
+    EnableAuth,
+    Nothing,
+    RunAuthAction,
+    TuneAuth,
+    WriteEntry,
+    WritePolicy,
+    WriteSecret,
+)
 from vault.model.records import MountRow, SecretRow, VersionRow
-from vault.model.results import SecretWritten
+from vault.model.results import SecretWritten, StoredEntry
 from vault.seal.bound_keys import PepperedScheme
 from vault.store.memory import MemoryBackend
 from vault.store.store import Store, open_store
@@ -91,6 +122,34 @@ class House:
     book: PolicyStore
     handlers: Handlers
     sealings: list[str]
+    logins: Logins
+    authenticator: Authenticator
+
+    async def log_in(self, path: str, origin: Origin = HERE, **fields: Any) -> IssuedToken:
+        """As the pipeline: who it is, then the token."""
+        verified = await self.logins.verify(path, fields, origin)
+        return await self.logins.issue(verified)
+
+    async def enable(self, kind: str, path: str = "", **settings: Any) -> None:
+        """Enable an auth method."""
+        payload = EnableAuth(type=kind, tune=TuneAuth(**settings))
+        await self.do("auth.mount.enable", f"sys/auth/{path or kind}", payload)
+
+    async def put_entry(self, kind: str, place: str, **fields: Any) -> StoredEntry:
+        """Write an entry; `place` is below `auth/`."""
+        mount, _, rest = place.partition("/")
+        name = rest.rpartition("/")[2]
+        payload = WriteEntry(mount=f"{mount}/", kind=kind, name=name, fields=fields)
+        written: StoredEntry = await self.do("auth.entry.write", f"auth/{place}", payload)
+        return written
+
+    async def act(self, action: str, place: str, name: str, **fields: Any) -> Any:
+        """Have a method do something; `place` is below `auth/`."""
+        payload = RunAuthAction(
+            mount=place.partition("/")[0] + "/", action=action, name=name, fields=fields
+        )
+        result = await self.do("auth.action.update", f"auth/{place}", payload)
+        return result.fields
 
     async def do(
         self,
@@ -216,7 +275,23 @@ async def house() -> AsyncIterator[House]:
         book, usage = PolicyStore(store, world), CredentialUsage(store, world)
         authorizer, scheme = Authorizer(book), PepperedScheme(keyring.pepper)
         revoker = Revoker(store, sessions, world.now)
-        tokens, users = Tokens(store, scheme, revoker, world), Users(store, revoker, world)
+        batch = BatchTokens(store, scheme, world)
+        tokens = Tokens(store, scheme, revoker, world, batch=batch)
+        users = Users(store, revoker, world)
+        entries = AuthEntryStore(barrier, world)
+        methods = make_login_methods(
+            MethodParts(entries=entries, scheme=scheme, world=world, random=os.urandom)
+        )
+        entries.methods, table = methods, AuthMountTable()
+        logins = Logins(
+            LoginParts(
+                store=entries, mounts=table, methods=methods, directory=NoDirectory(),
+                scheme=scheme, batch=batch, world=world,
+            )
+        )  # fmt: skip
+        auth_mounts = AuthMountHandlers(
+            AuthMountStore(barrier), table, methods, authorizer, world, revoker.revoke_tokens
+        )
         keys = ApiKeys(store, scheme, revoker, usage, world)
         secrets, key_store = SecretStore(barrier), KeyStore(barrier)
         access = AccessCounters(AccessStore(barrier), world)
@@ -235,11 +310,23 @@ async def house() -> AsyncIterator[House]:
             **VersionHandlers(secrets, world).handlers(),
             **MetadataHandlers(secrets, mounts, access, world).handlers(),
             **ListingHandlers(secrets, authorizer, world).handlers(),
-            **TokenHandlers(tokens, keys, authorizer, world).handlers(),
+            **TokenHandlers(
+                tokens, keys, authorizer, world, logins.check_renewal, TokenRoles(entries).get
+            ).handlers(),
+            **auth_mounts.handlers(),
+            **AuthEntryHandlers(entries, logins).handlers(),
+            **LoginHandlers(logins).handlers(),
             **UserHandlers(users, authorizer).handlers(),
             **RoleHandlers(Roles(store, world), authorizer).handlers(),
             **ApiKeyHandlers(keys, users, authorizer, world).handlers(),
-            **PolicyHandlers(book, authorizer, users, secrets, world).handlers(),
+            **PolicyHandlers(
+                book,
+                authorizer,
+                users,
+                secrets,
+                DenialTickets(barrier.seal_ticket, barrier.open_ticket),
+                world,
+            ).handlers(),
             **SystemHandlers(
                 key_store, lambda: sealings.append("sealed"), order_seal,
                 lambda: Node("agent", "unit", "running"), KeyRewrapper(key_store),
@@ -260,4 +347,11 @@ async def house() -> AsyncIterator[House]:
             book,
             handlers,
             sealings,
+            logins,
+            Authenticator(
+                scheme,
+                {TOKEN: token_method(store, scheme, Lockout(), world), BATCH: batch},
+                usage,
+                world,
+            ),
         )

@@ -34,7 +34,8 @@ async def test_what_is_decided_again_is_no_error_of_its_step() -> None:
     everything: Any = parts
     traced = TracedPipeline(
         tracing, PipelineParts(authenticator=everything, authorizer=everything, limits=everything,
-        audit=everything, load_facts=partial(load_stored_facts, SecretStore(everything)),
+        inline_logins=everything, audit=everything,
+        load_facts=partial(load_stored_facts, SecretStore(everything)),
             load_service_identity=partial(load_service_identity, everything),
         handlers={"op": upsert(parts)}, metrics=everything,
         world=SystemWorld(),
@@ -55,7 +56,8 @@ async def test_another_conflict_is_an_error_of_its_step() -> None:
     refusing = plain.handler(parts, ConflictError("cas_mismatch", "another"), mutates=True)
     traced = TracedPipeline(
         tracing, PipelineParts(authenticator=everything, authorizer=everything, limits=everything,
-        audit=everything, load_facts=partial(load_stored_facts, SecretStore(everything)),
+        inline_logins=everything, audit=everything,
+        load_facts=partial(load_stored_facts, SecretStore(everything)),
             load_service_identity=partial(load_service_identity, everything),
         handlers={"op": refusing}, metrics=everything, world=SystemWorld(),
     ))  # fmt: skip
@@ -108,7 +110,8 @@ async def test_a_read_shows_its_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     handlers = {"x.read": Handler(OperationType("op"), run=handle, capability=Capability.READ)}
     traced = TracedPipeline(
         tracing, PipelineParts(
-        authenticator=fake, authorizer=fake, limits=fake, audit=fake, load_facts=fake,
+        authenticator=fake, inline_logins=fake, authorizer=fake, limits=fake, audit=fake,
+        load_facts=fake,
         load_service_identity=partial(load_service_identity, fake),
         handlers=handlers, metrics=Metrics(), world=SystemWorld(),
     ))  # fmt: skip

@@ -24,9 +24,15 @@ export const CONTROL_LIMITS = {
 } as const;
 
 export const AGENT_LIMITS = {
+  aliases: 1000,
   "audit/events": 500,
+  "auth/entries": 1000,
   backups: 1000,
   "backups/runs/{id}/secrets": 1000,
+  entities: 1000,
+  "group-aliases": 1000,
+  groups: 1000,
+  "jwt/revocations": 1000,
   leases: 1000,
   "readers/{path}": 1000,
   rotations: 1000,

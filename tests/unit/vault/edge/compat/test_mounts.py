@@ -15,7 +15,7 @@ MISSING = NotFoundError("mount_not_found", "no")
 
 async def test_list_auth(wire: Wire) -> None:
     """Tokens."""
-    wire.gate.answers["mount.list"] = []
+    wire.gate.answers["auth.mount.list"] = []
     assert set((await wire.ask("GET", "sys/auth")).json["data"]) == {"token/"}
     assert wire.last.path == "sys/auth"
 
@@ -74,9 +74,12 @@ async def test_preflight_for_others(wire: Wire, error: Exception) -> None:
 
 async def test_visible(wire: Wire) -> None:
     """What the caller may use; nothing for who has no token."""
-    wire.gate.answers["mount.visible"] = [MOUNTS[0]]
+    wire.gate.answers |= {"mount.visible": [MOUNTS[0]], "auth.mount.visible": []}
     data = (await wire.ask("GET", "sys/internal/ui/mounts")).json["data"]
-    assert (set(data["secret"]), set(data["auth"])) == ({"secret/", "sys/"}, {"token/"})
+    assert (set(data["secret"]), set(data["auth"])) == (
+        {"cubbyhole/", "secret/", "sys/"},
+        {"token/"},
+    )
     wire.token = ""
     data = (await wire.ask("GET", "sys/internal/ui/mounts")).json["data"]
     assert data == {"auth": {}, "secret": {}}

@@ -36,7 +36,7 @@ async def test_create(wire: Wire) -> None:
     assert wire.last.payload == NewToken(
         policies=("a",), ttl=HOUR, explicit_max_ttl=2 * HOUR, period=60 * 10**9, num_uses=3,
         renewable=False, display_name="d", meta={"a": "1"}, no_parent=True, no_default_policy=True,
-        id="chosen", path="auth/token/create",
+        id="chosen", type="service", path="auth/token/create",
     )  # fmt: skip
     assert answer.json["data"] is None
     assert answer.json["warnings"] is None
@@ -58,7 +58,9 @@ async def test_create_with_nothing(wire: Wire) -> None:
     assert answer.json["warnings"] is None
 
 
-@pytest.mark.parametrize("body", [{"type": "batch"}, {"type": "x"}, {"entity_alias": "x"}])
+@pytest.mark.parametrize(
+    "body", [{"type": "default-service"}, {"type": "x"}, {"entity_alias": "x"}]
+)
 async def test_what_tokens_are_not(wire: Wire, body: object) -> None:
     """Refused, not turned into something else."""
     assert (await wire.ask("POST", "auth/token/create", body)).status == 400

@@ -1,0 +1,1 @@
+"""Logging in with the password of a directory: LDAP and Active Directory."""
