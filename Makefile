@@ -208,6 +208,10 @@ image-check: setup ## run the images: first start, unseal, read-only root, resta
 iac-check: .iac/venv/.stamp ## cfn-lint, checkov, and images and the Ansible role installed into chroots (as root; ONLY=lint: without)
 	@$(PY) -m tools.iac_check $(if $(ONLY),--only $(ONLY)) --folder $(IAC)
 
+.PHONY: charts-check
+charts-check: setup ## run the pods of the Helm charts with podman, on the images of `make image` (TAG=…; as root)
+	@$(PY) -m tools.charts_check $(if $(TAG),--tag $(TAG))
+
 .PHONY: lock
 lock: ## choose and pin the newest versions that pyproject.toml and requirements/*.in allow (needs uv)
 	@tools/lock.sh
