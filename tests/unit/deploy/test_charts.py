@@ -100,6 +100,18 @@ TRANSIT: Values = {
     },
     "credentials": {"secretName": "bao"},
 }
+PROVIDERS: Values = {
+    "settings": {
+        "encryption": {
+            "key_management": "providers",
+            "providers": [
+                {"name": "cloud", "cloud_kms": {"aws": {"key": "alias/freehold"}}},
+                {"name": "here", "key_file": "/var/lib/freehold-key/wrapping.key"},
+            ],
+        }
+    },
+    "kubernetesAuth": {"enabled": True},
+}
 MYSQL: Values = {"storage": {"type": "mysql", "host": "db", "port": 3307}}
 KEY_FILE: Values = {"settings": {"encryption": {"key_management": "file"}}}
 CONTROL_SEVERAL: Values = {
@@ -118,6 +130,7 @@ CASES: dict[str, tuple[str, Values]] = {
     "agent-several": ("agent", SEVERAL),
     "agent-kms": ("agent", KMS),
     "agent-transit": ("agent", TRANSIT),
+    "agent-providers": ("agent", PROVIDERS),
     "agent-mysql": ("agent", MYSQL),
     "agent-file": ("agent", KEY_FILE),
     "control": ("control", {}),
@@ -157,7 +170,8 @@ def test_kubernetes_takes_every_object(case: str, version: str) -> None:
     for each in rendered(case).documents:
         if each["kind"] not in CUSTOM:
             assert schema_errors(each, SCHEMAS[version]) == []
-        assert each["metadata"]["namespace"] == "vaults"
+        everywhere = each["kind"] == "ClusterRoleBinding"
+        assert each["metadata"].get("namespace") == (None if everywhere else "vaults")
         assert each["metadata"]["labels"]["app.kubernetes.io/instance"] == "prod"
 
 
@@ -226,7 +240,7 @@ def test_pods_are_restricted(case: str) -> None:
         assert spec["securityContext"]["runAsUser"] == 10001
         assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
         assert not {"hostNetwork", "hostPID", "hostIPC", "initContainers"} & set(spec)
-        assert spec["automountServiceAccountToken"] is False
+        assert spec["automountServiceAccountToken"] is (case == "agent-providers")
         for volume in spec["volumes"]:
             assert set(volume) - {"name"} <= {
                 "configMap", "secret", "emptyDir", "persistentVolumeClaim"
@@ -333,6 +347,7 @@ def test_several_replicas_are_spread_and_not_drained_together(case: str, replica
         ("agent-several", {53, 5432, 6380}),
         ("agent-kms", {53, 443, 2222, 8301, 80, 988}),
         ("agent-transit", {53, 8200, 80, 988}),
+        ("agent-providers", {53, 443, 6443, 80, 988}),
         ("agent-mysql", {53, 3307}),
         ("control-several", {53, 5432, 6379, 443, 587, 465}),
     ],
@@ -387,9 +402,20 @@ def test_the_certificate_of_helm_is_for_how_clients_call_it(program: str) -> Non
 
 def test_the_key_file_has_a_volume_of_its_own() -> None:
     """So that a copy of the data does not hold it."""
-    claims = rendered("agent-file").only("StatefulSet")["spec"]["volumeClaimTemplates"]
-    assert [each["metadata"]["name"] for each in claims] == ["data", "logs", "anchor", "key"]
+    for case in ("agent-file", "agent-providers"):
+        claims = rendered(case).only("StatefulSet")["spec"]["volumeClaimTemplates"]
+        assert [each["metadata"]["name"] for each in claims] == ["data", "logs", "anchor", "key"]
     assert len(rendered("agent").only("StatefulSet")["spec"]["volumeClaimTemplates"]) == 3
+
+
+def test_the_agent_may_review_tokens_and_no_more() -> None:
+    """For `auth/kubernetes`; without it no pod has a token of the API server."""
+    binding = rendered("agent-providers").only("ClusterRoleBinding")
+    assert binding["roleRef"]["name"] == "system:auth-delegator"
+    [subject] = binding["subjects"]
+    account = rendered("agent-providers").only("ServiceAccount")["metadata"]
+    assert (subject["name"], subject["namespace"]) == (account["name"], account["namespace"])
+    assert not rendered("agent").of_kind("ClusterRoleBinding")
 
 
 def test_credentials_are_handed_over_as_systemd_does() -> None:

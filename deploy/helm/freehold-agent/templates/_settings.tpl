@@ -58,6 +58,22 @@ cache:
 {{- dig "encryption" "key_management" "shamir" .Values.settings -}}
 {{- end -}}
 
+{{/* Whether a key file is on the volume for it: the present one, a provider's, or that of a former seal. */}}
+{{- define "agent.keyVolume" -}}
+{{- if or (eq (include "agent.keyManagement" .) "file") (contains "/var/lib/freehold-key/" (toYaml .Values.settings)) -}}
+true
+{{- end -}}
+{{- end -}}
+
+{{/* The clouds of all seals, present and former: `clouds`. */}}
+{{- define "agent.clouds" -}}
+{{- $encryption := dig "encryption" (dict) .Values.settings -}}
+{{- $seals := concat (list $encryption) (dig "providers" (list) $encryption) (dig "migrate_from" "providers" (list) $encryption) -}}
+{{- $clouds := list -}}
+{{- range $seals -}}{{- with get . "cloud_kms" -}}{{- $clouds = append $clouds . -}}{{- end -}}{{- end -}}
+{{- toYaml (dict "clouds" $clouds) -}}
+{{- end -}}
+
 {{- define "agent.databasePort" -}}
 {{- if .Values.storage.port -}}
 {{- .Values.storage.port | int -}}
@@ -76,12 +92,11 @@ cache:
 {{- with .Values.redis.url -}}
 {{- $ports = append $ports (include "freehold.port" (list . "6379")) -}}
 {{- end -}}
-{{- if eq (include "agent.keyManagement" .) "cloud_kms" -}}
-{{- with dig "encryption" "cloud_kms" "transit" "address" "" $settings -}}
-{{- $ports = append $ports (include "freehold.port" (list . "443")) -}}
-{{- else -}}
-{{- $ports = append $ports "443" -}}
+{{- range (fromYaml (include "agent.clouds" .)).clouds -}}
+{{- $ports = append $ports (include "freehold.port" (list (dig "transit" "address" "" .) "443")) -}}
 {{- end -}}
+{{- if .Values.kubernetesAuth.enabled -}}
+{{- $ports = concat $ports (list "443" "6443") -}}
 {{- end -}}
 {{- range dig "backup" "destinations" (list) $settings -}}
 {{- if eq .type "sftp" -}}
