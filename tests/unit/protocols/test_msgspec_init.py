@@ -88,7 +88,7 @@ ROTATORS: Final = """
 vault.rotation.rotators.aws vault.rotation.rotators.generated vault.rotation.rotators.ldap
 vault.rotation.rotators.mysql vault.rotation.rotators.postgresql vault.rotation.rotators.redis
 vault.rotation.rotators.script vault.rotation.rotators.ssh vault.rotation.rotators.tls
-vault.rotation.rotators.webhook vault.rotation.targets.ldap
+vault.rotation.rotators.webhook
 """
 
 # What only an agent with a control plane reads, or the command line.
