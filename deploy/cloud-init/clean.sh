@@ -6,12 +6,14 @@ set -eu
 for file in /etc/freehold/vault.yaml /var/lib/freehold/vault.db /etc/freehold/tls/ca.key; do
   [ ! -e "$file" ] || { echo "clean: $file is of one machine: start from a fresh one" >&2; exit 1; }
 done
-rm -rf /tmp/freehold /root/.cache
+rm -rf /tmp/freehold
 apt-get clean
 rm -rf /var/lib/apt/lists/*
 rm -f /etc/ssh/ssh_host_*_key /etc/ssh/ssh_host_*_key.pub
-rm -f /root/.ssh/authorized_keys /home/*/.ssh/authorized_keys
-rm -f /root/.bash_history /home/*/.bash_history
+for home in $(getent passwd | cut -d: -f6 | sort -u); do
+  rm -f "$home/.ssh/authorized_keys" "$home/.bash_history"
+  rm -rf "$home/.cache/pip"
+done
 if command -v cloud-init >/dev/null; then cloud-init clean --logs --seed; fi
 truncate --size=0 /etc/machine-id
 find /var/log -type f -exec truncate --size=0 {} +

@@ -172,6 +172,20 @@ def test_commands_that_are_named_exist(root: Path) -> None:
         assert known >= {*options}
 
 
+def test_commands_in_comments_and_messages_exist(root: Path) -> None:
+    """`freehold NOUN VERB`, wherever it stands."""
+    top: Any = get_command(app)
+    found = {
+        words
+        for _, text in texts(root)
+        for words in re.findall(r"\bfreehold ([a-z]+) ([a-z-]+)", text)
+        if words[0] in top.commands
+    }
+    assert {("agent", "init"), ("operator", "init")} <= found
+    for noun, verb in found:
+        assert verb in top.commands[noun].commands, (noun, verb)
+
+
 def test_templates_that_are_named_exist_and_get_what_they_want(
     root: Path, modules: dict[str, dict[str, Any]]
 ) -> None:
