@@ -80,6 +80,20 @@ def require_authority_over_role(
         )
 
 
+def require_none_denies(get: RowLookup, caller: Identity, policies: Collection[str]) -> None:
+    """Raise `AuthorizationError` where one of these policies denies the caller something.
+
+    For what is forgotten of somebody who can log in again, and would come back without them.
+    """
+    binding = _PolicyEffects(get).names_that_deny(caller.binding_policies)
+    if lifted := sorted(binding.intersection(policies)):
+        raise AuthorizationError(
+            "denial_lifted",
+            f"{_names(lifted)} denies you something, and would no longer bind whoever logs in "
+            "anew: only somebody who is not bound by it can do this",
+        )
+
+
 def _require_within(get: RowLookup, caller: Identity, policies: Collection[str]) -> None:
     effects = _PolicyEffects(get)
     _require_held(effects, caller, policies)
