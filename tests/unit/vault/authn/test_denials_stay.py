@@ -40,9 +40,7 @@ async def house(desk: Any) -> House:
 async def barred(house: House, name: str) -> tuple[UserRow, str]:
     """Somebody who has logged in by JWT and is denied something; the id of their alias."""
     row = await house.admit(JWT, name)
-    await house.entities.write(
-        ROOT, EntityChange(policies=("use", "deny-it")), entity_id=row.id
-    )
+    await house.entities.write(ROOT, EntityChange(policies=("use", "deny-it")), entity_id=row.id)
     (alias,) = (await house.entities.get(row.id)).aliases
     return row, alias.id
 
