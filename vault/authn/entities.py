@@ -239,7 +239,7 @@ class Entities:
                 if other is None:
                     raise ValidationError("merge_invalid", "entity id to merge from is invalid")
                 require_authority_over(tx.get, caller, user_policies(tx.get, other))
-                target, ended = _merge(tx, caller, target, other, kept, now)
+                target, ended = _merge(tx, caller, target, other, keep=kept, now=now)
                 ending += ended
             require_authority_over(tx.get, caller, user_policies(tx.get, target))
             done[:] = [target]
@@ -519,7 +519,13 @@ def drop_alias(tx: StoreTx, entity: UserRow, row: EntityAliasRow) -> UserRow:
 
 
 def _merge(
-    tx: StoreTx, caller: Identity, target: UserRow, other: UserRow, keep: frozenset[str], now: int
+    tx: StoreTx,
+    caller: Identity,
+    target: UserRow,
+    other: UserRow,
+    *,
+    keep: frozenset[str],
+    now: int,
 ) -> tuple[UserRow, list[str]]:
     """Have `target` take over from `other`, which goes; return it, and whose tokens end."""
     own = {row.mount_accessor: row for row in _aliases(tx, target)}

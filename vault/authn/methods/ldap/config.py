@@ -9,7 +9,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from protocols.instant import SECOND
-from vault.authn.methods.documents import checked_policies, checked_token_fields
+from vault.authn.methods.documents import (
+    checked_policies,
+    checked_token_fields,
+    require_secret_again,
+)
 from vault.authn.methods.method import MAX_GROUPS, Duration, EntryChange, TokenFields
 from vault.connections.ldap import LdapAddress, parse_ldap_address
 from vault.errors import ValidationError
@@ -110,6 +114,7 @@ async def prepared(change: EntryChange[LdapConfig]) -> LdapConfig:
     """What is stored. Raises `ValidationError` for what would be unsafe or cannot work."""
     new = change.new
     _refuse_unserved(new)
+    require_secret_again(change, "bindpass", ("url", "starttls", "certificate"))
     new = checked_token_fields(new)
     try:
         addresses = new.addresses
