@@ -25,6 +25,8 @@ ROUNDS ?= 200
 # Of `make simulate`: how many seeds, and after how many minutes no other begins.
 SEEDS ?= 100
 MINUTES ?= 1000000
+# Of `make lint`: what else is done while one core looks at types.
+BESIDE_TYPES :=
 # The same machine's other interpreter, for `make test-both`.
 OTHER ?= python3.11
 
@@ -44,6 +46,9 @@ setup: ## install what is missing and make the environment; quick when nothing c
 run: setup ## start a control plane and two agents from 127.0.0.1:8200 on (PORT=…); a first secret
 	@tools/run.sh "$(BIN)/freehold" "$(PORT)" "$(RUN)"
 
+# Before the processes that run tests begin: else each of them would compile all their modules.
+test: BESIDE_TYPES := $(PY) -m pytest --collect-only --quiet --quiet > /dev/null || true
+
 .PHONY: test
 test: lint ## lint, then every test, six files at once on two cores (JOBS=…)
 	@$(PY) -m pytest --numprocesses $(JOBS) --maxprocesses 8 --dist loadfile --no-loadscope-reorder
@@ -59,12 +64,14 @@ test-both: test ## `make test`, then the unit tests on the other supported inter
 
 .PHONY: lint
 lint: setup ## style, types, layers, and the rules of tools/repo_lint
-	@$(BIN)/ruff check --quiet
-	@$(BIN)/ruff format --check --quiet
-	@$(BIN)/mypy --no-error-summary
-	@$(BIN)/lint-imports --no-cache importlinter.toml
-	@$(PY) -m tools.repo_lint
-	@cd ui/web && npm run --silent check
+	@$(BIN)/mypy --no-error-summary & types=$$!; status=0; \
+	  $(BIN)/ruff check --quiet || status=1; \
+	  $(BIN)/ruff format --check --quiet || status=1; \
+	  $(BIN)/lint-imports --no-cache importlinter.toml || status=1; \
+	  $(PY) -m tools.repo_lint || status=1; \
+	  npm --prefix ui/web run --silent check || status=1; \
+	  $(or $(BESIDE_TYPES),true); \
+	  wait $$types || status=1; exit $$status
 
 .PHONY: format
 format: setup ## let ruff write the style that `make lint` asks for
@@ -75,6 +82,29 @@ format: setup ## let ruff write the style that `make lint` asks for
 .PHONY: man
 man: setup ## manual pages of the command line, into build/man
 	@$(PY) -m tools.man build/man
+
+# What builds releases lives in an environment of its own, too.
+RELEASE := .release/tools/bin/python
+.release/tools/.stamp: requirements/release.txt | setup
+	@$(PY) -m venv --clear .release/tools
+	@$(RELEASE) -m pip --disable-pip-version-check --quiet install --require-hashes -r $<
+	@touch $@
+
+.PHONY: wheel
+wheel: .release/tools/.stamp ## the wheel of the last commit, and its bill of materials, into dist (SIGN_KEY=cosign.key)
+	@$(RELEASE) -m tools.release wheel
+
+.PHONY: binary
+binary: wheel ## a folder that needs no Python, for this machine's system and processor
+	@$(RELEASE) -m tools.release binary
+
+.PHONY: packages
+packages: binary ## .deb and .rpm around the same folder
+	@$(RELEASE) -m tools.release packages
+
+.PHONY: packages-check
+packages-check: ## install each kind in chroots and fresh environments, as far as a first secret (root; KINDS="deb rpm …")
+	@$(RELEASE) -m tools.release.check $(KINDS)
 
 # The opponent and the load generators live in an environment of their own.
 BENCH := .bench/venv/bin/python
@@ -136,8 +166,16 @@ consistency: setup ## three agents on a database, and what clients of all of the
 	  --failover 10 --tokens 100000)
 
 .PHONY: hsm-kills
-hsm-kills: setup ## kill -9 of the HSM's helper process at random moments of init, unseal and rotation (ROUNDS=200)
+hsm-kills: setup ## kill -9 of the HSM's helper processes at random moments of init, unseal, rotation and migration (ROUNDS=200)
 	@$(PY) -m tests.contract.key_providers.kills --rounds $(ROUNDS)
+
+.PHONY: seal-starts
+seal-starts: setup ## from an agent's start to unsealed, and a read, by each kind of seal (STARTS=5)
+	@$(PY) -m tests.contract.key_providers.starts --starts $(or $(STARTS),5)
+
+.PHONY: break-glass-kills
+break-glass-kills: setup ## kill -9 of an agent at random moments of an opening by break-glass (ROUNDS=200)
+	@$(PY) -m tests.acceptance.serve.break_glass_kills $(ROUNDS)
 
 .PHONY: mutants
 mutants: setup ## plant 100 careless changes and report those that no test notices (ONLY=audit, ALSO=tests/…)
@@ -165,6 +203,6 @@ lock: ## choose and pin the newest versions that pyproject.toml and requirements
 
 .PHONY: clean
 clean: ## remove what the targets made: environments, caches, the data of `make run`
-	rm -rf .venv .venv-other .run .run-* .bench .image build dist ./*.egg-info .mypy_cache .ruff_cache \
+	rm -rf .venv .venv-other .run .run-* .bench .image .release build dist ./*.egg-info .mypy_cache .ruff_cache \
 	  .pytest_cache .hypothesis .import_linter_cache schemathesis-report ui/web/dist ui/web/build ui/web/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

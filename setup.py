@@ -1,4 +1,4 @@
-"""Builds the web pages before they are packed; all else is in pyproject.toml."""
+"""Builds the web pages before they are packed, and adds `deploy/`; else see pyproject.toml."""
 
 import subprocess
 from pathlib import Path
@@ -34,6 +34,17 @@ def build_pages() -> None:
         )
 
 
+def deployment_files() -> list[tuple[str, list[str]]]:
+    """All of `deploy/`, for `share/freehold` below the prefix: units, configuration, dashboards."""
+    folders: dict[str, list[str]] = {}
+    for file in sorted((_ROOT / "deploy").rglob("*")):
+        name = file.relative_to(_ROOT)
+        if file.is_file() and "__pycache__" not in name.parts:
+            target = Path("share/freehold", *name.parts[1:-1])
+            folders.setdefault(target.as_posix(), []).append(name.as_posix())
+    return list(folders.items())
+
+
 class _BuildPy(build_py):
     def run(self) -> None:
         if not self.editable_mode:
@@ -48,4 +59,4 @@ class _Sdist(sdist):
 
 
 _commands: dict[str, Any] = {"build_py": _BuildPy, "sdist": _Sdist}
-setup(cmdclass=_commands)
+setup(cmdclass=_commands, data_files=deployment_files())

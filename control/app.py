@@ -109,14 +109,14 @@ async def open_for_agents(
     application: Application,
     settings: Settings,
     world: World,
-    connections: Callable[[], float],
+    connections: Callable[[], int] = lambda: 0,
 ) -> AsyncIterator[LinkListener | None]:
     """The listener for agents, and figures of everything; `connections`: of the API's server."""
     core, hub, live, metrics = (
         application.core, application.hub, application.live, application.metrics,
     )  # fmt: skip
     async with open_gateway(core, settings, hub) as listener:
-        gauges = {"connections": connections, **_link_gauges(listener)}
+        gauges = {"connections": lambda: float(connections()), **_link_gauges(listener)}
         gauges["live_browsers"] = lambda: float(live.open_feeds)
         gauges["live_views"] = lambda: float(hub.view_count)
         gauges["live_refusals"] = lambda: float(live.refused_feeds)
@@ -147,9 +147,7 @@ async def serve(
         trio.open_nursery() as nursery,
     ):
         handle = await nursery.start(_listen, application.app, settings, world)
-        async with open_for_agents(
-            application, settings, world, lambda: float(handle.connections())
-        ) as listener:
+        async with open_for_agents(application, settings, world, handle.connections) as listener:
             ports = _describe_ports(handle, listener)
             announce(f"freehold: {ports}")
             await _wait_for_signal(handle, nursery, ports)

@@ -1,6 +1,7 @@
-"""The control plane as an ASGI application for another server than ours.
+r"""The control plane as an ASGI application for another server than ours.
 
-    FREEHOLD_CONTROL_CONFIG=control.yaml hypercorn --worker-class trio --bind 127.0.0.1:8300 control.asgi:app
+    FREEHOLD_CONTROL_CONFIG=control.yaml \
+      hypercorn --worker-class trio --bind 127.0.0.1:8300 control.asgi:app
 
 It opens at the server's start-up and closes at its end (ASGI lifespan), the listener for agents
 included. docs/guides/other-asgi-servers.md has what is missing then.
@@ -38,7 +39,9 @@ class ControlPlane:
         if scope["type"] == "lifespan":
             await self._live(receive, send)
         elif self._app is None:
-            raise RuntimeError("this server does not speak ASGI lifespan: the application is closed")
+            raise RuntimeError(
+                "this server does not speak ASGI lifespan: the application is closed"
+            )
         else:
             await self._app(scope, receive, send)
 
@@ -67,7 +70,7 @@ class ControlPlane:
         world = SystemWorld()
         async with (
             open_application(settings, world, log.info) as application,
-            open_for_agents(application, settings, world, lambda: 0.0),
+            open_for_agents(application, settings, world),
         ):
             self._app = self._wrapped(application.app, settings, world)
             await send({"type": "lifespan.startup.complete"})

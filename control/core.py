@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from ipaddress import ip_address
 from socket import gethostname
 from typing import Final
@@ -55,6 +56,7 @@ from control.compliance.retention import RecordRetention
 from control.compliance.schedules import ReportSchedules
 from control.config.settings import Settings
 from control.crypto import Sealer
+from control.errors import UnavailableError
 from control.gateway.enrolment_server import EnrolmentServer
 from control.gateway.gateway import Gateway
 from control.gateway.link_observer import LinkObserver
@@ -230,8 +232,13 @@ def live_services(core: Core) -> LiveServices:
 
 
 def _redis_pubsub(settings: Settings) -> PubSub | None:
+    """Raises `UnavailableError` (`library_missing`)."""
     if settings.redis is None:
         return None
+    if find_spec("coredis") is None:
+        raise UnavailableError(
+            "library_missing", "redis: coredis is not installed: pip install 'freehold[redis]'"
+        )
     from control.cluster.redis import RedisPubSub  # its client is a sixth of what a start imports
 
     return RedisPubSub(settings.redis.url.get_secret_value())

@@ -142,18 +142,18 @@ def count_rows(agent: Agent) -> dict[str, int]:
 
 
 def verification_cost(algorithm: str, batches: int = 10, rounds: int = 200) -> float:
-    """µs to take a token apart, verify it and check its claims: of the quickest batch."""
+    """µs of a core to take a token apart, verify it and check its claims: of the quickest batch."""
     signer = Signer(algorithm)
     keys, text = keys_from_jwks(signer.jwks), signer.token(1)
     expected, now = ExpectedClaims(issuer=ISSUER, audiences=(AUDIENCE,)), int(time.time())
     found = []
     for _ in range(batches):
-        begin = time.perf_counter()
+        begin = time.thread_time()
         for _ in range(rounds):
             token = parse_token(text)
             verify_signature(token, keys.select(token))
             check_claims(parse_claims(token.payload), expected, now)
-        found.append((time.perf_counter() - begin) / rounds * 1e6)
+        found.append((time.thread_time() - begin) / rounds * 1e6)
     return min(found)
 
 
@@ -179,7 +179,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=0, help="of each run of wrk; 0: none")
     parser.add_argument("--turns", type=int, default=3)
     asked = parser.parse_args()
-    print("| algorithm | verification, µs |\n|---|--:|")
+    print("| algorithm | verification, µs of a core |\n|---|--:|")
     for algorithm in KEYS:
         print(f"| {algorithm} | {verification_cost(algorithm):.0f} |")
     signer = Signer()

@@ -28,7 +28,7 @@ def inherited_socket(environment: Mapping[str, str] = os.environ) -> socket.sock
     if not environment.get("LISTEN_FDS", "0").isdigit() or environment["LISTEN_FDS"] == "0":
         return None
     found = socket.socket(fileno=_FIRST_SOCKET)
-    os.set_inheritable(_FIRST_SOCKET, False)
+    os.set_inheritable(_FIRST_SOCKET, False)  # noqa: FBT003  # of the interface
     listens = found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
     if not listens or found.family not in {socket.AF_INET, socket.AF_INET6}:
         found.detach()

@@ -111,10 +111,12 @@ class Client:
             "FREEHOLD_CACERT": "/ca/tls/ca.crt",
             "FREEHOLD_TOKEN": self.token,
         }
-        environment = [word for name, value in given.items() for word in ("--env", f"{name}={value}")]
+        environment = [
+            word for name, value in given.items() for word in ("--env", f"{name}={value}")
+        ]
         run = ["run", "--rm", *self._options, *HARDENED, *environment]
         return podman(
-            *run, "--interactive", "--volume", f"{NAME}-config:/ca:ro", self._image, *words, stdin=stdin
+            *run, "-i", "-v", f"{NAME}-config:/ca:ro", self._image, *words, stdin=stdin
         ).stdout  # fmt: skip
 
     def secret(self) -> str:
@@ -135,15 +137,18 @@ def check_form(image: str) -> None:
     [found] = json.loads(podman("image", "inspect", image).stdout)
     require(found["User"].partition(":")[0] == USER, f"{image} runs as {found['User']!r}")
     if "freehold-cli" not in image:
-        require(found.get("HealthCheck") or found.get("Healthcheck"), f"{image} has no health check")
+        require(
+            found.get("HealthCheck") or found.get("Healthcheck"), f"{image} has no health check"
+        )
     print(f"          {image}: {found['Size'] / 1e6:.0f} MB")
 
 
 def check_confined() -> None:
     """What the processes of the container may do."""
     read = "import pathlib; print(pathlib.Path('/proc/1/status').read_text())"
+    lines = podman("exec", NAME, "python3", "-c", read).stdout.splitlines()
     status = dict(
-        line.split(":\t") for line in podman("exec", NAME, "python3", "-c", read).stdout.splitlines()
+        line.split(":\t") for line in lines
         if ":\t" in line
     )  # fmt: skip
     require(set(status["Uid"].split()) == {USER}, f"user {status['Uid']}")
@@ -164,14 +169,25 @@ def clean() -> None:
 def whole_life(agent: Agent, client: Client, new: str) -> None:
     """From an empty machine to an upgraded agent that has its secret."""
     with step("first run: agent init, on empty volumes"):
-        agent.run("agent", "init", "--config", CONFIG, "--name", "localhost", "--listen", f"0.0.0.0:{PORT}")
+        agent.run(
+            "agent",
+            "init",
+            "--config",
+            CONFIG,
+            "--name",
+            "localhost",
+            "--listen",
+            f"0.0.0.0:{PORT}",
+        )
     with step("first start, until healthy (sealed, not initialized)"):
         agent.start()
     require(agent.health("--ready") != 0, "a sealed agent says that it is ready")
     with step("read-only root, no capabilities, no shell"):
         check_confined()
     with step("operator init, unseal with two of three shares, over TLS"):
-        made = json.loads(client.call("operator", "init", "--shares", "3", "--threshold", "2", "-o", "json"))
+        made = json.loads(
+            client.call("operator", "init", "--shares", "3", "--threshold", "2", "-o", "json")
+        )
         client.token = made["root_token"]
         unseal(client, made)
     require(agent.health("--ready") == 0, "an open agent says that it is not ready")
@@ -208,7 +224,16 @@ def unseal(client: Client, made: dict[str, list[str]]) -> None:
 def short_life(agent: Agent) -> None:
     """First start, health, stop."""
     with step("first run: agent init, on empty volumes"):
-        agent.run("agent", "init", "--config", CONFIG, "--name", "localhost", "--listen", f"0.0.0.0:{PORT}")
+        agent.run(
+            "agent",
+            "init",
+            "--config",
+            CONFIG,
+            "--name",
+            "localhost",
+            "--listen",
+            f"0.0.0.0:{PORT}",
+        )
     with step("first start, until healthy"):
         agent.start()
     with step("SIGTERM, exit code 0"):

@@ -14,6 +14,7 @@ SINCE_VERSION = {
     "vault": 5,
     "backups": 6,
     "rotations": 7,
+    "key_providers": 8,
 }  # the others: 1
 
 
@@ -206,6 +207,7 @@ MESSAGES: dict[str, tuple[bytes, int, Any]] = {
     ),
     "conditions": (TO_CONTROL, 0, {"codes": ["audit_sink_failed", "sealed"]}),
     "workers": (TO_CONTROL, 0, {"state": "failing"}),
+    "key_providers": (TO_CONTROL, 0, {"state": "failing"}),
     "backups": (
         TO_CONTROL,
         0,

@@ -8,7 +8,9 @@ compile() {
   uv pip compile "$@" --quiet --universal --python-version 3.11 --generate-hashes \
     --no-emit-index-url ${UPGRADE:+--upgrade}
 }
-compile pyproject.toml --extra backup --extra aws --extra ssh --extra hsm --extra gcp --extra azure -o requirements/base.txt
+compile pyproject.toml --extra all -o requirements/base.txt
+compile pyproject.toml -c requirements/base.txt --extra all --extra ldap -o requirements/binary.txt
 compile requirements/build.in -o requirements/build.txt
-compile pyproject.toml requirements/dev.in --extra backup --extra aws --extra ssh --extra hsm --extra gcp --extra azure -o requirements/dev.txt
+compile pyproject.toml requirements/dev.in --extra all -o requirements/dev.txt
 compile requirements/bench.in -o requirements/bench.txt
+compile requirements/release.in -o requirements/release.txt

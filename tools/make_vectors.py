@@ -13,10 +13,11 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.hmac import HMAC
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
 
 TARGET = Path(__file__).parent.parent / "tests" / "vectors"
 ALGORITHM = b"AES-256-GCM+HKDF-SHA256"
@@ -204,10 +205,12 @@ def _sealed_moved(kek: bytes, whole: bytes) -> list[Case]:
 # --- keyring -------------------------------------------------------------------------------------
 
 
-def keyring_blob(root: bytes, epoch: int, payload: bytes, label: str) -> bytes:
-    """A keyring of acme/prod with any payload."""
-    aad = length_prefixed(b"freehold-keyring-v1", b"acme", b"prod", u64(epoch))
-    return b"\x01" + u64(epoch) + gcm_box(root, label, payload, aad)
+def keyring_blob(
+    root: bytes, epoch: int, payload: bytes, label: str, version: bytes = b"1"
+) -> bytes:
+    """A keyring of acme/prod with any payload, in format 1 or 2."""
+    aad = length_prefixed(b"freehold-keyring-v" + version, b"acme", b"prod", u64(epoch))
+    return bytes([int(version)]) + u64(epoch) + gcm_box(root, label, payload, aad)
 
 
 def keyring_cases() -> list[Case]:
@@ -227,12 +230,19 @@ def keyring_cases() -> list[Case]:
         blob = keyring_blob(root, epoch, payload, name)
         parts: Case = {"epoch": epoch, "states": states, "payload": payload, "subkeys": subkeys}
         cases.append(make_case(name, "success", **_at(root, blob), **parts))
+    uses = u64(2) + u64(1_720_000_000_000_000_000)
+    counted = u16(1) + first + subkeys + uses
+    used = keyring_blob(root, 4, counted, "used", b"2")
+    parts = {"epoch": 4, "states": ["active"], "payload": counted, "subkeys": subkeys, "uses": uses}
+    cases.append(make_case("opened twice by break-glass", "success", **_at(root, used), **parts))
     payload = u16(1) + first + subkeys
     blob = keyring_blob(root, 1, payload, "base")
     malformed = {
         "empty": b"",
         "cut to its head": blob[:36],
-        "unknown format": b"\x02" + blob[1:],
+        "unknown format": b"\x03" + blob[1:],
+        "a count in format 1": keyring_blob(root, 1, payload + uses, "count in 1"),
+        "no count in format 2": keyring_blob(root, 1, payload, "no count", b"2"),
         "epoch zero": keyring_blob(root, 0, payload, "epoch zero"),
         "no generations": keyring_blob(root, 1, u16(0) + subkeys, "none"),
         "newest generation retired": keyring_blob(root, 1, u16(1) + gone + subkeys, "gone"),
@@ -250,6 +260,8 @@ def keyring_cases() -> list[Case]:
         "another org": {**_at(root, blob), "org": "acme2"},
         "another vault": {**_at(root, blob), "vault": "test"},
         "an older epoch dressed as a newer one": _at(root, b"\x01" + u64(2) + blob[9:]),
+        "format 1 dressed as 2": _at(root, b"\x02" + blob[1:]),
+        "format 2 dressed as 1": _at(root, b"\x01" + used[1:]),
         "bit flipped in a key": _at(root, flip_bit(blob, 40)),
         "last byte missing": _at(root, blob[:-1]),
         "one byte too many": _at(root, blob + b"\0"),
@@ -357,12 +369,99 @@ def shamir_cases() -> list[Case]:
     return cases + [make_case(n, "MalformedShare", shares=s) for n, s in bad.items()]
 
 
+# --- break-glass ---------------------------------------------------------------------------------
+
+KEM_SUITE = b"KEM" + u16(0x20)
+HPKE_SUITE = b"HPKE" + u16(0x20) + u16(1) + u16(2)
+"""RFC 9180, section 7: DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, AES-256-GCM."""
+
+
+def labeled_extract(suite: bytes, salt: bytes, label: bytes, ikm: bytes) -> bytes:
+    """RFC 9180, section 4."""
+    return hmac_sha256(salt or bytes(32), b"HPKE-v1" + suite + label + ikm)
+
+
+def labeled_expand(suite: bytes, prk: bytes, label: bytes, info: bytes, length: int) -> bytes:
+    """RFC 9180, section 4."""
+    labeled = u16(length) + b"HPKE-v1" + suite + label + info
+    return HKDFExpand(SHA256(), length, labeled).derive(prk)
+
+
+def hpke_seal(recipient: bytes, plaintext: bytes, info: bytes, label: str) -> bytes:
+    """RFC 9180, sections 4.1, 5.1 and 5.2, base mode; the ephemeral key comes from `label`."""
+    ephemeral = X25519PrivateKey.from_private_bytes(fixed("ephemeral " + label, 32))
+    enc = ephemeral.public_key().public_bytes_raw()
+    dh = ephemeral.exchange(X25519PublicKey.from_public_bytes(recipient))
+    prk = labeled_extract(KEM_SUITE, b"", b"eae_prk", dh)
+    shared = labeled_expand(KEM_SUITE, prk, b"shared_secret", enc + recipient, 32)
+    context = (
+        b"\0"
+        + labeled_extract(HPKE_SUITE, b"", b"psk_id_hash", b"")
+        + labeled_extract(HPKE_SUITE, b"", b"info_hash", info)
+    )
+    secret = labeled_extract(HPKE_SUITE, shared, b"secret", b"")
+    key = labeled_expand(HPKE_SUITE, secret, b"key", context, 32)
+    nonce = labeled_expand(HPKE_SUITE, secret, b"base_nonce", context, 12)
+    return enc + AESGCM(key).encrypt(nonce, plaintext, b"")
+
+
+def break_glass_row(root: bytes, vault: str, private: bytes, label: str, **more: Any) -> bytes:
+    """The row of a set of 3 of 5, with its tag."""
+    public = X25519PrivateKey.from_private_bytes(private).public_key().public_bytes_raw()
+    info = length_prefixed(b"freehold-break-glass-v1", b"acme", vault.encode(), b"0badcafe")
+    sealed = hpke_seal(public, root, info, label)
+    row = {
+        "org": "acme",
+        "vault": vault,
+        "in_force": {
+            "id": "0badcafe", "shares": 5, "threshold": 3,
+            "public_key": base64.b64encode(public).decode(),
+            "sealed": base64.b64encode(sealed).decode(),
+            "made_at": 1_700_000_000_000_000_000, "made_by": "root",
+        },
+        **more,
+    }  # fmt: skip
+    scope = length_prefixed(b"acme", vault.encode())
+    key = HKDF(SHA256(), 32, b"freehold-break-glass-record-v1", scope).derive(root)
+    tag = hmac_sha256(key, json.dumps(row, separators=(",", ":")).encode())
+    return json.dumps(row | {"tag": base64.b64encode(tag).decode()}, separators=(",", ":")).encode()
+
+
+def break_glass_cases() -> list[Case]:
+    """Rows that a private key opens, and rows that it must not."""
+    root, private = fixed("root", 32), fixed("break-glass", 32)
+    uses = {"uses": 2, "used_at": 1_720_000_000_000_000_000}
+    never = break_glass_row(root, "prod", private, "never")
+    rows = {
+        "never used": ("success", private, never),
+        "used twice": ("success", private, break_glass_row(root, "prod", private, "used", **uses)),
+        "another private key": ("AuthenticationFailed", fixed("another", 32), never),
+        "another vault": (
+            "AuthenticationFailed", private, break_glass_row(root, "test", private, "test")
+        ),
+        "one use more": (
+            "AuthenticationFailed", private, never.replace(b'},"tag"', b'},"uses":1,"tag"')
+        ),
+        "a lower threshold": (
+            "AuthenticationFailed", private, never.replace(b'"threshold":3', b'"threshold":2')
+        ),
+        "no row": ("AuthenticationFailed", private, b"{}"),
+    }  # fmt: skip
+    return [
+        make_case(
+            name, expect, org="acme", vault="prod", private_key=key, row=row.decode(), root_key=root
+        )
+        for name, (expect, key, row) in rows.items()
+    ]
+
+
 def build() -> dict[str, list[Case]]:
     """Every vector file by its name."""
     return {
         "length_prefixed.json": length_prefixed_cases(),
         "sealed.json": sealed_cases(),
         "keyring.json": keyring_cases(),
+        "break_glass.json": break_glass_cases(),
         "credentials.json": credential_cases(),
         "shamir.json": shamir_cases(),
     }

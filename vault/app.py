@@ -36,8 +36,9 @@ from vault.config import Settings
 from vault.config.password_file import bind_password
 from vault.config.settings import MIN_BODY_BYTES, StorageSettings
 from vault.control_link.null import NullControlLink, link_folder
-from vault.core import CoreDependencies, KeyProvider, open_core
-from vault.core import make_key_provider as make_key_provider
+from vault.core import ConfiguredSeals, CoreDependencies, make_seals, open_core
+from vault.core import make_former_providers as make_former_providers
+from vault.core import make_key_providers as make_key_providers
 from vault.crypto.credentials import MAX_TOKEN_LENGTH, MIN_TOKEN_LENGTH
 from vault.crypto.digest import sha256
 from vault.crypto.encoding import base62
@@ -62,7 +63,7 @@ from vault.rotation.kinds import ServiceSettings, load_rotators
 from vault.rotation.rotator import Rotators
 from vault.seal.auto_unseal import run_auto_unseal
 from vault.seal.bootstrap import BackendSystemTable
-from vault.seal.manager import SealManager, SealStatus
+from vault.seal.manager import KEY_FILE, SealManager, SealStatus
 from vault.seal.startup_checks import check_paths, require_private_database
 from vault.store.interface import BackendError, StoreBackend, StoreSession
 from vault.store.replicas import ReplicaSet, ReplicaStats
@@ -89,6 +90,7 @@ SEAL_TIMEOUT: Final = 45.0
 SLOW_END: Final = 2.0  # seconds to close the database, until what was the open vault is collected
 _COPY_CONNECTIONS: Final = 2
 """For reads: the view that is copied, and one beside it."""
+_DRIVERS: Final = ("psycopg", "pymysql")
 DEFAULT_ORG: Final = "local"  # until an agent is enrolled with an organization
 
 log: Final = logging.getLogger("freehold.agent")
@@ -159,14 +161,14 @@ async def serve(
     backend = make_backend(storage, peers.head())
     async with (
         _open_backend(backend, storage.file, world),
-        _closing(make_key_provider(settings.encryption, world)) as key_provider,
+        _closing(make_seals(settings.encryption, world)) as seals,
         trio.open_nursery() as nursery,
     ):
         control_link = await world.run_sync(_make_control_link, settings, metrics, world)
         pipeline = pipeline_factory(tracing)
         parts = CoreDependencies(
             settings, backend, metrics, world, root_token, peers, control_link.ports, rotators,
-            pipeline, key_provider,
+            pipeline, seals,
         )  # fmt: skip
         seal_manager = _make_seal_manager(parts)
         await nursery.start(seal_manager.run_until_cancelled)
@@ -202,7 +204,9 @@ async def serve(
                 replicas_usable=lambda: float(replica_statistics(backend).usable),
                 replica_lag_commits=lambda: float(replica_statistics(backend).lag),
                 sealed=lambda: float(not seal_manager.is_open),
-                key_provider_failing=lambda: float(seal_manager.provider_trouble is not None),
+                key_provider_failing=lambda: float(len(seal_manager.provider_troubles)),
+                break_glass_uses=lambda: float(seal_manager.break_glass_progress().uses),
+                break_glass_shares=lambda: float(seal_manager.break_glass_progress().shares),
                 workers_open=lambda: float(0 if fleet is None else fleet.open_workers),
                 workers_failing=lambda: float(fleet is not None and fleet.failing),
                 clock_behind_seconds=lambda: (
@@ -317,13 +321,23 @@ def copy_storage(
 
 
 def _server_backend(kind: str) -> type[ServerBackend]:
-    """The class; a driver is slow to load, so no more than the one in use."""
-    if kind == "postgresql":
-        from vault.store.postgresql import PostgresqlBackend
+    """The class; a driver is slow to load, so no more than the one in use.
 
-        return PostgresqlBackend
-    from vault.store.mysql import MysqlBackend
+    Raises `UnavailableError` (`library_missing`) if it is not installed.
+    """
+    try:
+        if kind == "postgresql":
+            from vault.store.postgresql import PostgresqlBackend
 
+            return PostgresqlBackend
+        from vault.store.mysql import MysqlBackend
+    except ModuleNotFoundError as error:
+        if error.name not in _DRIVERS:
+            raise
+        raise UnavailableError(
+            "library_missing",
+            f"storage: {error.name} is not installed: pip install 'freehold[{kind}]'",
+        ) from None
     return MysqlBackend
 
 
@@ -573,12 +587,14 @@ def _notify_systemd(message: Callable[..., None], *words: str) -> None:
 def _make_seal_manager(parts: CoreDependencies) -> SealManager:
     seal_manager = SealManager(
         system_table=BackendSystemTable(parts.backend, parts.world),
-        open_core=lambda *keys: open_core(parts, seal_manager, *keys),
-        key_file=parts.key_file,
-        key_provider=parts.key_provider,
+        open_core=lambda keyring, root_key, by_operator, use: open_core(
+            parts, seal_manager, keyring, root_key, by_operator, break_glass=use
+        ),
+        seals=parts.seals,
         org=DEFAULT_ORG,
         world=parts.world,
         check_paths=partial(parts.world.run_sync, check_paths, parts.seal_paths),
+        break_glass_permit=parts.break_glass_permit,
     )
     return seal_manager
 
@@ -590,19 +606,23 @@ async def _open_alone(
     await seal_manager.reload()
     if parts.dev_token and not seal_manager.status().initialized:
         await seal_manager.initialize(1, 1, parts.dev_token)
-    if parts.key_provider is None:
-        await seal_manager.auto_unseal()
-    else:  # it may fail for a while
+    if not parts.seals.uses_providers:
+        try:
+            await seal_manager.auto_unseal()
+        except UnavailableError as error:  # the file is gone, and break-glass holders are at hand
+            if error.code != KEY_FILE or not await seal_manager.is_break_glass_allowed():
+                raise
+            log.warning("the vault stays sealed, since break-glass is allowed: %s", error)
+    else:  # they may fail for a while
         await nursery.start(run_auto_unseal, seal_manager, parts.world)
 
 
 @asynccontextmanager
-async def _closing(provider: KeyProvider | None) -> AsyncIterator[KeyProvider | None]:
+async def _closing(seals: ConfiguredSeals) -> AsyncIterator[ConfiguredSeals]:
     try:
-        yield provider
+        yield seals
     finally:
-        if provider is not None:
-            await provider.aclose()
+        await seals.aclose()
 
 
 @asynccontextmanager

@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from actors.world import World
 from vault.crypto import aead
+from vault.crypto.break_glass import BreakGlassRecord
 from vault.crypto.data_key_cache import DataKeyCache, capacity_for
 from vault.crypto.encoding import length_prefixer
 from vault.crypto.envelope import open_value_box, rewrap_value, seal_value, unwrap_value_key
@@ -51,8 +52,11 @@ COUNT_SECONDS: Final = 5.0  # that a stop waits for the store; longer is as afte
 KEYRING_ROW: Final = "keyring"
 SEAL_ROW: Final = "seal"
 """How the root key is shared, in the clear. A change of the root key stores it with the keyring."""
+BREAK_GLASS_ROW: Final = "break_glass"
+"""The root key as break-glass holders can unwrap it, readable while sealed."""
 MAX_KEYRING_CHANGES: Final = 5  # by other processes, that one change is run again for
 KEYRING_CHANGED: Final = "keyring_changed"
+ROOT_KEY_CHANGED: Final = "root_key_changed"
 VALUE_FIELD: Final = "value"
 _ROW_LABEL: Final = b"freehold-row-v1"
 _CURSOR_LABEL: Final = b"freehold-cursor-v1"
@@ -468,11 +472,16 @@ class Barrier:
         await self._store.commit(partial(_replace_keyring, before=before.row, rows=[row]))
         self._install_if_newer(SealingKeys(keyring, row.value, uses))
 
-    async def rekey(self, root_key: bytes, seal_row: SystemRow) -> int:
-        """Wrap the keyring with another root key, durably, together with how that is shared.
+    async def rekey(
+        self, root_key: bytes, seal_row: SystemRow, *, seal_before: bytes | None = None
+    ) -> int:
+        """Wrap the keyring with another root key, durably, together with how that is kept.
 
-        Returns the epoch: the keyring as it was wrapped before is recognisably old from now on.
-        Raises as `rotate`. When it is not known whether it was stored, both keys are tried.
+        The root key is wrapped anew for break-glass holders, too, in the same transaction. Returns
+        the epoch: the keyring as it was wrapped before is recognisably old from now on. Raises as
+        `rotate`, `ConflictError` (`seal_changed`) where the stored seal is not `seal_before`, and
+        `TamperedError` for a break-glass set that is not this vault's. When it is not known whether
+        it was stored, both keys are tried.
         """
         async with self._rotation_lock.hold():
             if self.is_stale:
@@ -481,10 +490,17 @@ class Barrier:
             keyring = before.keyring.at_epoch(before.keyring.epoch + 1)
             row = SystemRow(name=KEYRING_ROW, value=keyring.encode(root_key))
             self._next_root_key = root_key
+
+            def change(tx: StoreTx) -> None:
+                root_keys = (self._root_key, root_key)
+                _replace_root_key(tx, before.row, [row], root_keys, (keyring.org, keyring.vault))
+                if seal_before is None:
+                    tx.put(SYSTEM, seal_row)
+                else:
+                    _replace_seal(tx, seal_before, seal_row)
+
             try:
-                await self._store.commit(
-                    partial(_replace_keyring, before=before.row, rows=[row, seal_row])
-                )
+                await self._store.commit(change)
             except VaultError as error:
                 if error.details.get("outcome") != UNKNOWN:
                     self._next_root_key = b""
@@ -500,6 +516,37 @@ class Barrier:
         `Store.commit`.
         """
         await self._store.commit(partial(_replace_seal, before=before, row=seal_row))
+
+    async def get_break_glass(self) -> BreakGlassRecord:
+        """The break-glass set in force, and the uses. Raises as `Store.get`, `TamperedError`."""
+        keyring, row = self._keyring, await self._store.get(SYSTEM, BREAK_GLASS_ROW)
+        return _checked_break_glass(row, self._root_key, (keyring.org, keyring.vault))
+
+    async def change_break_glass(
+        self, change: Callable[[BreakGlassRecord, bytes], BreakGlassRecord]
+    ) -> BreakGlassRecord:
+        """Store what `change` makes of the record and the root key, authenticated, durably.
+
+        `change` runs in the transaction, and may raise. Raises as `rotate` and `get_break_glass`.
+        """
+        async with self._rotation_lock.hold():
+            if self.is_stale:
+                await self.refresh()
+            keyring = self._keyring
+            return await self._store.commit(
+                partial(
+                    _change_break_glass,
+                    before=self._keys.row,
+                    root_key=self._root_key,
+                    scope=(keyring.org, keyring.vault),
+                    change=change,
+                )
+            )
+
+    @property
+    def break_glass_uses(self) -> tuple[int, int]:
+        """How often break-glass holders have opened the vault, and when last (Unix ns)."""
+        return self._keyring.break_glass_uses, self._keyring.break_glass_used_at
 
     @property
     def root_key(self) -> bytes:
@@ -591,8 +638,9 @@ def _closed() -> UnavailableError:
 def _root_key_changed_error() -> UnavailableError:
     return UnavailableError(
         "root_key_changed",
-        "another agent of this vault has changed the root key, so this one seals itself: unseal it "
-        "with the new shares, or put the new key file in place and restart it",
+        "another agent of this vault has changed the root key, so this one seals itself. It opens "
+        "by a key provider alone; else unseal it with the new shares, or put the new key file in "
+        "place and restart it",
         outcome="none",
     )
 
@@ -604,6 +652,57 @@ def _replace_keyring(tx: StoreTx, before: bytes | None, rows: Sequence[SystemRow
         raise ConflictError(KEYRING_CHANGED, "the keyring was changed meanwhile; try again")
     for row in rows:
         tx.put(SYSTEM, row)
+
+
+def _replace_root_key(
+    tx: StoreTx,
+    before: bytes | None,
+    rows: Sequence[SystemRow],
+    root_keys: tuple[bytes, bytes],
+    scope: tuple[str, str],
+) -> None:
+    """As `_replace_keyring`; of `root_keys` the second takes the place of the first."""
+    _replace_keyring(tx, before, rows)
+    stored = tx.get(SYSTEM, BREAK_GLASS_ROW)
+    if stored is not None:
+        found = _checked_break_glass(stored, root_keys[0], scope).rewrap(root_keys[1])
+        tx.put(SYSTEM, SystemRow(name=BREAK_GLASS_ROW, value=found.encode()))
+
+
+def _change_break_glass(
+    tx: StoreTx,
+    before: bytes | None,
+    root_key: bytes,
+    scope: tuple[str, str],
+    change: Callable[[BreakGlassRecord, bytes], BreakGlassRecord],
+) -> BreakGlassRecord:
+    """Only with the keyring `before`: its root key is the one that is wrapped."""
+    _replace_keyring(tx, before, ())
+    found = _checked_break_glass(tx.get(SYSTEM, BREAK_GLASS_ROW), root_key, scope)
+    new = change(found, root_key).authenticate(root_key)
+    tx.put(SYSTEM, SystemRow(name=BREAK_GLASS_ROW, value=new.encode()))
+    return new
+
+
+def _checked_break_glass(
+    row: SystemRow | None, root_key: bytes, scope: tuple[str, str]
+) -> BreakGlassRecord:
+    try:
+        found = BreakGlassRecord.decode(None if row is None else row.value, *scope)
+        if row is not None:
+            found.check(root_key)
+    except CryptoError:
+        raise break_glass_tampered_error() from None
+    return found
+
+
+def break_glass_tampered_error() -> TamperedError:
+    """The error for a row that this vault has not written as it stands."""
+    return TamperedError(
+        "break_glass_tampered",
+        "the stored break-glass set fails its authentication: somebody else wrote to the database; "
+        "restore a backup of it",
+    )
 
 
 def _replace_seal(tx: StoreTx, before: bytes, row: SystemRow) -> None:

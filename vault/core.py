@@ -8,11 +8,12 @@ have a data path of their own (`vault.workers.worker_path`).
 
 import logging
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
+from pathlib import Path
 from typing import Final, Protocol
 
 import trio
@@ -68,6 +69,7 @@ from vault.cluster.shared_limits import SharedLimits, run_shared_limits
 from vault.config import Settings
 from vault.config.backup import BackupSettings
 from vault.config.backup_destinations import BackupDestination, LocalDestination
+from vault.config.settings import EncryptionSettings
 from vault.control_link.ports import BackupPorts, LinkPorts
 from vault.crypto.anchor_keys import DerivedAnchorKeys
 from vault.crypto.keyring import Keyring
@@ -87,6 +89,7 @@ from vault.handlers.adoption import Adoption, StoredAdoption
 from vault.handlers.audit import AuditHandlers
 from vault.handlers.auth_entries import erase_expired_entries
 from vault.handlers.backups import BackupHandlers
+from vault.handlers.break_glass import BreakGlassHandlers
 from vault.handlers.consumer_recorder import forget_old_consumers
 from vault.handlers.control_plane import ControlPlaneHandlers
 from vault.handlers.handler import Handlers
@@ -117,6 +120,7 @@ from vault.jobs.dynamic import (
     open_lease_expiry,
 )
 from vault.jobs.kek_rotation import KekRewrap, KekRotation
+from vault.jobs.key_providers import PROVIDER_CHECK_INTERVAL, WrappingRenewal
 from vault.jobs.refused_report import (
     REPORT_INTERVAL,
     LockoutReport,
@@ -156,12 +160,17 @@ from vault.seal.bound_keys import (
     bind_opaque_id,
     vault_digest,
 )
+from vault.seal.break_glass import BreakGlassSets, BreakGlassUse, PermitFile, UseRecorder
+from vault.seal.configured_seal import SHARES, ConfiguredSeal
+from vault.seal.configured_seal import ConfiguredSeals as ConfiguredSeals
+from vault.seal.key_providers import KeyProviders
 from vault.seal.manager import Core
 from vault.seal.nodes import KnownNodes, NodeHeartbeat, run_heartbeat
 from vault.seal.root_key_operations import RootKeyOperations
-from vault.seal.root_keys.factory import make_key_provider as make_key_provider
+from vault.seal.root_keys.factory import make_former_providers as make_former_providers
+from vault.seal.root_keys.factory import make_key_providers as make_key_providers
 from vault.seal.root_keys.file import FileRootKey
-from vault.seal.root_keys.provider import KeyProvider as KeyProvider
+from vault.seal.root_keys.provider import KeyProvider
 from vault.seal.startup_checks import (
     SealOnDamage,
     SealPaths,
@@ -206,13 +215,12 @@ class CoreDependencies:
     link_ports: LinkPorts = field(default_factory=LinkPorts)
     rotators: Rotators = field(default_factory=Rotators)
     make_pipeline: Callable[[PipelineParts], Pipeline] = Pipeline
-    key_provider: KeyProvider | None = None
+    seals: ConfiguredSeals = field(default_factory=lambda: ConfiguredSeals(SHARES))
 
     @property
-    def key_file(self) -> FileRootKey | None:
-        """Where the root key is, if it is in a file."""
-        file = self.settings.encryption.key_file
-        return None if file is None else FileRootKey(file)
+    def break_glass_permit(self) -> PermitFile:
+        """What allows break-glass holders to open the vault."""
+        return PermitFile(self.seal_paths.anchor, self.world)
 
     @property
     def seal_paths(self) -> SealPaths:
@@ -223,10 +231,31 @@ class CoreDependencies:
         )
 
 
+def make_seals(settings: EncryptionSettings, world: World) -> ConfiguredSeals:
+    """As the configuration says; no key provider is started yet."""
+    current = _make_seal(settings.key_file, make_key_providers(settings, world), world)
+    if settings.migrate_from is None:
+        return ConfiguredSeals(current)
+    former = make_former_providers(settings, world)
+    return ConfiguredSeals(current, _make_seal(settings.migrate_from.key_file, former, world))
+
+
+def _make_seal(
+    key_file: Path | None, providers: Sequence[KeyProvider], world: World
+) -> ConfiguredSeal:
+    return ConfiguredSeal(
+        None if key_file is None else FileRootKey(key_file),
+        KeyProviders(providers, world) if providers else None,
+    )
+
+
 class SealControl(Protocol):
     """What the data path asks of the seal manager that has opened it."""
 
     def request_seal(self) -> None:
+        """See `SealManager`."""
+
+    def request_reopening(self) -> None:
         """See `SealManager`."""
 
     async def reload(self) -> None:
@@ -240,10 +269,13 @@ async def open_core(
     keyring: Keyring,
     root_key: bytes,
     by_operator: bool,
+    *,
+    break_glass: BreakGlassUse | None = None,
 ) -> AsyncIterator[Core]:
     """The data path of an unsealed vault, for the length of the block.
 
     `by_operator`: somebody has brought the root key or its shares, which ends an ordered seal.
+    `break_glass`: break-glass holders have, which is on record and counted before it opens.
     """
     world = dependencies.world
     startup = await _run_startup_checks(dependencies, keyring)
@@ -276,6 +308,11 @@ async def open_core(
         ) as verification,
     ):
         await startup.record_acceptance(audit)
+        if break_glass is not None:
+            recorder = UseRecorder(audit, store, world)
+            keyring = await recorder.record(startup, root_key, break_glass)
+            await dependencies.break_glass_permit.remove()
+            _alert(dependencies, AlertCode.UNSEALED)  # as critical: see docs/spec/link.md
         await record_unseal(
             audit,
             store,
@@ -283,6 +320,7 @@ async def open_core(
             startup.node.id,
             is_first=startup.is_first,
             by_operator=by_operator,
+            by_break_glass=break_glass is not None,
         )
         await startup.clear_seal_order(store)
         interval = dependencies.settings.encryption.rotation_interval
@@ -384,6 +422,7 @@ async def open_core(
                         partial(_explain_refusal, audit, store, heartbeat),
                         path.auth,
                         dependencies.peers.shut,
+                        lambda: barrier.break_glass_uses,
                     )
 
 
@@ -446,13 +485,13 @@ def _wire_pipeline(
     link, peers = base.dependencies.link_ports, base.dependencies.peers
     root_key = RootKeyOperations(
         barrier,
-        base.dependencies.key_file,
+        base.dependencies.seals,
         world,
-        key_provider=base.dependencies.key_provider,
+        node=base.startup.node.id,
         mint_root_token=partial(_root_token, path.tokens),
         suspend_peers=peers.rekeying,
         on_rekeyed=base.seal.reload,
-        request_seal=base.seal.request_seal,
+        request_reopening=base.seal.request_reopening,
     )
     opaque_id = bind_opaque_id(base.keyring)
     adoption = StoredAdoption(path.consumers)
@@ -467,6 +506,7 @@ def _wire_pipeline(
         **_make_rotation_steps(path, adoption, world).handlers(),
         **NodeHandlers(KnownNodes(base.startup.node.id, path.parts.store, world)).handlers(),
         **RootKeyHandlers(root_key).handlers(),
+        **BreakGlassHandlers(BreakGlassSets(barrier, world, base.seal.reload)).handlers(),
         **_status_handlers(base, path, system, audits),
     }
     is_shared = base.dependencies.settings.storage.server is not None
@@ -505,8 +545,13 @@ def _wire_pipeline(
             partial(count_lease_states, path.leases),
         )
     )
-    at_once, look, count = Trigger(), Trigger(), Trigger()
-    for trigger in (at_once, look, count):  # a scheduled time that was missed is not waited for
+    at_once, look, count, wrap = Trigger(), Trigger(), Trigger(), Trigger()
+    for trigger in (
+        at_once,
+        look,
+        count,
+        wrap,
+    ):  # a scheduled time that was missed is not waited for
         trigger.fire()
     jobs = [
         *path.jobs(),
@@ -558,6 +603,12 @@ def _wire_pipeline(
         Job("backup-report", BACKUP_REPORT_INTERVAL, backups.refresh, trigger=look),
         Job("rotation-report", ROTATION_REPORT_INTERVAL, rotation_report.refresh, trigger=count),
         Job("restore-certificates", REFRESH_SECONDS, tests.refresh, trigger=tests.look_at_once),
+        Job(
+            "key-providers",
+            PROVIDER_CHECK_INTERVAL,
+            WrappingRenewal(pipeline.run_operation, root_key.needs_renewal, world),
+            trigger=wrap,
+        ),
         Job("root-key-attempts", SWEEP_INTERVAL, root_key.expire_attempts),
         Job("key-rotation", ROTATION_CHECK_INTERVAL, leased(KEYS, rotation)),
         Job(

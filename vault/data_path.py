@@ -52,7 +52,7 @@ from vault.authz.policy_store import PolicyStore
 from vault.authz.rate_limits import Buckets, Limit, RateLimiter
 from vault.authz.record_limits import FailureLimits, RecordLimits, is_loopback
 from vault.authz.tickets import DenialTickets
-from vault.barrier import Barrier
+from vault.barrier import ROOT_KEY_CHANGED, Barrier
 from vault.cluster.redis import RedisTarget, open_connection
 from vault.cluster.shared_limits import LimitKeys, SharedLimits
 from vault.config import Settings
@@ -464,7 +464,12 @@ class DataPath:
             await self.parts.store.look()  # a node that is silent has to catch up, too
         except UnavailableError:
             return  # `Store.outage` says so, and whoever asks is told
-        await self.snapshots.refresh_stale()
+        try:
+            await self.snapshots.refresh_stale()
+        except UnavailableError as error:
+            if error.code != ROOT_KEY_CHANGED:
+                raise
+            return  # the vault is about to be sealed: a follower that failed would end the process
         ended = sum(self.parts.store.count_transactions(t) for t in (TOKENS, API_KEYS, USERS))
         if ended != self._streams_checked_at:
             pacer = Pacer(self.parts.world.monotonic)

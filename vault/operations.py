@@ -33,6 +33,7 @@ from vault.model.backup_runs import (
     SelectBackup,
     StoredBackup,
 )
+from vault.model.break_glass import BreakGlassState, MakeBreakGlassSet, NewBreakGlassSet
 from vault.model.changes import AcknowledgeVersion, ChangesRead, ReadChanges
 from vault.model.health import CacheState, HealthState, KeyStatus
 from vault.model.link import CentralBundle, LinkStatus, SentPage, SentVerdict
@@ -146,6 +147,7 @@ from vault.model.results import (
     KnownNode,
     LeasePage,
     ListedGroup,
+    LockedLogins,
     OrphanedUsers,
     ReaderPage,
     RenewedLease,
@@ -176,7 +178,10 @@ from vault.model.root_key import (
     NewShares,
     RekeyResult,
     RekeyStatus,
+    RenewedWrappings,
     RotatedRootKey,
+    RotateRootKey,
+    SealMigrationStatus,
     StartGenerateRoot,
     StartRekey,
     SubmitShare,
@@ -271,6 +276,8 @@ READ_BY_AUTH_METHOD: Final = OperationType[RunAuthAction, ActionResult]("auth.ac
 LIST_BY_AUTH_METHOD: Final = OperationType[RunAuthAction, ActionResult]("auth.action.list")
 UPDATE_BY_AUTH_METHOD: Final = OperationType[RunAuthAction, ActionResult]("auth.action.update")
 DELETE_BY_AUTH_METHOD: Final = OperationType[RunAuthAction, ActionResult]("auth.action.delete")
+LIST_LOCKED_LOGINS: Final = OperationType[Nothing, list[LockedLogins]]("auth.lockout.list")
+UNLOCK_LOGIN: Final = OperationType[SelectEntry, None]("auth.lockout.end")
 BEGIN_LOGIN: Final = OperationType[RunAuthAction, ActionResult]("auth.login.begin")
 LOG_IN: Final = OperationType[LogIn, IssuedToken]("auth.login")
 REVOKE_JWT: Final = OperationType[RevokeJwt, AuthEntryRow]("jwt.revoke")
@@ -444,7 +451,20 @@ SUBMIT_VERIFICATION_SHARE: Final = OperationType[SubmitShare, VerificationStatus
     "sys.rekey.verify.offer"
 )
 RESTART_VERIFICATION: Final = OperationType[Nothing, VerificationStatus]("sys.rekey.verify.restart")
-ROTATE_ROOT_KEY: Final = OperationType[Nothing, RotatedRootKey]("sys.rotate_root")
+READ_BREAK_GLASS: Final = OperationType[Nothing, BreakGlassState]("sys.break_glass.read")
+MAKE_BREAK_GLASS_SET: Final = OperationType[MakeBreakGlassSet, NewBreakGlassSet](
+    "sys.break_glass.make"
+)
+REVOKE_BREAK_GLASS_SET: Final = OperationType[Nothing, BreakGlassState]("sys.break_glass.revoke")
+ROTATE_ROOT_KEY: Final = OperationType[RotateRootKey, RotatedRootKey]("sys.rotate_root")
+RENEW_WRAPPINGS: Final = OperationType[Nothing, RenewedWrappings]("sys.renew_wrappings")
+READ_SEAL_MIGRATION: Final = OperationType[Nothing, SealMigrationStatus](
+    "sys.seal_migration.status"
+)
+MIGRATE_SEAL: Final = OperationType[SubmitShare, SealMigrationStatus]("sys.seal_migration.update")
+CANCEL_SEAL_MIGRATION: Final = OperationType[Nothing, None]("sys.seal_migration.cancel")
+UNSEAL_MIGRATE: Final = OperationType[SubmitShare, SealMigrationStatus]("sys.unseal.migrate")
+"""As `MIGRATE_SEAL`, by whoever has the shares."""
 
 # The control plane
 APPLY_BUNDLE: Final = OperationType[ApplyBundle, ActiveBundle]("fleet.apply")

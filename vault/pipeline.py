@@ -235,10 +235,10 @@ class Pipeline:
         context: AuditContext[P, R],
         authenticate: Callable[[Operation[P, R]], Awaitable[VerifiedLogin]],
     ) -> Identity:
-        """Who logs in, by what is in the payload."""
+        """Who logs in, by what is in the payload. Whatever fails counts for the address."""
         try:
             context.login = await authenticate(context.op)
-        except AuthenticationError:
+        except Exception:
             if self._failures is not None:
                 self._failures.count_failure(context.op.origin.ip)
             raise

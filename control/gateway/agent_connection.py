@@ -22,7 +22,7 @@ from control.errors import ControlError
 from control.gateway.deadlines import Deadlines
 from control.gateway.link_observer import LinkObserver
 from control.model.agents import Health
-from control.model.conditions import WORKERS_FAILING
+from control.model.conditions import KEY_PROVIDER_FAILED, WORKERS_FAILING
 from control.model.links import AgentLink
 from control.services.presence import PresenceTracker
 from protocols.link import messages as m
@@ -33,7 +33,13 @@ from protocols.link.messages import MessageType
 from protocols.link.session import ClockReading, LinkSession, SessionConfig, require_token
 from protocols.link.states import SENDABLE
 from protocols.link.transport import LinkTransport
-from protocols.link.vocabulary import ByeReason, SkipReason, SyncPhase, WorkersState
+from protocols.link.vocabulary import (
+    ByeReason,
+    KeyProvidersState,
+    SkipReason,
+    SyncPhase,
+    WorkersState,
+)
 from protocols.link.vocabulary import Health as ReportedHealth
 from protocols.pki.chain import VerifiedAgent as Peer
 from protocols.pki.names import AgentName
@@ -172,6 +178,7 @@ class AgentConnection:
             "_session",
             "_wake",
             "_watched",
+            "_providers_fail",
             "_workers_fail",
             "_writing",
         ),
@@ -210,7 +217,7 @@ class AgentConnection:
         self._watched = False
         self._writing = False
         self._condition_codes: frozenset[str] | None = None
-        self._workers_fail = False
+        self._workers_fail = self._providers_fail = False
         self._recorded_backups: m.Backups | None = None
         self._recorded_rotations: m.Rotations | None = None
         self._recorded_health: tuple[str, str, frozenset[str] | None] | None = None
@@ -438,6 +445,8 @@ class AgentConnection:
                 self._condition_codes = frozenset(map(str, message.codes))
             case m.Workers():
                 self._workers_fail = message.state is WorkersState.FAILING
+            case m.KeyProviders():
+                self._providers_fail = message.state is KeyProvidersState.FAILING
             case m.Heartbeat():
                 await self._report_health(str(message.health), self.sync)
             case m.SyncState():
@@ -467,6 +476,8 @@ class AgentConnection:
         codes = self._condition_codes
         if codes is not None and self._workers_fail:
             codes |= {WORKERS_FAILING}
+        if codes is not None and self._providers_fail:
+            codes |= {KEY_PROVIDER_FAILED}
         state = (health, sync, codes)
         if not (health and sync) or state == self._recorded_health:
             return

@@ -16,6 +16,8 @@ SEALED: Final = str(AlertCode.SEALED)
 REFUSING: Final = "refusing"
 WORKERS_FAILING: Final = "workers_failing"
 """What an agent says by `Workers` of the link."""
+KEY_PROVIDER_FAILED: Final = "key_provider_failed"
+"""What an agent says by `KeyProviders` of the link."""
 BACKUP_LATE: Final = "backup_late"
 BACKUP_FAILED: Final = "backup_failed"
 BACKUP_UNPROVEN: Final = "backup_unproven"
@@ -29,6 +31,8 @@ ROTATION_CODES: Final = (ROTATION_OVERDUE, ROTATION_STUCK, LEASES_IRREVOCABLE)
 CHANNEL_FAILING: Final = "channel_failing"
 ROLLOUT_HALTED: Final = "rollout_halted"
 BUNDLE_FULL: Final = "bundle_full"
+BREAK_GLASS: Final = "break_glass"
+"""An event: break-glass holders have opened the vault. An agent says it as `unsealed`, critical."""
 OWNER_GONE: Final = "owner_gone"
 """Channels or schedules are suspended; the alert's subject is the account whose they were."""
 CRITICAL_UNDELIVERED: Final = "critical_undelivered"
@@ -40,10 +44,10 @@ REPORTED: Final = frozenset(
     for code in (
         *(AlertCode.SEALED, AlertCode.AUDIT_SINK_FAILED, AlertCode.STORE_FAILED),
         *(AlertCode.DISK_LOW, AlertCode.POLICY_EXPIRED, AlertCode.CERTIFICATE_EXPIRING),
-        *(AlertCode.CLOCK_SET_BACK, WORKERS_FAILING),
+        *(AlertCode.CLOCK_SET_BACK, WORKERS_FAILING, KEY_PROVIDER_FAILED),
     )
 )
-"""What an agent says of itself for as long as it holds (`Conditions`, `Workers` of the link)."""
+"""What an agent says of itself for as long as it holds (`Conditions` and more of the link)."""
 CONTRADICTED: Final = frozenset({"audit_fork", "audit_rollback", "audit_key"})
 """An agent's audit log is not the one that was cosigned; over when a person accepts the log
 or retires the agent."""
@@ -90,6 +94,8 @@ _MESSAGES: Final[Mapping[str, str]] = {
     "rotation status --state stuck`",
     LEASES_IRREVOCABLE: "credentials of expired leases of the vault of agent {vault} could not be "
     "dropped at their target: see the leases that are irrevocable",
+    BREAK_GLASS: "the vault of agent {vault} was opened by break-glass, without its key provider: "
+    "see `sys.break_glass.open` in its audit log, and make its root key safe again",
     AlertCode.AUDIT_SINK_FAILED: "an audit sink of agent {vault} does not accept records",
     AlertCode.STORE_FAILED: "agent {vault} cannot write its database or its anchor",
     AlertCode.DISK_LOW: "a disk of agent {vault} is nearly full: free some space before it refuses "
@@ -111,6 +117,8 @@ _MESSAGES: Final[Mapping[str, str]] = {
     AlertCode.SECRET_EXPIRED: "a secret of agent {vault} has expired",
     AlertCode.POLICY_REFUSED: "agent {vault} has refused its policy bundle: the outcome of the "
     "bundle says why",
+    KEY_PROVIDER_FAILED: "a key provider of agent {vault} would not unseal it: see its "
+    "log before it is restarted",
     AlertCode.METRICS_DROPPED: "agent {vault} could not send its metrics for so long that it has "
     "dropped the oldest",
 }

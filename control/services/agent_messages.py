@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from actors import World
 from control.crypto import sha256
 from control.errors import ConflictError, UnavailableError, ValidationError
-from control.model.conditions import REPORTED, SEALED, alert_message
+from control.model.conditions import BREAK_GLASS, REPORTED, SEALED, alert_message
 from control.model.links import AgentLink
 from control.model.policies import AssignmentState, Outcome
 from control.model.records import Alert, Severity
@@ -509,7 +509,12 @@ def _record_alert(tx: Tx, link: AgentLink, message: m.Alert, stamp: EffectStamp)
         resolved = alerts.resolve_alerts(
             tx, link.org, [SEALED], [link.vault], now=stamp.now, before=at
         )
-        return tuple(map(alert_event, resolved))
+        told = tuple(map(alert_event, resolved))
+        if message.severity is not NotificationSeverity.CRITICAL:
+            return told
+        text = alert_message(BREAK_GLASS, link.vault)
+        fired = _fire_alert(tx, link, stamp, BREAK_GLASS, text, at=at, count=message.count)
+        return (*told, *fired)
     subject = message.subject.hex() if any(message.subject) else ""
     severity = Severity(str(message.severity))
     if message.code in REPORTED:  # as of an older agent that calls it something else

@@ -7,6 +7,7 @@ A commit must be durable, so weaker settings are refused: SQLite below `synchron
 
 import os
 import sqlite3
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
@@ -99,7 +100,8 @@ def open_engines(url: str, readers: int = READERS, *, read_only: bool = False) -
     """Engines for `sqlite:////absolute/path` or `postgresql://…`.
 
     `read_only`: a SQLite file is not locked, and has to be there. Raises `ValidationError`
-    (`storage_invalid`), `UnavailableError` (`store_locked`, `store_missing`), `OSError`.
+    (`storage_invalid`), `UnavailableError` (`store_locked`, `store_missing`, `library_missing`),
+    `OSError`.
     """
     scheme = url.partition(":")[0]  # `urlsplit` quotes what it refuses
     if scheme == "sqlite":
@@ -153,6 +155,11 @@ def _sqlite(path: Path, readers: int, *, read_only: bool) -> DatabaseEngines:
 
 
 def _postgresql(url: str, readers: int) -> DatabaseEngines:
+    if find_spec("psycopg") is None:
+        raise UnavailableError(
+            "library_missing",
+            "storage: psycopg is not installed: pip install 'freehold[postgresql]'",
+        )
     try:
         driver = sa.make_url("postgresql+psycopg" + url.removeprefix("postgresql"))
         driver.get_dialect()().create_connect_args(driver)

@@ -6,7 +6,7 @@ KIB: Final = 1024
 
 FIRST_VERSION: Final = 1
 """The oldest version of the link: greetings are in it, so that they are read by whoever comes."""
-VERSIONS: Final = (1, 2, 3, 4, 5, 6, 7)
+VERSIONS: Final = (1, 2, 3, 4, 5, 6, 7, 8)
 """All that this code speaks; `Hello` offers them, and the highest that both know is spoken."""
 SUBPROTOCOL: Final = "freehold-link-v1"
 PATH: Final = "/link/v1"

@@ -370,6 +370,12 @@ class Workers(Message, frozen=True, kw_only=True):
     state: words.WorkersState
 
 
+class KeyProviders(Message, frozen=True, kw_only=True):
+    """How the agent's key providers do, if it has any. Sent with `conditions`."""
+
+    state: words.KeyProvidersState
+
+
 class Backups(Message, frozen=True, kw_only=True):
     """How the vault's backups do. Sent with `conditions`, once the vault was open."""
 
@@ -606,6 +612,7 @@ class MessageType(StrEnum):
     REPLAY_RESULT = "replay_result"
     CONDITIONS = "conditions"
     WORKERS = "workers"
+    KEY_PROVIDERS = "key_providers"
     VAULT = "vault"
     BACKUPS = "backups"
     ROTATIONS = "rotations"
@@ -647,6 +654,7 @@ _TABLE: Final = (
     MessageSpec(_T.REPLAY_RESULT, ReplayResult, _UP, _D.EPHEMERAL, since=2),
     MessageSpec(_T.CONDITIONS, Conditions, _UP, _D.EPHEMERAL, since=3),
     MessageSpec(_T.WORKERS, Workers, _UP, _D.EPHEMERAL, since=4),
+    MessageSpec(_T.KEY_PROVIDERS, KeyProviders, _UP, _D.EPHEMERAL, since=8),
     MessageSpec(_T.VAULT, Vault, _UP, _D.EPHEMERAL, since=5),
     MessageSpec(_T.BACKUPS, Backups, _UP, _D.EPHEMERAL, since=6),
     MessageSpec(_T.ROTATIONS, Rotations, _UP, _D.EPHEMERAL, since=7),

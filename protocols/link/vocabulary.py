@@ -167,6 +167,15 @@ class WorkersState(StrEnum):
 
 
 @unique
+class KeyProvidersState(StrEnum):
+    """How the key providers do that unseal an agent. Of version 8."""
+
+    STEADY = "steady"
+    FAILING = "failing"
+    """One or more do not do what they are asked to: the agent might not be unsealed again."""
+
+
+@unique
 class BackupState(StrEnum):
     """How a vault's backups do: the worst that applies. Of version 6."""
 

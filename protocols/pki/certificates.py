@@ -110,7 +110,7 @@ def host_names(certificate: Certificate) -> tuple[str, ...]:
 
 
 def is_for_host(certificate: Certificate, host: str) -> bool:
-    """Whether clients that name this host take it: `*.example.com` is one label (RFC 6125, 6.4.3)."""
+    """Whether clients that name this host take it; a `*` is one label (RFC 6125, 6.4.3)."""
     names = {name.lower() for name in host_names(certificate)}
     try:
         return str(ip_address(host)) in names

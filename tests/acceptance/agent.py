@@ -58,7 +58,7 @@ class Agent(agent_process.Agent):
 
     def spawn(self, environment: Mapping[str, str]) -> AgentProcess:
         """The process alone; of a plain command made by `maker`."""
-        is_plain = self.command[0] == FREEHOLD and not self.environment and not self.anew
+        is_plain = self.command[0] == FREEHOLD and not self.anew
         if is_plain and is_at_home():
             with self.output_file.open("ab") as out:
                 return maker(self.kind).make(self.command, environment, out)

@@ -3,8 +3,9 @@
 What it makes has the arguments, the environment and the descriptors that `exec` would have given
 it; its modules are at hand, the kernel shows the maker's command line, its set order is that of
 all that this maker makes, it ends without taking its modules apart, and a control plane's hashes
-of passwords are cheap. How the command starts by itself is for the README's tour, for `make run`,
-for agents with an environment of their own, and for `make durability`: these do not use this.
+of passwords are cheap. A `sitecustomize` that PYTHONPATH of its environment leads to is run after
+the imports. How the command starts by itself is for the README's tour, for `make run`, for agents
+that are made `anew`, and for `make durability`: these do not use this.
 
 `python -m tests.acceptance.maker KIND` is told what to make by a socket that is its standard input.
 """
@@ -171,6 +172,16 @@ def is_at_home() -> bool:
     return own == thread
 
 
+def serve_children(main: Callable[[], None]) -> None:
+    """Make what is asked for: each runs `main` with its arguments in `sys.argv`."""
+    gc.freeze()
+    with socket.socket(fileno=os.dup(0)) as asked:
+        become = _next_one(asked)
+    if become is not None:
+        become()
+        end_at_once(main)
+
+
 def serve(kind: Kind, prepare: Callable[[], object]) -> None:
     """Make what is asked for; each runs `prepare` first. Until nobody can ask any more."""
     for name in (*_AT_HAND[kind], *_command_modules()):
@@ -292,7 +303,17 @@ def _become(
     os.environ.clear()
     os.environ.update(environment)
     sys.argv = command
+    _customize(environment)
     _run._r.seed()  # Trio's chance, which is drawn when it is imported; of `random` Python thinks
+
+
+def _customize(environment: dict[str, str]) -> None:
+    """As Python does it at a start (site(3)); modules that are imported already see it, too."""
+    folders = [folder for folder in environment.get("PYTHONPATH", "").split(os.pathsep) if folder]
+    if any((Path(folder) / "sitecustomize.py").exists() for folder in folders):
+        sys.path[:0] = folders
+        sys.modules.pop("sitecustomize", None)  # the distribution's
+        import_module("sitecustomize")
 
 
 def main() -> None:

@@ -35,7 +35,9 @@ def test_both_programs_run_and_end(folder: Path, root: Path) -> None:
     agent.write_text(json.dumps({"server": server["agent"] | {"workers": 1}, "storage": storage}))
     place_control(folder)
     database, keys = {"url": f"sqlite:///{folder}/control.db"}, {"folder": str(folder / "keys")}
-    control.write_text(json.dumps({"server": server["control"], "database": database, "keys": keys}))
+    control.write_text(
+        json.dumps({"server": server["control"], "database": database, "keys": keys})
+    )
     initialize(control)
     shutil.copy(root / "Procfile", folder)
     environment = {
@@ -55,6 +57,7 @@ def test_both_programs_run_and_end(folder: Path, root: Path) -> None:
         said, _ = process.communicate(timeout=PATIENCE)
     finally:
         process.kill()
+        process.wait()
     assert "agent.1" in said
     assert "control.1" in said
     assert not any(map(is_live, ports.values()))

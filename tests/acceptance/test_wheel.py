@@ -34,18 +34,36 @@ def wheel(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
-def test_the_pages_are_built_into_it(root: Path, clone: Path) -> None:
-    """And every package is in it."""
+def built_from(root: Path, clone: Path) -> Path:
+    """The wheel of a clone."""
     # What npm installs is the same for every clone.
     shutil.copytree(root / "ui/web/node_modules", clone / "ui/web/node_modules", symlinks=True)
-    built = wheel(clone, PATH=os.environ["PATH"])
+    built = wheel(clone, PATH=os.environ["PATH"], SOURCE_DATE_EPOCH="1700000000")
     assert built.returncode == 0, built.stderr
     [file] = (clone / "out").glob("freehold-*.whl")
+    return file
+
+
+def test_it_holds_everything(root: Path, clone: Path, tmp_path: Path) -> None:
+    """Packages, pages, migrations, deployment files; and its bytes are those of another build."""
+    other = shutil.copytree(clone, tmp_path / "elsewhere/clone")
+    file = built_from(root, clone)
     names = zipfile.ZipFile(file).namelist()
     for wanted in ("ui/web/dist/agent.html", "ui/web/dist/control.html", "control/app.py",
-                   "vault/app.py", "control/compliance/frameworks/soc2.json"):  # fmt: skip
+                   "vault/app.py", "control/compliance/frameworks/soc2.json",
+                   "vault/store/migrations/env.py", "control/store/migrations/env.py"):  # fmt: skip
         assert wanted in names
     assert any(name.startswith("ui/web/dist/assets/") and name.endswith(".js") for name in names)
+    deployed = {
+        name.partition(".data/data/share/freehold/")[2] for name in names if ".data/data/" in name
+    }
+    folder = clone / "deploy"
+    assert deployed == {
+        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
+    }
+    for path in other.rglob("*"):
+        os.utime(path, (1_600_000_000, 1_600_000_000))
+    assert built_from(root, other).read_bytes() == file.read_bytes()
 
 
 def test_without_node_there_is_no_wheel(clone: Path) -> None:

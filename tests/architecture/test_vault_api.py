@@ -33,7 +33,9 @@ def test_the_page_has_every_route_and_no_other(root: Path) -> None:
 
 def _method_routes() -> set[tuple[str, str]]:
     """Of every auth method, with its type before the path."""
-    parts: Any = SimpleNamespace(entries=None, scheme=None, world=SystemWorld(), random=bytes)
+    parts: Any = SimpleNamespace(
+        entries=None, scheme=None, world=SystemWorld(), random=bytes, sources=None
+    )
     return {
         (method, f"{kind}: {path}")
         for kind, one in make_login_methods(parts).items()

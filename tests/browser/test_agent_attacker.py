@@ -28,6 +28,7 @@ HIDDEN = {
     "dynamic_write_connection value.*", "dynamic_write_connection value.* key",
     "roles_write description", "system_make_mount description", "system_change_mount description",
     "tokens_create display_name", "tokens_create metadata.*", "tokens_create metadata.* key",
+    "auth_enable description", "auth_tune description",
     "rotations_write_policy notify.channels.[]", "entities_write_alias name",
     *(
         f"{place}.*{key}"
@@ -37,8 +38,6 @@ HIDDEN = {
         )
         for key in ("", " key")
     ),
-    "auth_enable description", "auth_tune description",
-    "rotations_write_policy notify.channels.[]",
 }  # fmt: skip
 """What these pages do not say: roles, mounts, tokens, connections, groups have none."""
 CALLED = hostile(902)

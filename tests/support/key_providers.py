@@ -11,11 +11,15 @@ from vault.seal.root_keys.provider import KeyDescription, KeyProviderError, Wrap
 class MemoryKeyProvider:
     """See `KeyProvider`."""
 
-    name = "memory"
     type = "memory"
 
-    def __init__(self, versions: int = 1, *, creates_keys: bool = False) -> None:
+    def __init__(
+        self, versions: int = 1, *, creates_keys: bool = False, name: str = "memory"
+    ) -> None:
+        self.name = name
         self.creates_keys = creates_keys
+        self.garbage: bytes | None = None
+        """What it takes for the root key, if it is not to be the right one."""
         self.keys = {str(n): random_bytes(32) for n in range(1, versions + 1)}
         self.error: KeyProviderError | None = None
         self.calls: list[str] = []
@@ -42,6 +46,8 @@ class MemoryKeyProvider:
         if wrapped.version not in self.keys:
             code = "key_provider_version_missing" if self.keys else "key_provider_key_missing"
             raise KeyProviderError(code, "restore it")
+        if self.garbage is not None:
+            return self.garbage
         try:
             return aead.open_(self.keys[wrapped.version], wrapped.ciphertext, context)
         except AuthenticationFailed:

@@ -42,6 +42,8 @@ with pkcs11.lib(module).get_token(token_label=label).open(rw=True, user_pin=pin)
 class Token:
     """One token, in its own folder; nobody else's SoftHSM sees it."""
 
+    module = MODULE
+
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
@@ -66,7 +68,7 @@ class Token:
     def section(self, **more: object) -> dict[str, Any]:
         """`encryption` of an agent's configuration."""
         hsm = {
-            "module": str(MODULE), "token": LABEL, "key_label": "root",
+            "module": str(self.module), "token": LABEL, "key_label": "root",
             "pin_file": str(self.pin_file), **more,
         }  # fmt: skip
         return {"key_management": "hsm", "hsm": hsm}
@@ -84,7 +86,7 @@ class Token:
 
     def change_keys(self, *keys: Mapping[str, object]) -> None:
         """Make or delete keys, in a process of their own: the library is for one thread."""
-        argument = json.dumps([str(MODULE), LABEL, PIN, keys])
+        argument = json.dumps([str(self.module), LABEL, PIN, keys])
         subprocess.run(
             [sys.executable, "-c", _MAKE_KEYS, argument],
             env=self.environment, check=True, capture_output=True,

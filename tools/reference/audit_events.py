@@ -98,5 +98,5 @@ def _capability(handler: Any) -> str:
 def _written(folder: str, names: dict[str, str]) -> None:
     """Each of these stands in the code. Raises `MeaningError` for one that does not."""
     sources = "".join(file.read_text() for file in (ROOT / folder).rglob("*.py"))
-    quoted = set(re.findall(r"\"([a-z-]+\.[a-z_]+)\"", sources))
+    quoted = set(re.findall(r"\"([a-z-]+(?:\.[a-z_]+)+)\"", sources))
     matched(quoted & set(names), names, f"audit_events.toml, of {folder}")

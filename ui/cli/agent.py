@@ -126,7 +126,7 @@ app.command(
 )(agent_link.enrol)
 app.command(
     "freehold agent init --config /etc/freehold/vault.yaml --name vault.example.com",
-    "freehold agent init --config vault.yaml --data-dir data --log-dir logs --listen 127.0.0.1:8200",
+    "freehold agent init --config vault.yaml --data-dir data --log-dir logs --name localhost",
 )(agent_install.init)
 app.command("freehold agent health --config /etc/freehold/vault.yaml")(agent_install.health)
 app.add_group(agent_install.certificate, "certificate")

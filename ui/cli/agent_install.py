@@ -30,9 +30,13 @@ def init(
     config: Annotated[Path, typer.Option(help="The configuration file to write.", dir_okay=False)],
     name: Annotated[
         list[str] | None,
-        typer.Option(help="Name or address by which clients call it; repeatable. Default: this host."),
+        typer.Option(
+            help="Name or address by which clients call it; repeatable. Default: this host."
+        ),
     ] = None,
-    listen: Annotated[str, typer.Option(help="host:port; 0.0.0.0 is every address.")] = "0.0.0.0:8200",  # with TLS
+    listen: Annotated[
+        str, typer.Option(help="host:port; 0.0.0.0 is every address.")
+    ] = "0.0.0.0:8200",  # with TLS
     data_dir: Annotated[
         Path, typer.Option(help="Folder of the data; beside it are those of anchor and key.")
     ] = Path("/var/lib/freehold"),
@@ -41,11 +45,15 @@ def init(
     ),
     key_management: Annotated[
         Literal["shamir", "file"],
-        typer.Option(help="Who unseals it after a start: people by shares, or the agent by a file."),
+        typer.Option(
+            help="Who unseals it after a start: people by shares, or the agent by a file."
+        ),
     ] = "shamir",
     user: Annotated[
         str,
-        typer.Option(help="User that the agent runs as. Default for root: freehold, if there is one."),
+        typer.Option(
+            help="User that the agent runs as. Default for root: freehold, if there is one."
+        ),
     ] = "",
 ) -> None:
     """Prepare a machine: configuration, folders, and a certificate where there is none.
@@ -108,14 +116,20 @@ def _print_next(run: "FirstRun", port: int) -> None:
 
     config, root = shlex.quote(str(run.config)), shlex.quote(str(run.tls / AUTHORITY))
     print_note("Next:")
-    print_note(f"  freehold agent serve --config {config}      # or: systemctl enable --now freehold-agent")
+    print_note(
+        f"  freehold agent serve --config {config}      # or: systemctl enable --now freehold-agent"
+    )
     print_note(f"  export FREEHOLD_ADDR=https://{run.names[0]}:{port} FREEHOLD_CACERT={root}")
     print_note("  freehold operator init                      # once: shares and root token")
-    print_note("  freehold mount create secret                # with FREEHOLD_TOKEN: where secrets go")
+    print_note(
+        "  freehold mount create secret                # with FREEHOLD_TOKEN: where secrets go"
+    )
     if (run.tls / AUTHORITY_KEY).exists():
         print_note("Other machines trust the certificate after (Debian, with a copy of ca.crt):")
         print_note(f"  {trust_command(run)}")
-        print_note(f"{run.tls / AUTHORITY_KEY} signs the next one: keep it from others, or elsewhere.")
+        print_note(
+            f"{run.tls / AUTHORITY_KEY} signs the next one: keep it from others, or elsewhere."
+        )
 
 
 @certificate.command("freehold agent certificate renew --config /etc/freehold/vault.yaml")

@@ -612,16 +612,18 @@ def _open_vault(
     Raises `CliError` and as `SealedVault`.
     """
     from actors import SystemWorld
-    from vault.app import make_key_provider
+    from vault.app import make_former_providers, make_key_providers
 
     if vault.seal.is_wrapped:
-        provider = None if encryption is None else make_key_provider(encryption, SystemWorld())
-        if provider is None:
+        world = SystemWorld()
+        providers = () if encryption is None else make_key_providers(encryption, world)
+        former = () if encryption is None else make_former_providers(encryption, world)
+        if not (providers or former):
             raise CliError(
                 f"a key provider ({vault.seal.type}) wraps the root key, and recovery shares open "
                 "nothing: give --config with the provider of this vault"
             )
-        return vault.open_with_provider(provider)
+        return vault.open_with_providers([*providers, *former], world)
     if key_file is None and encryption is not None:
         key_file = encryption.key_file
     if key_file is not None:

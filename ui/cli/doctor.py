@@ -13,6 +13,7 @@ from ui.cli.output import OutputFormat, print_note, print_text
 
 if TYPE_CHECKING:
     from vault.installation.finding import Finding
+    from vault.installation.machine import User
 
 
 def doctor(

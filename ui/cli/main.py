@@ -25,6 +25,7 @@ from ui.cli.run import run
 from ui.cli.template import template
 
 _OUTPUT: Final = 1  # the descriptor of stdout
+_OF_UNIX: Final = frozenset({"fcntl", "grp", "pwd", "resource", "termios"})
 _YOUNG: Final = 50_000
 """New containers before the collector looks at them. What a command loads stays: to look at it time
 and again took a tenth of the loading."""
@@ -35,7 +36,7 @@ GROUPS: Final = (
     "control", "fleet",
 )  # fmt: skip
 """In the order of the help; each is a module beside this one, and its `app`."""
-_MODULES: Final = {"import": "import_vault"}
+MODULES: Final = {"import": "import_vault"}
 """Of groups whose names are no names of modules."""
 
 
@@ -56,7 +57,7 @@ class _LazyCommands(UserDict[str, Any]):
 
     def __getitem__(self, name: str) -> Any:
         if self.data[name] is None:
-            module = import_module(f"ui.cli.{_MODULES.get(name, name)}")
+            module = import_module(f"ui.cli.{MODULES.get(name, name)}")
             group = get_group(module.app.typer)
             group.name = name
             self.data[name] = group
@@ -170,12 +171,26 @@ def _run() -> int:
             f"freehold: {error.filename or 'the output cannot be written'}: {error.strerror}"
         )
         return Exit.ERROR
+    except ModuleNotFoundError as error:
+        return _missing_module(error)
     except Exception as error:  # noqa: BLE001  # shown without its text: that could hold a secret
         print_note(
             f"freehold: internal error, please report it: {'; '.join(_error_locations(error))}"
         )
         return Exit.ERROR
     return int(code or Exit.OK)
+
+
+def _missing_module(error: ModuleNotFoundError) -> int:
+    """Windows has no module of Unix's: it runs the client alone."""
+    if error.name in _OF_UNIX:
+        print_note(
+            "freehold: this command needs Linux or macOS: run it there, or in the Windows "
+            "Subsystem for Linux. On Windows `freehold` is the client of agents elsewhere"
+        )
+    else:
+        print_note(f"freehold: {error.name} is not installed: install freehold anew")
+    return Exit.ERROR
 
 
 def _serves(arguments: list[str]) -> bool:

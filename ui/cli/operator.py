@@ -8,7 +8,8 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from ui.cli.agent_files import Config, anchor_path, unseal_keys
+from ui.cli.agent_files import Config, leave_acceptance, unseal_keys
+from ui.cli.break_glass import app as break_glass
 from ui.cli.client import ApiClient
 from ui.cli.command_group import CommandGroup
 from ui.cli.context import api_path, cli_context
@@ -23,6 +24,7 @@ actors_group = CommandGroup("The actors of the running agent.")
 app.add_group(keys, "key")
 app.add_group(cache_group, "cache")
 app.add_group(actors_group, "actor")
+app.add_group(break_glass, "break-glass")
 
 
 SHARES: Final = 5
@@ -38,20 +40,22 @@ KeyConfig = Annotated[
 ]
 
 
-def _submit_share(client: ApiClient, path: str, config: Path | None, **more: object) -> Any:
+def _submit_share(
+    client: ApiClient, path: str, config: Path | None, method: str = "PUT", **more: object
+) -> Any:
     """What offering a share is answered: the key file's, or one that is asked for.
 
-    There may be two key files, one of which is in force. Raises `CliError`.
+    There may be several key files, one of which is in force. Raises `CliError`.
     """
     *first, last = [read_secret_line("Share")] if config is None else unseal_keys(config)
     for share in first:
         try:
-            return client.call("PUT", path, {"key": share, **more})
+            return client.call(method, path, {"key": share, **more})
         except CliError as error:
             if error.exit_code is not Exit.ERROR:
                 raise
     try:
-        return client.call("PUT", path, {"key": last, **more})
+        return client.call(method, path, {"key": last, **more})
     except CliError as error:
         if config is None or error.exit_code is not Exit.ERROR:
             raise
@@ -167,15 +171,24 @@ def rotate(context: typer.Context) -> None:
 
 
 @app.command("freehold operator rotate-root", name="rotate-root")
-def rotate_root(context: typer.Context) -> None:
+def rotate_root(
+    context: typer.Context,
+    new_root_key: Annotated[
+        bool, typer.Option("--new-root-key", help="Replace the root key, too.")
+    ] = False,
+) -> None:
     """Wrap the root key by the newest version of the key in the HSM or cloud.
 
     With `create_key: true` the agent makes that version; else make it with the provider's tools
-    before. The vault stays open, and no secret changes. It needs a token with the capability `sudo`
-    on `sys/rotate-root`.
+    before. The vault stays open, and no secret changes. Of several key providers all are rotated;
+    `skipped` are those that do not answer, which follow by themselves. `--new-root-key` makes
+    another root key, so that what a provider has ever unwrapped opens nothing any more: other
+    agents of the vault open anew, within seconds. It needs a token with the capability `sudo` on
+    `sys/rotate-root`.
     """
     current = cli_context(context)
-    current.print_result(current.client.call("POST", api_path("system/rotate-root")))
+    body = {"new_root_key": True} if new_root_key else {}
+    current.print_result(current.client.call("POST", api_path("system/rotate-root"), body))
 
 
 @app.command("freehold operator rewrap", "freehold operator rewrap --retire")
@@ -206,6 +219,55 @@ def rewrap(
 
 
 @app.command(
+    "freehold operator migrate-seal",
+    "freehold operator migrate-seal --status",
+    "freehold operator migrate-seal --config /etc/freehold/vault.yaml",
+)
+def migrate_seal(
+    context: typer.Context,
+    status: Annotated[bool, typer.Option("--status", help="Show the progress.")] = False,
+    cancel: Annotated[
+        bool, typer.Option("--cancel", help="Discard the shares entered so far.")
+    ] = False,
+    config: KeyConfig = None,
+) -> None:
+    """Move the root key to the seal of the agent's configuration: enter one share.
+
+    Configure the new seal in `encryption`, and the present one in `encryption.migrate_from`, and
+    restart the agents, which go on with the present one. Then each holder of a share, or with a key
+    provider of a recovery share, runs this command; the last one moves the root key. The vault goes
+    on serving, and the shares stay valid: with a key provider they are recovery shares. From a key
+    file, give `--config`, on the agent's machine. It needs a token with the capability `sudo` on
+    `sys/seal-migration`; while the vault is sealed none is needed, and the last share unseals it.
+    """
+    current = cli_context(context)
+    if cancel:
+        current.client.call("DELETE", _MIGRATION)
+        return
+    sealed = current.client.call("GET", "/v1/sys/seal-status")
+    if sealed["sealed"]:
+        if not status:
+            sealed = _submit_share(current.client, _UNSEAL, config, migrate=True)
+        names = ("sealed", "migration", "type", "progress", "t")
+        current.print_result({name: sealed[name] for name in names})
+        return
+    if status:
+        told = current.client.call("GET", _MIGRATION)
+    else:
+        told = _submit_share(current.client, _MIGRATION, config, "POST")
+    current.print_result({name: value for name, value in told.items() if name != "warning"})
+    if told["warning"]:
+        raise CliError(f"the root key has moved, but: {told['warning']}")
+    if told["complete"] and told["source"] == "file":
+        print_note(
+            "what the former key file holds is the one share now: replace it with `freehold "
+            "operator rekey --init`, and keep the file for backups of before"
+        )
+    elif told["complete"]:
+        print_note("keep what opened the vault before: it opens the backups of before")
+
+
+@app.command(
     "freehold operator accept-rollback --reason 'restored from backup' "
     "--config /etc/freehold/vault.yaml"
 )
@@ -223,7 +285,7 @@ def accept_rollback(
     and run `freehold operator unseal --config FILE`. It is valid for one hour and one unsealing,
     which the audit log records.
     """
-    file = _accept(config, anchor, reason, "accept")
+    file = leave_acceptance(config, anchor, reason, "accept")
     print_note(f"accepted for one hour and one unsealing: {file}")
     print_note(
         "unseal the vault now, with a key file too: `freehold operator unseal --config FILE`"
@@ -246,30 +308,8 @@ def confirm_clock(
     is behind, expiry follows the agent's time. Run it on the agent's machine, as the agent's user,
     after you have checked the clock. A running agent accepts it within a minute.
     """
-    file = _accept(config, anchor, reason, "clock")
+    file = leave_acceptance(config, anchor, reason, "clock")
     print_note(f"the clock is confirmed, for an agent that reads this within an hour: {file}")
-
-
-def _accept(config: Path | None, anchor: Path | None, reason: str, subject: str) -> Path:
-    """Leave an acceptance beside the anchor; where it is."""
-    from actors.world import SystemWorld
-    from vault.seal.anchor import acceptance
-
-    file = anchor_path(config, anchor)
-    if file is None:
-        raise typer.BadParameter("give the agent's --config, or the --anchor file itself")
-    if not 1 <= len(reason) <= acceptance.MAX_REASON:
-        raise typer.BadParameter(f"--reason takes 1 to {acceptance.MAX_REASON} characters")
-    place = acceptance.acceptance_path(file, acceptance.AcceptanceSubject(subject))
-    try:
-        acceptance.write_acceptance(
-            file,
-            acceptance.Acceptance(SystemWorld().now(), reason),
-            acceptance.AcceptanceSubject(subject),
-        )
-    except OSError as error:
-        raise CliError(f"cannot write {place}: {error.strerror}") from None
-    return place
 
 
 @app.command(
@@ -397,6 +437,7 @@ def rekey(
 
 
 _UNSEAL: Final = "/v1/sys/unseal"
+_MIGRATION: Final = api_path("system/seal-migration")
 _ROOT: Final = "/v1/sys/generate-root/attempt"
 _ROOT_SHARES: Final = "/v1/sys/generate-root/update"
 _REKEY: Final = "/v1/sys/rekey/init"

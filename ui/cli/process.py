@@ -3,7 +3,6 @@
 import ctypes
 import errno
 import os
-import resource
 import shlex
 import stat
 import sys
@@ -25,6 +24,8 @@ def protect_memory() -> None:
     or read through /proc/PID/mem by root alone (prctl(2), ptrace(2)), so that profilers need root.
     Raises `CliError`.
     """
+    import resource  # not on Windows
+
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform != "linux":
         return

@@ -24,10 +24,12 @@ GRACE: Final = 10.0  # seconds that a program has to end by itself
 HEALTHY: Final = 5.0
 """Seconds that a program runs with new values until these count as in use."""
 FOLDER_VARIABLE: Final = "FREEHOLD_SECRETS_DIR"
-_FORWARDED: Final = (
-    signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2,
+_FORWARDED: Final = tuple(
+    each for each in signal.Signals
+    if each.name in {"SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2"}
 )  # fmt: skip
-_OF_TERMINAL: Final = (signal.SIGINT, signal.SIGQUIT)
+"""Those that the system has: Windows knows the first two."""
+_OF_TERMINAL: Final = frozenset(each for each in _FORWARDED if each.name in {"SIGINT", "SIGQUIT"})
 """Which a terminal sends to the program itself, too."""
 _BY_SIGNAL: Final = 128  # as shells tell of a program that a signal ended
 

@@ -1,7 +1,5 @@
 """`freehold template`: files made of secrets by Jinja2 templates, replaced whole."""
 
-import grp
-import pwd
 import shlex
 import signal
 import stat
@@ -44,6 +42,11 @@ class Template:
 
     def ids(self) -> tuple[int, int]:
         """User and group id of the owner, -1 for unchanged. Raises `CliError`."""
+        if not self.owner:
+            return -1, -1
+        import grp  # not on Windows
+        import pwd
+
         user, _, group = self.owner.partition(":")
         try:
             return (
@@ -264,6 +267,8 @@ def _line(source: Path, error: BaseException) -> int:
 @contextmanager
 def _time_limit(source: Path) -> Iterator[None]:
     """Raise `CliError` after `MAX_SECONDS` in the main thread: no other one gets signals."""
+    if not hasattr(signal, "SIGALRM"):
+        raise CliError("templates cannot be stopped on this system: use `freehold run`")
     if threading.current_thread() is not threading.main_thread():
         yield
         return

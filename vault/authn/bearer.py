@@ -164,9 +164,8 @@ def is_bound_elsewhere(row: TokenRow, origin: Origin) -> bool:
     """Whether a token does not count from where a request came."""
     if row.bound_cidrs and not is_within(origin.ip, row.bound_cidrs):
         return True
-    return bool(row.certificate) and row.certificate != certificate_digest(
-        origin
-    )  # not secret: whoever connects shows it
+    shown = certificate_digest(origin)
+    return bool(row.certificate) and row.certificate != shown  # not secret: all see certificates
 
 
 def _consume_token_use(tx: StoreTx, token_id: str, now: int) -> bool:

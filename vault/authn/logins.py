@@ -117,6 +117,15 @@ class Logins:
             raise NotFoundError("no_handler", "no handler for this route. route entry not found.")
         return mount, method, path[len(mount.path) :]
 
+    def list_mounts(self) -> list[AuthMountRow]:
+        """The auth mounts in path order."""
+        return self._parts.mounts.list_mounts()
+
+    async def is_locked(self, mount: AuthMountRow, name: str) -> bool:
+        """Whether a name is locked at a mount now."""
+        held = await self._parts.store.get(mount.id, LOCKOUT, name)
+        return _has_lockout(mount) and _is_locked(mount, held, self._parts.world.now())
+
     async def verify(self, path: str, fields: Mapping[str, Any], origin: Origin) -> VerifiedLogin:
         """Who logs in at a path below `auth/`.
 

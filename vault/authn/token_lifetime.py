@@ -50,7 +50,7 @@ def grant_lifetime(
         return TokenLifetime(ttl=granted, period=min(period, max_ttl), warnings=warnings)
     if root and not ttl and not explicit_max_ttl:
         return TokenLifetime(ttl=0, period=0)
-    granted, warnings = _cap("TTL", ttl or min(default_ttl, most), most)
+    granted, warnings = _cap("TTL", ttl or min(default_ttl, max_ttl), most)
     return TokenLifetime(ttl=granted, period=0, warnings=warnings)
 
 

@@ -1,6 +1,6 @@
 """Backups without an agent, for the command line: the keys, and what this machine has seen."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -23,11 +23,14 @@ from vault.barrier import KEYRING_ROW, SEAL_ROW
 from vault.crypto.backup_keys import Identity as Identity
 from vault.crypto.backup_keys import Recipient
 from vault.crypto.errors import MalformedEncoding, MalformedShare
-from vault.errors import AuthenticationError, ConflictError, UnavailableError, ValidationError
+from vault.crypto.keyring import Keyring
+from vault.errors import AuthenticationError, ConflictError, ValidationError
 from vault.seal.anchor.anchor_file import AnchorFile
 from vault.seal.bound_keys import bind_audit_keys
+from vault.seal.configured_seal import seal_mismatch_error
+from vault.seal.key_providers import KeyProviders
 from vault.seal.manager import read_key_file_shares
-from vault.seal.root_keys.provider import KeyProvider, WrappedKey, wrap_context
+from vault.seal.root_keys.provider import KeyProvider
 from vault.seal.root_keys.shamir import ShamirRootKey, UnsealProgress
 from vault.seal.root_keys.shares import SealConfig
 from vault.seal.seal_record import SealRecord
@@ -109,31 +112,30 @@ class SealedVault(NamedTuple):
             if not isinstance(found, UnsealProgress):
                 return found
 
-    def open_with_provider(self, provider: KeyProvider) -> RootKey:
-        """By the key provider that the vault has, or had when the backup was made.
+    def open_with_providers(self, providers: Sequence[KeyProvider], world: World) -> RootKey:
+        """By the first key provider that opens the vault, as it was when the backup was made.
 
-        Raises `KeyProviderError`, `UnavailableError` (`seal_mismatch`), `AuthenticationError`.
+        Raises `KeyProviderError`, `UnavailableError` (`seal_mismatch`), `TamperedError`.
         """
-        wrapped = self.seal.wrapping_of(provider.name, provider.type)
-        if wrapped is None:
-            raise UnavailableError(
-                "seal_mismatch",
-                f"the root key is not wrapped by key provider {provider.name} ({provider.type})",
-            )
-        root_key = trio.run(
-            _unwrap, provider, wrapped, wrap_context(self.seal.org, self.seal.vault)
-        )
-        return self._open(root_key)
+        known = [each for each in providers if self.seal.wrapping_of(each.name, each.type)]
+        if not known:
+            raise seal_mismatch_error(self.seal)
+        return trio.run(self._unwrap, KeyProviders(known, world))
+
+    async def _unwrap(self, providers: KeyProviders) -> RootKey:
+        try:
+            return await providers.unwrap(self.seal, self._decode)
+        finally:
+            await providers.aclose()
+
+    def _decode(self, root_key: bytes) -> RootKey:
+        """Raises `CryptoError`."""
+        header = self.header
+        keyring = Keyring.decode(root_key, header.keyring, org=header.org, vault=header.vault)
+        return RootKey(root_key, VaultKeys(keyring))
 
     def _open(self, root_key: bytes) -> RootKey:
         return RootKey(root_key, open_keyring(self.header, root_key))
-
-
-async def _unwrap(provider: KeyProvider, wrapped: WrappedKey, context: bytes) -> bytes:
-    try:
-        return await provider.unwrap(wrapped, context)
-    finally:
-        await provider.aclose()
 
 
 def back_up_stopped(

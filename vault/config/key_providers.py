@@ -10,6 +10,8 @@ from vault.config.backup_destinations import Endpoint
 
 MAX_TIMEOUT: Final = 120 * SECOND
 MAX_VARIABLES: Final = 32
+MAX_PROVIDERS: Final = 8
+"""Each is asked in turn at a start, and wraps at each change of the root key."""
 MODULE_VARIABLES: Final = (
     "SOFTHSM2_CONF",
     "TPM2_PKCS11_STORE",
@@ -139,4 +141,56 @@ class CloudKmsSettings(Section):
     def _check_one(self) -> Self:
         if sum(each is not None for each in (self.aws, self.gcp, self.azure, self.transit)) != 1:
             raise ValueError("needs one of aws, gcp, azure and transit")
+        return self
+
+    @property
+    def kind(self) -> Literal["aws", "gcp", "azure", "transit"]:
+        """Which of the four; the provider's name where it is the only one."""
+        if self.aws is not None:
+            return "aws"
+        if self.gcp is not None:
+            return "gcp"
+        return "azure" if self.azure is not None else "transit"
+
+
+class KeyProviderSettings(Section):
+    """One of several key providers: a token, a cloud, or a file with wrapping keys.
+
+    `name` is stored with what the provider has wrapped, so it must not be another one's later.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+    hsm: HsmSettings | None = None
+    cloud_kms: CloudKmsSettings | None = None
+    key_file: FilePath | None = None
+
+    @model_validator(mode="after")
+    def _check_one(self) -> Self:
+        if sum(each is not None for each in (self.hsm, self.cloud_kms, self.key_file)) != 1:
+            raise ValueError("needs one of hsm, cloud_kms and key_file")
+        return self
+
+
+def _check_names(providers: tuple[KeyProviderSettings, ...]) -> tuple[KeyProviderSettings, ...]:
+    if len({each.name for each in providers}) < len(providers):
+        raise ValueError("has two providers of one name")
+    return providers
+
+
+Providers = Annotated[
+    tuple[KeyProviderSettings, ...], Field(max_length=MAX_PROVIDERS), AfterValidator(_check_names)
+]
+"""In the order in which they are asked."""
+
+
+class FormerSealSettings(Section):
+    """How the root key was kept before: what a seal migration begins with. Shares need nothing."""
+
+    key_file: FilePath | None = None
+    providers: Providers = ()
+
+    @model_validator(mode="after")
+    def _check_one(self) -> Self:
+        if (self.key_file is None) != bool(self.providers):
+            raise ValueError("needs one of key_file and providers")
         return self

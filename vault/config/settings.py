@@ -22,7 +22,12 @@ from vault.config.cache import CacheSettings
 from vault.config.control_plane import ControlPlaneSettings
 from vault.config.dynamic import DynamicSettings
 from vault.config.jwt_issuers import JwtSettings
-from vault.config.key_providers import CloudKmsSettings, HsmSettings
+from vault.config.key_providers import (
+    CloudKmsSettings,
+    FormerSealSettings,
+    HsmSettings,
+    Providers,
+)
 from vault.config.rotation import RotationSettings
 from vault.config.tls import ClientTlsSettings
 from vault.config.workers import AUTO, WorkerCount
@@ -209,15 +214,17 @@ def _check_sqlite_url(url: str) -> None:
 
 
 class EncryptionSettings(Section):
-    """Where the root key is: dealt to people as shares, in a file, or wrapped by a key provider.
+    """Where the root key is: dealt to people as shares, in a file, or wrapped by key providers.
 
     With the last two the agent unseals by itself.
     """
 
-    key_management: Literal["shamir", "file", "hsm", "cloud_kms"] = "shamir"
+    key_management: Literal["shamir", "file", "hsm", "cloud_kms", "providers"] = "shamir"
     key_file: FilePath | None = None
     hsm: HsmSettings | None = None
     cloud_kms: CloudKmsSettings | None = None
+    providers: Providers = ()
+    migrate_from: FormerSealSettings | None = None
     rotation_interval: Duration = 90 * DAY  # security.md: at 2^30 wraps or 90 days
 
     @model_validator(mode="after")
@@ -229,6 +236,27 @@ class EncryptionSettings(Section):
         for name, section in (("hsm", self.hsm), ("cloud_kms", self.cloud_kms)):
             if (self.key_management == name) != (section is not None):
                 raise ValueError(f"key_management: {name} and the section {name} need each other")
+        if (self.key_management == "providers") != bool(self.providers):
+            raise ValueError("key_management: providers and the list providers need each other")
+        return self
+
+    @model_validator(mode="after")
+    def _check_former(self) -> Self:
+        former = self.migrate_from
+        if former is None:
+            return self
+        if former.key_file is not None and former.key_file == self.key_file:
+            raise ValueError(
+                "migrate_from.key_file is key_file itself: there is nothing to migrate"
+            )
+        own = {"hsm"} if self.hsm is not None else {each.name for each in self.providers}
+        if self.cloud_kms is not None:
+            own = {self.cloud_kms.kind}
+        if both := sorted(own & {each.name for each in former.providers}):
+            raise ValueError(
+                f"migrate_from has the provider {both[0]}, which is also a provider from now on: "
+                "give the new one another name, in key_management: providers"
+            )
         return self
 
 

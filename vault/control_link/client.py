@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from protocols.errors import locate
 from protocols.instant import from_millis
 from protocols.link.messages import (
+    KeyProviders,
     Message,
     Notification,
     PolicyReplay,
@@ -289,7 +290,10 @@ class LinkClient:
 
     def _health(self) -> tuple[Health, tuple[Message, ...]]:
         facts = self._host.facts()
-        reports = [each for each in (facts.backups, facts.rotations) if each is not None]
+        state = facts.key_providers
+        providers = None if state is None else KeyProviders(state=state)
+        found = (providers, facts.backups, facts.rotations)
+        reports = [each for each in found if each is not None]
         conditions, workers = self._alarms.conditions(), Workers(state=facts.workers)
         return facts.health, (conditions, workers, *reports)
 

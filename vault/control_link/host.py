@@ -59,6 +59,8 @@ class VaultFacts(Struct, frozen=True, kw_only=True):
     troubles: frozenset[words.AlertCode] = frozenset()
     """What is wrong now; each is an alert when it begins."""
     workers: words.WorkersState = words.WorkersState.STEADY
+    key_providers: words.KeyProvidersState | None = None
+    """None without any."""
     backups: m.Backups | None = None
     """None until the vault was open."""
     rotations: m.Rotations | None = None
@@ -162,6 +164,7 @@ class LocalVaultHost:
     """The same; asked while the vault is open."""
     troubles: Callable[[], frozenset[words.AlertCode]] = field(default=frozenset)
     workers_failing: Callable[[], bool] = field(default=bool)
+    key_providers: Callable[[], words.KeyProvidersState | None] = field(default=lambda: None)
     refusing: Callable[[], bool] = field(default=bool)
     sinks_failing: Callable[[], float] = field(default=float)
     backups: Callable[[], m.Backups | None] = field(default=lambda: None)
@@ -205,6 +208,7 @@ class LocalVaultHost:
             vault=parse_vault_id(self.vault_id()),
             troubles=self.troubles(),
             workers=self._workers(),
+            key_providers=self.key_providers(),
             backups=self.backups(),
             rotations=self.rotations(),
         )

@@ -27,6 +27,7 @@ from protocols.link.vocabulary import (
     CommandName,
     CounterName,
     KeyHolder,
+    KeyProvidersState,
     Severity,
     SyncPhase,
 )
@@ -35,6 +36,7 @@ from vault.audit.layout import LogLayout
 from vault.authz.policy_store import PolicyStore
 from vault.config import Settings
 from vault.config.control_plane import ControlPlaneSettings
+from vault.config.settings import EncryptionSettings
 from vault.control_link import database as link_database
 from vault.control_link import message_factory
 from vault.control_link.addresses import ControlPlaneAddresses
@@ -249,7 +251,7 @@ class ControlLink:
 
     def make_host(self, seal: SealManager, connections: Callable[[], float]) -> LocalVaultHost:
         """Make what the link reports of this vault. `connections`: how many are open now."""
-        kind = self._settings.encryption.key_management
+        kind = _key_holder(self._settings.encryption)
         self._host = host = LocalVaultHost(
             run=seal.run_operation,
             is_open_now=lambda: seal.is_open,
@@ -258,10 +260,11 @@ class ControlLink:
             audit=self._view,
             release=version("freehold"),
             backend=Backend(self._settings.storage.type),
-            key_holder=_KEY_HOLDERS[kind],
+            key_holder=kind,
             world=self._world,
             troubles=self._troubles,
             workers_failing=lambda: self._metrics.gauge_value("workers_failing") > 0,
+            key_providers=self._key_providers,
             refusing=lambda: bool(seal.status().refusing),
             sinks_failing=lambda: self._metrics.gauge_value("audit_sinks_failing"),
             expiring=self._count_expiring,
@@ -358,6 +361,16 @@ class ControlLink:
         if self._client is not None:
             self._client.on_bundle_dropped()
 
+    def _key_providers(self) -> KeyProvidersState | None:
+        encryption = self._settings.encryption
+        former = encryption.migrate_from
+        if encryption.key_management in {"shamir", "file"} and (
+            former is None or not former.providers
+        ):
+            return None
+        is_failing = self._metrics.gauge_value("key_provider_failing") > 0
+        return KeyProvidersState.FAILING if is_failing else KeyProvidersState.STEADY
+
     def _troubles(self) -> frozenset[AlertCode]:
         """What the agent's own gauges say."""
         found = {code for name, code in _TROUBLES.items() if self._metrics.gauge_value(name) > 0}
@@ -421,6 +434,16 @@ async def _notify_seal_changes(seal: SealManager, client: LinkClient) -> None:
     while True:
         await seal.wait_seal_change()
         client.notify_vault_changed()
+
+
+def _key_holder(settings: EncryptionSettings) -> KeyHolder:
+    """Of several key providers the first one's."""
+    if not settings.providers:
+        return _KEY_HOLDERS[settings.key_management]
+    first = settings.providers[0]
+    if first.hsm is not None:
+        return KeyHolder.PKCS11
+    return KeyHolder.FILE if first.cloud_kms is None else KeyHolder.CLOUD
 
 
 def link_config(section: ControlPlaneSettings) -> LinkConfig:

@@ -8,10 +8,13 @@ KEK changes none of them: credentials stay valid and MACs stay checkable.
 
 `epoch` grows by one with each change. It is authenticated, so whoever remembers the last epoch
 outside the database notices an old keyring put back.
+
+Each opening by break-glass is counted for ever. A keyring that has such a count is of format 2, one
+that has none of format 1.
 """
 
 from struct import Struct as Packing
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -28,6 +31,8 @@ from vault.crypto.errors import (
 from vault.crypto.random import random_bytes
 
 KEYRING_FORMAT = 1
+COUNTED_FORMAT = 2
+"""With the count of openings by break-glass, and the time of the last."""
 KEY_SIZE = 32
 MAX_GENERATIONS = 2**16 - 1
 """What the format can count: at 90 days each, sixteen thousand years."""
@@ -35,11 +40,12 @@ MAX_GENERATIONS = 2**16 - 1
 SUBKEYS = ("pepper", "row_mac", "audit_mac", "audit_seed", "cursor", "backup")
 """Names of the subkeys in the order of the format."""
 
-_LABEL = b"freehold-keyring-v1"
+_LABELS = {KEYRING_FORMAT: b"freehold-keyring-v1", COUNTED_FORMAT: b"freehold-keyring-v2"}
 _HEAD = Packing(">BQ")
 _COUNT = Packing(">H")
 _GENERATION = Packing(">QB")
 _U64 = Packing(">Q")
+_USES = Packing(">QQ")
 _RETIRED, _HELD = 0, 1
 
 
@@ -78,6 +84,10 @@ class Keyring(Struct, frozen=True, eq=False):
     """Authenticates list cursors."""
     backup: bytes
     """Seals backups."""
+    break_glass_uses: int = 0
+    """How often break-glass holders have opened the vault."""
+    break_glass_used_at: int = 0
+    """Unix ns, of the last time; 0: never."""
 
     def __post_init__(self) -> None:
         if not (self.org and self.vault):
@@ -90,12 +100,14 @@ class Keyring(Struct, frozen=True, eq=False):
             raise MalformedKeyring("the newest generation is not retired")
         if any(len(getattr(self, name)) != KEY_SIZE for name in SUBKEYS):
             raise MalformedKeyring("subkeys are 32 bytes")
+        if not 0 <= self.break_glass_uses < 2**64 or not 0 <= self.break_glass_used_at < 2**64:
+            raise MalformedKeyring("uses of break-glass are counted from 0")
 
     @classmethod
     def create(cls, now: int, *, org: str, vault: str) -> Self:
         """A new keyring at epoch 1 with one generation made at `now` (Unix ns)."""
         first = KekGeneration(now, Kek(1, random_bytes(KEY_SIZE)))
-        subkeys = {name: random_bytes(KEY_SIZE) for name in SUBKEYS}
+        subkeys: dict[str, Any] = {name: random_bytes(KEY_SIZE) for name in SUBKEYS}
         return cls(org=org, vault=vault, epoch=1, generations=(first,), **subkeys)
 
     @property
@@ -131,6 +143,22 @@ class Keyring(Struct, frozen=True, eq=False):
             raise ValueError("an epoch only grows")
         return replace(self, epoch=epoch)
 
+    def with_break_glass_use(self, now: int) -> Self:
+        """The next epoch, with one opening by break-glass more, at `now` (Unix ns)."""
+        later = replace(self, epoch=self.epoch + 1, break_glass_uses=self.break_glass_uses + 1)
+        return replace(later, break_glass_used_at=max(now, self.break_glass_used_at))
+
+    def with_known_uses(self, uses: int, used_at: int) -> Self:
+        """With no fewer uses of break-glass than somebody knows of: the count only grows.
+
+        To be stored at a later epoch.
+        """
+        return replace(
+            self,
+            break_glass_uses=max(uses, self.break_glass_uses),
+            break_glass_used_at=max(used_at, self.break_glass_used_at),
+        )
+
     def retire(self, generation: int) -> Self:
         """The next epoch, without that generation's key. Only when nothing needs it any more.
 
@@ -144,9 +172,10 @@ class Keyring(Struct, frozen=True, eq=False):
         return replace(self, epoch=self.epoch + 1, generations=tuple(generations))
 
     def encode(self, root_key: bytes) -> bytes:
-        """`0x01 || u64 epoch || box` under `root_key` (docs/spec/keyring.md). Fresh each time."""
-        aad = _aad(self.org, self.vault, self.epoch)
-        return _HEAD.pack(KEYRING_FORMAT, self.epoch) + aead.seal(root_key, _pack(self), aad)
+        """`format || u64 epoch || box` under `root_key` (docs/spec/keyring.md). Fresh each time."""
+        version = COUNTED_FORMAT if self.break_glass_uses else KEYRING_FORMAT
+        aad = _aad(version, self.org, self.vault, self.epoch)
+        return _HEAD.pack(version, self.epoch) + aead.seal(root_key, _pack(self), aad)
 
     @classmethod
     def decode(cls, root_key: bytes, blob: bytes, *, org: str, vault: str) -> Self:
@@ -158,11 +187,17 @@ class Keyring(Struct, frozen=True, eq=False):
         if len(blob) < _HEAD.size + aead.OVERHEAD:
             raise MalformedKeyring("a keyring is cut short")
         version, epoch = _HEAD.unpack_from(blob)
-        if version != KEYRING_FORMAT:
+        if version not in _LABELS:
             raise MalformedKeyring("unknown format of a keyring")
-        payload = aead.open_(root_key, blob[_HEAD.size :], _aad(org, vault, epoch))
-        generations, subkeys = _unpack(payload)
-        return cls(org=org, vault=vault, epoch=epoch, generations=generations, **subkeys)
+        payload = aead.open_(root_key, blob[_HEAD.size :], _aad(version, org, vault, epoch))
+        reader = _Reader(payload)
+        generations, subkeys = _unpack(reader)
+        uses = used_at = 0
+        if version == COUNTED_FORMAT:
+            uses, used_at = _USES.unpack(reader.take(_USES.size))
+        reader.end()
+        found = cls(org=org, vault=vault, epoch=epoch, generations=generations, **subkeys)
+        return found.with_known_uses(uses, used_at)
 
     def __repr__(self) -> str:
         return (
@@ -174,8 +209,8 @@ class Keyring(Struct, frozen=True, eq=False):
         return [("epoch", self.epoch), ("active", self.active)]
 
 
-def _aad(org: str, vault: str, epoch: int) -> bytes:
-    return length_prefixed([_LABEL, org.encode(), vault.encode(), _U64.pack(epoch)])
+def _aad(version: int, org: str, vault: str, epoch: int) -> bytes:
+    return length_prefixed([_LABELS[version], org.encode(), vault.encode(), _U64.pack(epoch)])
 
 
 def _pack(keyring: Keyring) -> bytes:
@@ -186,15 +221,15 @@ def _pack(keyring: Keyring) -> bytes:
         if generation.kek is not None:
             parts.append(generation.kek.export_bytes())
     parts.extend(getattr(keyring, name) for name in SUBKEYS)
+    if keyring.break_glass_uses:
+        parts.append(_USES.pack(keyring.break_glass_uses, keyring.break_glass_used_at))
     return b"".join(parts)
 
 
-def _unpack(payload: bytes) -> tuple[tuple[KekGeneration, ...], dict[str, bytes]]:
-    reader = _Reader(payload)
+def _unpack(reader: "_Reader") -> tuple[tuple[KekGeneration, ...], dict[str, Any]]:
     (count,) = _COUNT.unpack(reader.take(_COUNT.size))
     generations = tuple(_generation(number, reader) for number in range(1, count + 1))
     subkeys = {name: reader.take(KEY_SIZE) for name in SUBKEYS}
-    reader.end()
     return generations, subkeys
 
 

@@ -33,6 +33,7 @@ ALWAYS_SERVED: Final = frozenset(
         b"/v1/sys/unseal",
         b"/v1/auth/token/lookup-self",
         b"/api/v1/system/seal",
+        b"/api/v1/system/break-glass/open",
         b"/api/v1/system/actors",
         b"/api/v1/tokens/self",
         b"/api/v1/audit/status",

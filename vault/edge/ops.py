@@ -55,14 +55,19 @@ async def live(_ops: OpsDialect, _request: Request) -> Reply:
 async def ready(ops: OpsDialect, _request: Request) -> Reply:
     """200 when operations are served, 503 when not: uninitialized, sealed, or refusing and why.
 
-    A sealed agent that waits for its key provider says for which, and since when.
+    A sealed agent that waits for its key providers says for which, and since when. One that serves
+    names those that fail: it would be unsealed by fewer at its next start, or by none.
     """
     status = ops.service.status()
     if status.refusing:
         body = {"status": "refusing", "reason": status.refusing}
         return Reply(503, msgspec.json.encode(body))
     state = "ready" if not status.sealed else "sealed" if status.initialized else "uninitialized"
-    told = {"status": state, "reason": status.waiting} if status.waiting else {"status": state}
+    told: dict[str, object] = {"status": state}
+    if status.waiting:
+        told["reason"] = status.waiting
+    if failing := [each for each in status.key_providers if each.error]:
+        told["key_providers_failing"] = failing
     return Reply(200 if state == "ready" else 503, msgspec.json.encode(told))
 
 

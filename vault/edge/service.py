@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from vault.authn.methods.method import AuthSurface
+from vault.model.break_glass import BreakGlassProgress
 from vault.model.mounts import MountTable
 from vault.model.operation import Operation, Origin, P, R
 from vault.seal.manager import InitResult, SealStatus
@@ -48,12 +49,24 @@ class VaultService(Protocol):
         """Make the keys of a new vault and its first root token; leaves it sealed."""
         ...
 
-    async def unseal(self, share: bytes) -> SealStatus:
+    async def unseal(self, share: bytes, *, migrate: bool = False) -> SealStatus:
         """Offer a share; at the last one needed the vault opens."""
+        ...
+
+    def take_migration_shares(self) -> tuple[bytes, ...]:
+        """The shares that have just unsealed the vault with `migrate`, once; else none."""
         ...
 
     def reset_unseal(self) -> SealStatus:
         """Forget the shares offered so far."""
+        ...
+
+    def break_glass_progress(self) -> BreakGlassProgress:
+        """How far an opening by break-glass holders is."""
+        ...
+
+    async def submit_break_glass_share(self, share: str, code: str) -> BreakGlassProgress:
+        """Offer a break-glass share; at the last one needed the vault opens."""
         ...
 
     async def auto_unseal(self) -> bool:

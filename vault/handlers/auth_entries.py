@@ -11,7 +11,7 @@ import msgspec
 
 from actors.slewed_clock import SlewedClock
 from vault import operations
-from vault.authn.logins import Logins
+from vault.authn.logins import LOCKOUT, Logins
 from vault.authn.methods.method import (
     CONFIG,
     ActionRequest,
@@ -34,10 +34,11 @@ from vault.handlers.stores import AuthEntryStore
 from vault.model.auth_mounts import AUTH
 from vault.model.name import echoed
 from vault.model.operation import Capability, OperationType
-from vault.model.payloads import ListEntries, RunAuthAction, SelectEntry, WriteEntry
+from vault.model.payloads import ListEntries, Nothing, RunAuthAction, SelectEntry, WriteEntry
 from vault.model.records import AuthMountRow
-from vault.model.results import ActionResult, StoredEntry
+from vault.model.results import ActionResult, LockedLogins, StoredEntry
 
+MAX_LOCKED: Final = 1_000  # names of a mount that are looked at
 MAX_NAME: Final = 256  # characters
 MAX_DOCUMENT: Final = 256 << 10  # bytes of an entry, encoded
 MAX_SWEEPS: Final = 100  # transactions of one sweep; the next one goes on
@@ -84,6 +85,15 @@ class AuthEntryHandlers:
             _action(operations.LIST_BY_AUTH_METHOD, self.run, Capability.LIST),
             _action(operations.UPDATE_BY_AUTH_METHOD, self.run, Capability.UPDATE, mutates=True),
             _action(operations.DELETE_BY_AUTH_METHOD, self.run, Capability.DELETE, mutates=True),
+            Handler(
+                operations.LIST_LOCKED_LOGINS, run=self.list_locked, capability=Capability.LIST
+            ),
+            Handler(
+                operations.UNLOCK_LOGIN,
+                run=self.unlock,
+                capability=Capability.UPDATE,
+                mutates=True,
+            ),
             Handler(
                 operations.BEGIN_LOGIN,
                 run=self.run,
@@ -155,6 +165,23 @@ class AuthEntryHandlers:
             tx.delete(kind.name, name)
 
         await self.store.transact(mount.id, change)
+
+    async def list_locked(self, _: Call[Nothing]) -> list[LockedLogins]:
+        """The names that are locked, by mount; of each mount at most `MAX_LOCKED`."""
+        found = []
+        for mount in self.logins.list_mounts():
+            names = await self.store.list_names(mount.id, LOCKOUT, limit=MAX_LOCKED)
+            locked = [name for name in names if await self.logins.is_locked(mount, name)]
+            if locked:
+                found.append(LockedLogins(accessor=mount.accessor, names=locked))
+        return found
+
+    async def unlock(self, call: Call[SelectEntry]) -> None:
+        """End a lockout; one that is not there is no error. `mount` is the accessor."""
+        payload = call.payload
+        mount = next((m for m in self.logins.list_mounts() if m.accessor == payload.mount), None)
+        if mount is not None:
+            await self.store.transact(mount.id, lambda tx: tx.delete(LOCKOUT, payload.name))
 
     async def run(self, call: Call[RunAuthAction]) -> ActionResult:
         """Something else that a method does."""

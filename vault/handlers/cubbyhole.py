@@ -78,6 +78,7 @@ class CubbyholeHandlers:
                 run=self.unwrap_own,
                 capability=None,
                 mutates=True,
+                is_self_service=True,
                 audit_response=_about_unwrapped,
             ),
             Handler(

@@ -18,7 +18,10 @@ from vault.model.root_key import (
     NewShares,
     RekeyResult,
     RekeyStatus,
+    RenewedWrappings,
     RotatedRootKey,
+    RotateRootKey,
+    SealMigrationStatus,
     StartGenerateRoot,
     StartRekey,
     SubmitShare,
@@ -79,14 +82,30 @@ class RootKey(Protocol):
         """See `RootKeyOperations`."""
         ...
 
-    async def rotate_wrapping(self) -> RotatedRootKey:
+    async def rotate_wrapping(self, *, new_root_key: bool = False) -> RotatedRootKey:
+        """See `RootKeyOperations`."""
+        ...
+
+    async def renew_wrappings(self) -> RenewedWrappings:
+        """See `RootKeyOperations`."""
+        ...
+
+    async def migration_status(self) -> SealMigrationStatus:
+        """See `RootKeyOperations`."""
+        ...
+
+    async def submit_migration_share(self, share: bytes, nonce: str) -> SealMigrationStatus:
+        """See `RootKeyOperations`."""
+        ...
+
+    async def cancel_migration(self) -> None:
         """See `RootKeyOperations`."""
         ...
 
 
 @dataclass(frozen=True)
 class RootKeyHandlers:
-    """The handlers of `sys.generate_root.*`, `sys.rekey.*` and `sys.rotate_root`."""
+    """The handlers of `sys.generate_root.*`, `sys.rekey.*`, and of the seal of an open vault."""
 
     root_key: RootKey
 
@@ -127,6 +146,36 @@ class RootKeyHandlers:
                 capability=Capability.SUDO,
                 mutates=True,
             ),
+            Handler(
+                operations.RENEW_WRAPPINGS,
+                run=self.renew_wrappings,
+                capability=Capability.SUDO,
+                mutates=True,
+            ),
+            Handler(
+                operations.READ_SEAL_MIGRATION,
+                run=self.migration_state,
+                capability=Capability.READ,
+                audit_response=_audit_migration,
+            ),
+            Handler(
+                operations.MIGRATE_SEAL,
+                run=self.migrate_seal,
+                capability=Capability.SUDO,
+                mutates=True,
+                audit_request=_nonce,
+                audit_response=_audit_migration,
+            ),
+            Handler(
+                operations.UNSEAL_MIGRATE,
+                run=self.migrate_seal,
+                capability=None,
+                authorized_by_shares=True,
+                mutates=True,
+                audit_request=_nonce,
+                audit_response=_audit_migration,
+            ),
+            _sudo_handler(operations.CANCEL_SEAL_MIGRATION, self.cancel_migration),
         )
 
     async def root_state(self, _: Call[Nothing]) -> GenerateRootStatus:
@@ -185,9 +234,25 @@ class RootKeyHandlers:
         """Show them from the first one on."""
         return await self.root_key.restart_verification()
 
-    async def rotate_root(self, _: Call[Nothing]) -> RotatedRootKey:
-        """Wrap the root key by the newest version of the key provider's key."""
-        return await self.root_key.rotate_wrapping()
+    async def rotate_root(self, call: Call[RotateRootKey]) -> RotatedRootKey:
+        """Wrap the root key, or another one, by the newest versions of the providers' keys."""
+        return await self.root_key.rotate_wrapping(new_root_key=call.payload.new_root_key)
+
+    async def renew_wrappings(self, _: Call[Nothing]) -> RenewedWrappings:
+        """Wrap by providers that were away or are new, and let go of those that nobody has."""
+        return await self.root_key.renew_wrappings()
+
+    async def migration_state(self, _: Call[Nothing]) -> SealMigrationStatus:
+        """Whether the root key is to be kept otherwise, and how far that is."""
+        return await self.root_key.migration_status()
+
+    async def migrate_seal(self, call: Call[SubmitShare]) -> SealMigrationStatus:
+        """Offer a share to it."""
+        return await self.root_key.submit_migration_share(call.payload.share, call.payload.nonce)
+
+    async def cancel_migration(self, _: Call[Nothing]) -> None:
+        """Forget the shares that were offered to it."""
+        await self.root_key.cancel_migration()
 
 
 def _share_handler(
@@ -230,3 +295,9 @@ def _audit_response(result: object) -> object:
     """What a record tells of it: never a share, a token or what masks it."""
     names = ("nonce", "progress", "required", "complete")
     return {name: getattr(result, name) for name in names if hasattr(result, name)}
+
+
+def _audit_migration(result: object) -> object:
+    """From which seal to which, and how far."""
+    names = ("nonce", "source", "target", "progress", "required", "complete", "warning")
+    return {name: getattr(result, name) for name in names}

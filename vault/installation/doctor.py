@@ -47,7 +47,7 @@ def examine(
     environment: Mapping[str, str] = os.environ,
     checks: tuple[Check, ...] = CHECKS,
 ) -> tuple[Finding, ...]:
-    """All that is wrong. `names`: by which clients call the agent. Blocks for up to some seconds."""
+    """All that is wrong. `names`: by which clients call the agent. Blocks for some seconds."""
     try:
         settings = load_settings(config, environment)
     except ConfigError as failure:

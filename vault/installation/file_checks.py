@@ -174,7 +174,7 @@ def check_disks(what: Installation) -> Iterator[Finding]:
         if mount.kind in _IN_MEMORY:
             yield error(
                 "disk_in_memory",
-                f"{key}: {file} is in memory ({mount.kind} at {mount.place}): it ends with the machine",
+                f"{key}: {file} is in memory ({mount.kind} at {mount.place}) and ends with it",
                 "set the key to a place on a disk",
             )
         elif mount.options & _WITHOUT_BARRIER:

@@ -57,7 +57,7 @@ anchor:                        # notices that older copies of database and log w
   file: "{anchor}/vault.anchor"   # keep it on another volume than both
 
 backup:
-  enabled: false               # true, and destinations, before real secrets come: docs/guides/backup.md
+  enabled: false               # true, and destinations, before real secrets: docs/guides/backup.md
   # destinations:
   #   - type: "local"
   #     path: "/backup/freehold"
@@ -171,7 +171,10 @@ def make_certificate(
         raise SetupError(
             "init_failed", f"no certificate is made: {_said(failure)}; correct that and repeat"
         ) from failure
-    return [f"made {root}, an authority of this machine alone", f"made {certificate} for {', '.join(names)}"]
+    return [
+        f"made {root}, an authority of this machine alone",
+        f"made {certificate} for {', '.join(names)}",
+    ]
 
 
 def renew_certificate(certificate: Path, key: Path, world: World) -> str:
@@ -183,8 +186,8 @@ def renew_certificate(certificate: Path, key: Path, world: World) -> str:
     if not root_key.exists():
         raise ConflictError(
             "no_authority",
-            f"{root_key} is not here: the certificate was not made by 'freehold agent init', or the "
-            "key was moved away; put it back, or have a certificate issued elsewhere",
+            f"{root_key} is not here: the certificate was not made by 'freehold agent init', or "
+            "the key was moved away; put it back, or have a certificate issued elsewhere",
         )
     try:
         names = host_names(parse_pem_chain(read_file(certificate))[0])
@@ -193,7 +196,8 @@ def renew_certificate(certificate: Path, key: Path, world: World) -> str:
         return _issue(certificate, key, names, user, world, replace=True)
     except (OSError, PkiError, IndexError) as failure:
         raise SetupError(
-            "renew_failed", f"the certificate stays as it is: {_said(failure)}; correct that and repeat"
+            "renew_failed",
+            f"the certificate stays as it is: {_said(failure)}; correct that and repeat",
         ) from failure
 
 
@@ -216,9 +220,7 @@ def _issue(
     replace: bool = False,
 ) -> str:
     root, root_key = certificate.with_name(AUTHORITY), certificate.with_name(AUTHORITY_KEY)
-    authority = read_authority(
-        read_file(root_key, secret=True).decode(), read_file(root).decode()
-    )
+    authority = read_authority(read_file(root_key, secret=True).decode(), read_file(root).decode())
     issued = issue_service(
         authority,
         names,

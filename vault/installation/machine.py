@@ -124,7 +124,7 @@ def _is_synchronized() -> bool | None:
 def _has_randomness() -> bool:
     """Whether the kernel's random numbers are ready: ids and keys are made of them."""
     try:
-        os.getrandom(1, os.GRND_NONBLOCK)
+        os.getrandom(1, os.GRND_NONBLOCK)  # noqa: TID251  # asked whether it would wait
     except BlockingIOError:
         return False
     except (AttributeError, OSError):  # not Linux, or an old kernel: they cannot be asked
@@ -192,7 +192,9 @@ class Machine:
             file = folder / name
             if file.is_file():
                 drop_ins = sorted(
-                    drop_in for each in self.units for drop_in in (each / f"{name}.d").glob("*.conf")
+                    drop_in
+                    for each in self.units
+                    for drop_in in (each / f"{name}.d").glob("*.conf")
                 )
                 return "\n".join(read(each) for each in (file, *drop_ins))
         return ""

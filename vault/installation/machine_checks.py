@@ -57,9 +57,9 @@ def check_limits(what: Installation) -> Iterator[Finding]:
         whose = "the agent" if holder else "a process of this shell"
         yield warning(
             "few_open_files",
-            f"{whose} may have {limit} files open; limits.connections ({settings.limits.connections}) "
-            f"needs {needs}",
-            "set LimitNOFILE=65536 (the unit has it) or ulimit -n 65536, or lower limits.connections",
+            f"{whose} may have {limit} files open; limits.connections "
+            f"({settings.limits.connections}) needs {needs}",
+            "set LimitNOFILE=65536 (the unit has it) or ulimit -n 65536, or lower the key",
         )
     if not machine.has_randomness():
         yield error(
@@ -99,7 +99,8 @@ def check_service(what: Installation) -> Iterator[Finding]:
     if said and int(said[-1]) * SECOND < needs:
         yield warning(
             "stop_timeout_short",
-            f"systemd kills the agent {said[-1]} s after it was told to stop; it needs up to {needs // SECOND} s",
+            f"systemd kills the agent {said[-1]} s after it was told to stop; it needs up to "
+            f"{needs // SECOND} s",
             f"run: systemctl edit {UNIT}, and set TimeoutStopSec={needs // SECOND + 15}s",
         )
 

@@ -30,7 +30,10 @@ RENEW_BEFORE: Final = 30 * DAY
 LIVE: Final = "/health/live"
 _OTHERS: Final = 0o007
 _LOW_PORTS: Final = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
-_RENEW: Final = "run: freehold agent certificate renew --config {config} (or put your own there), then reload the agent"  # fmt: skip
+_RENEW: Final = (
+    "run: freehold agent certificate renew --config {config} (or put your own there), then reload "
+    "the agent"
+)
 
 
 def is_running(settings: Settings) -> bool:
@@ -74,7 +77,9 @@ def check_address(what: Installation) -> Iterator[Finding]:
         elif failure.errno == errno.EACCES:
             yield _low_port(port, user.name)
         else:
-            yield error("address_unusable", f"server.listen: {shown}: {failure.strerror}", "set another")
+            yield error(
+                "address_unusable", f"server.listen: {shown}: {failure.strerror}", "set another"
+            )
     else:
         if user.uid and os.geteuid() == 0 and 0 < port < _first_free_port():
             yield _low_port(port, user.name)
@@ -143,8 +148,8 @@ def check_certificate(what: Installation) -> Iterator[Finding]:
         if not is_for_host(chain[0], name):
             yield error(
                 "certificate_other_name",
-                f"{tls.cert_file} is for {', '.join(host_names(chain[0])) or 'no host'}, and clients "
-                f"call {name}",
+                f"{tls.cert_file} is for {', '.join(host_names(chain[0])) or 'no host'}, and "
+                f"clients call {name}",
                 f"have one issued for {name}, or let clients call a name that it has",
             )
 
@@ -213,4 +218,6 @@ def _check_pair(certificate: Path, key: Path) -> Iterator[Finding]:
                 "put the pair there that was issued together",
             )
         else:
-            yield error("certificate_unusable", str(failure), "put a key in PEM there, in the clear")
+            yield error(
+                "certificate_unusable", str(failure), "put a key in PEM there, in the clear"
+            )

@@ -1,4 +1,4 @@
-"""What the agent keeps: its database, how it is sealed, its audit log, backups, and control plane."""
+"""What the agent keeps: database, seal, audit log, backups; and its control plane."""
 
 import os
 import shlex
@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from protocols import json_text
 from protocols.errors import ApiError
 from protocols.http.local_probe import is_port_open, probe
 from protocols.instant import rfc3339
@@ -97,7 +98,7 @@ def _check_state(state: DatabaseState) -> Iterator[Finding]:
     elif state.is_older:
         yield warning(
             "schema_old",
-            f"the database is of an older Freehold (schema {state.step}); the next start changes it",
+            f"the database is of an older Freehold (schema {state.step}); a start changes it",
             "take a backup first, as there is no way back: docs/start/upgrade.md",
         )
 
@@ -109,10 +110,12 @@ def _check_seal(state: DatabaseState, what: Installation) -> Iterator[Finding]:
             yield from _check_new(what)
         return
     try:
-        record = msgspec.json.decode(state.seal, type=SealRecord)
+        record = json_text.decode(state.seal, type=SealRecord)
     except msgspec.MsgspecError:
         yield error(
-            "seal_damaged", "the row that says how the vault is sealed is damaged", "restore a backup"
+            "seal_damaged",
+            "the row that says how the vault is sealed is damaged",
+            "restore a backup",
         )
         return
     wanted = settings.encryption.key_management
@@ -171,7 +174,7 @@ def _check_root_key(file: Path) -> Iterator[Finding]:
         if size != _ROOT_KEY_BYTES:
             yield error(
                 "root_key_damaged",
-                f"encryption.key_file: {file} has {size} bytes, and a root key has {_ROOT_KEY_BYTES}",
+                f"encryption.key_file: {file} has {size} bytes, a root key {_ROOT_KEY_BYTES}",
                 "put the copy back that you keep elsewhere",
             )
 
@@ -291,13 +294,15 @@ def check_control_plane(what: Installation) -> Iterator[Finding]:
     addresses = [link.endpoint, *link.endpoints] if link.endpoint else [*link.endpoints]
     if (folder / "enrolment.json").exists():
         certificate = link.certificate_path or folder / "agent.crt"
-        yield from _check_enrolment(certificate, link.private_key_path or folder / "agent.key", what)
+        yield from _check_enrolment(
+            certificate, link.private_key_path or folder / "agent.key", what
+        )
         addresses = [*_enrolled_at(folder / "enrolment.json"), *link.endpoints]
     elif not (link.endpoint and link.pin):
         yield error(
             "not_enrolled",
             "control_plane.enabled is true, and the agent is not enrolled",
-            "run: freehold agent enrol --config FILE --control https://HOST:8301 --pin PIN, or turn it off",
+            "run: freehold agent enrol --config FILE --control https://HOST:8301 --pin PIN",
         )
     for address in dict.fromkeys(addresses):
         yield from _check_reachable(address)
@@ -311,7 +316,7 @@ class _Enrolled(msgspec.Struct):
 
 def _enrolled_at(file: Path) -> Iterator[str]:
     try:
-        found = msgspec.json.decode(file.read_bytes(), type=_Enrolled).endpoint
+        found = json_text.decode(file.read_bytes(), type=_Enrolled).endpoint
     except (OSError, msgspec.MsgspecError):
         return
     if found:
@@ -350,5 +355,5 @@ def _check_reachable(address: str) -> Iterator[Finding]:
         yield warning(
             "control_plane_unreachable",
             f"nobody answers at the control plane's {address}",
-            "see that it runs, and that name and firewall let this machine there; the agent serves without it",
+            "see that it runs, and that name and firewall let this machine there",
         )

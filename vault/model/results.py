@@ -427,3 +427,10 @@ class UnwrappedAnswer(Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         return f"UnwrappedAnswer(accessor={self.accessor!r})"
+
+
+class LockedLogins(Struct, frozen=True, kw_only=True):
+    """The names that are locked at an auth mount."""
+
+    accessor: str
+    names: list[str]

@@ -97,8 +97,18 @@ class SubmitShare(Struct, frozen=True):
         return f"OfferShare(nonce={self.nonce!r})"
 
 
+class RotateRootKey(Struct, frozen=True, kw_only=True):
+    """`new_root_key`: wrap another root key, and the keyring with it, and not the present one."""
+
+    new_root_key: bool = False
+
+
 class RotatedRootKey(Struct, frozen=True, kw_only=True):
-    """The key of a key provider that wraps the root key now, and the one that did."""
+    """The key of a key provider that wraps the root key now, and the one that did.
+
+    Of several providers the first whose key is another one now; `others` are the rest of these, and
+    `skipped` names those that did not answer, whose turn comes once they do.
+    """
 
     provider: str
     type: str
@@ -107,6 +117,32 @@ class RotatedRootKey(Struct, frozen=True, kw_only=True):
     algorithm: str
     previous_key: str
     previous_version: str
+    others: tuple["RotatedRootKey", ...] = ()
+    skipped: tuple[str, ...] = ()
+
+
+class RenewedWrappings(Struct, frozen=True, kw_only=True):
+    """Names of the key providers that have wrapped the root key now, and of those let go."""
+
+    wrapped: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+
+
+class SealMigrationStatus(Struct, frozen=True, kw_only=True):
+    """Moving the root key to the seal of the configuration: from which, and how far it is.
+
+    `pending`: there is something to move. `complete`: the call has moved it.
+    """
+
+    pending: bool
+    source: str
+    target: str
+    nonce: str = ""
+    progress: int = 0
+    required: int = 0
+    complete: bool = False
+    warning: str = ""
+    """What is left to be done by hand; empty: nothing."""
 
 
 class AttemptNonce(Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""Auto-unseal: opens a vault by its key provider, as soon as there is a vault and it answers."""
+"""Auto-unseal: opens a vault by its key providers, as soon as there is a vault and one answers."""
 
 import logging
 from typing import Final, Protocol
@@ -34,7 +34,11 @@ class Unsealer(Protocol):
         """See `SealManager`."""
         ...
 
-    async def check_provider(self) -> None:
+    async def check_providers(self) -> None:
+        """See `SealManager`."""
+        ...
+
+    async def wait_reopening_wanted(self) -> None:
         """See `SealManager`."""
         ...
 
@@ -42,7 +46,9 @@ class Unsealer(Protocol):
 async def run_auto_unseal(
     seal: Unsealer, world: World, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
 ) -> None:
-    """Try until the vault is open or a person is needed; then look after the provider.
+    """Try until the vault is open or a person is needed; then look after the providers.
+
+    And again when another agent has put another root key in force.
 
     Started once the first attempt has ended, which raises as `SealManager.auto_unseal` unless it is
     the provider that fails: then the agent starts sealed, and says why.
@@ -52,13 +58,32 @@ async def run_auto_unseal(
     except KeyProviderError as error:
         retry = 0 if error.is_final else FIRST_RETRY
     task_status.started()
-    while retry and not seal.is_open:
-        is_made = seal.status().initialized
-        await world.sleep(retry * (1 - world.jitter() / 2) if is_made else INIT_INTERVAL)
-        retry = await _retry(seal, min(retry * 2, LAST_RETRY))
     while True:
+        while retry and not seal.is_open:
+            is_made = seal.status().initialized
+            await world.sleep(retry * (1 - world.jitter() / 2) if is_made else INIT_INTERVAL)
+            retry = await _retry(seal, min(retry * 2, LAST_RETRY))
+        if await _wait_for_reopening(seal, world):
+            retry = await _retry(seal, FIRST_RETRY)
+        else:
+            await seal.check_providers()
+
+
+async def _wait_for_reopening(seal: Unsealer, world: World) -> bool:
+    """True once the vault is to be opened anew; False after `CHECK_INTERVAL`."""
+    is_wanted = False
+    async with trio.open_nursery() as nursery:
+
+        async def wait() -> None:
+            nonlocal is_wanted
+            await seal.wait_reopening_wanted()
+            is_wanted = True
+            nursery.cancel_scope.cancel()
+
+        nursery.start_soon(wait)
         await world.sleep(CHECK_INTERVAL)
-        await seal.check_provider()
+        nursery.cancel_scope.cancel()
+    return is_wanted
 
 
 async def _attempt(seal: Unsealer) -> float:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from actors import World
-from vault.barrier import KEYRING_ROW, HmacRowGuard
+from vault.barrier import BREAK_GLASS_ROW, KEYRING_ROW, HmacRowGuard
 from vault.crypto import credentials
 from vault.crypto.anchor_keys import DerivedAnchorKeys
 from vault.crypto.hmac import HmacKey
@@ -18,7 +18,7 @@ from vault.store.interface import ConstraintError, StoreBackend, StoreSession, W
 from vault.store.tables import SYSTEM, TOKENS
 from vault.store.transaction import StoreTx, TransactionBatch
 
-_READABLE: Final = (SEAL_ROW, KEYRING_ROW)
+_READABLE: Final = (SEAL_ROW, KEYRING_ROW, BREAK_GLASS_ROW)
 
 
 class BackendSystemTable:

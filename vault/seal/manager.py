@@ -5,9 +5,8 @@ sealing takes it down and drops the keys with it. So nothing behind the seal ask
 """
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from hmac import compare_digest
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
@@ -18,10 +17,10 @@ from msgspec.structs import replace
 from actors import garbage_collector
 from actors.world import World
 from protocols import json_text
-from protocols.instant import rfc3339
 from vault.authn.methods.method import AuthSurface
-from vault.barrier import KEYRING_ROW
+from vault.barrier import BREAK_GLASS_ROW, KEYRING_ROW, ROOT_KEY_CHANGED
 from vault.barrier import SEAL_ROW as SEAL_ROW
+from vault.crypto.break_glass import BreakGlassRecord
 from vault.crypto.errors import CryptoError, KeyFileError, MalformedShare, UnsealRefused
 from vault.crypto.keyring import Keyring
 from vault.crypto.random import random_bytes
@@ -33,12 +32,25 @@ from vault.errors import (
     ValidationError,
     VaultError,
 )
+from vault.model.break_glass import BreakGlassProgress
 from vault.model.mounts import MountTable
 from vault.model.operation import Operation, Origin, P, R
 from vault.model.records import SystemRow
+from vault.seal.break_glass import (
+    BreakGlassKeys,
+    BreakGlassOpening,
+    BreakGlassPermit,
+    BreakGlassUse,
+    NoPermit,
+    progress_of,
+    require_record,
+    unverified_record,
+    with_seen_uses,
+)
+from vault.seal.configured_seal import ConfiguredSeal, ConfiguredSeals, seal_mismatch_error
+from vault.seal.key_providers import KeyProviders, KeyProviderStatus, ProviderTrouble
 from vault.seal.root_keys import NewRootKey
 from vault.seal.root_keys.file import FileRootKey
-from vault.seal.root_keys.provider import KeyProvider, KeyProviderError, WrappedKey, wrap_context
 from vault.seal.root_keys.shamir import ShamirRootKey, UnsealProgress
 from vault.seal.root_keys.shares import ROOT_KEY_SIZE, SealConfig
 from vault.seal.seal_record import SealRecord, check_recovery_key, recovery_verifier
@@ -65,7 +77,15 @@ class SealStatus(Struct, frozen=True, kw_only=True):
     recovery_seal: bool = False
     """Whether a key provider unseals; `shares` and `threshold` are then the recovery key's."""
     waiting: str = ""
-    """Which key provider does not unseal, why, and since when; empty while it is open."""
+    """Which key providers do not unseal, why, and since when; empty while it is open."""
+    migrating: bool = False
+    """Whether the root key is kept otherwise than the configuration says, and can be moved."""
+    key_providers: tuple[KeyProviderStatus, ...] = ()
+    """Those of the configuration, in the order in which they are asked."""
+    break_glass_uses: int = 0
+    """How often break-glass holders have opened the vault, on any agent."""
+    break_glass_used_at: int = 0
+    """Unix ns, of the last time; 0: never."""
 
 
 class InitResult(Struct, frozen=True, kw_only=True):
@@ -75,20 +95,6 @@ class InitResult(Struct, frozen=True, kw_only=True):
     root_token: str
     recovery_shares: tuple[bytes, ...] = ()
     """Of the recovery key, of a vault that a key provider unseals; it has no other shares."""
-
-
-class ProviderTrouble(Struct, frozen=True):
-    """A key provider that does not do what it is asked to, since an instant (Unix ns)."""
-
-    provider: str
-    type: str
-    error: KeyProviderError
-    since: int
-
-    def __str__(self) -> str:
-        """Without the message, which may name paths: anybody may read it."""
-        since = rfc3339(self.since)
-        return f"key provider {self.provider} ({self.type}), since {since}: {self.error.code}"
 
 
 class OperationRunner(Protocol):
@@ -114,6 +120,8 @@ class Core(Struct, frozen=True):
     auth: AuthSurface = AuthSurface()
     shut: Callable[[], object] = object
     """To be called: no other process of the agent answers anything new by itself."""
+    break_glass_uses: Callable[[], tuple[int, int]] = lambda: (0, 0)
+    """How often break-glass holders have opened the vault, and when last (Unix ns)."""
 
 
 class SystemTable(Protocol):
@@ -135,19 +143,22 @@ class UnsealKeys(NamedTuple):
     """What opens a vault. `by_operator`: somebody has brought the root key or its shares.
 
     Otherwise the agent has read its key file by itself, which does not end a seal that was ordered.
+    `break_glass`: it was done by break-glass holders, and is to be on record as such.
     """
 
     keyring: Keyring
     root_key: bytes
     by_operator: bool
+    break_glass: BreakGlassUse | None = None
 
     def __repr__(self) -> str:
         return f"UnsealKeys(by_operator={self.by_operator})"
 
 
-OpenCore = Callable[[Keyring, bytes, bool], AbstractAsyncContextManager[Core]]
+OpenCore = Callable[[Keyring, bytes, bool, BreakGlassUse | None], AbstractAsyncContextManager[Core]]
 
-KEY_MISSING: Final = "key_provider_key_missing"
+KEY_FILE: Final = "key_file"
+"""Code of the `UnavailableError` of a key file that does not open the vault."""
 SEALED_ON_ORDER: Final = "sealed_on_order"
 ROLLBACK_ACCEPTED: Final = "rollback_accepted"
 OPERATOR_REQUIRED: Final = frozenset({SEALED_ON_ORDER, ROLLBACK_ACCEPTED})
@@ -165,28 +176,31 @@ class SealManager:
         *,
         system_table: SystemTable,
         open_core: OpenCore,
-        key_file: FileRootKey | None,
+        seals: ConfiguredSeals,
         org: str,
         world: World,
         check_paths: Callable[[], Awaitable[None]],
-        key_provider: KeyProvider | None = None,
+        break_glass_permit: BreakGlassPermit | None = None,
     ) -> None:
         """`check_paths` raises `VaultError` where a new vault could not be opened.
 
-        Without `key_file` and `key_provider` the root key is in people's shares.
+        `break_glass_permit`: what allows break-glass holders to open the vault; None: nothing does.
         """
         self._system_table = system_table
         self._open_core = open_core
-        self._key_file = key_file
-        self._key_provider = key_provider
-        self.provider_trouble: ProviderTrouble | None = None
-        """Of the last call to the key provider; None: it has answered."""
+        self._seals = seals
         self._org = org
         self._world = world
         self._check_paths = check_paths
         self._seal_record: SealRecord | None = None
         self._keyring_blob = b""
         self._share_collector: ShamirRootKey | None = None
+        self._offered: list[bytes] = []  # as far as they are in the collector
+        self._migration_shares: tuple[bytes, ...] = ()
+        self._reopen_wanted = trio.Event()
+        self._permit = break_glass_permit or NoPermit()
+        self._break_glass = BreakGlassOpening(self._permit)
+        self._break_glass_record: BreakGlassRecord | None = None  # not verified before it is opened
         self._core: Core | None = None
         self._in_flight = 0
         self.is_stopping = False
@@ -274,14 +288,17 @@ class SealManager:
     def status(self) -> SealStatus:
         """What anybody may ask."""
         record, core = self._seal_record, self._core
-        waiting = "" if self.is_open or not self.provider_trouble else str(self.provider_trouble)
+        waiting = "" if self.is_open else "; ".join(map(str, self.provider_troubles))
+        now = self._providers_now
+        providers = () if now is None else now.status(record)
         if record is None:
             return SealStatus(
-                type=self._kind,
+                type=self._seals.current.type,
                 initialized=False,
                 sealed=True,
-                recovery_seal=self._key_provider is not None,
+                recovery_seal=self._seals.current.providers is not None,
                 waiting=waiting,
+                key_providers=providers,
             )
         progress = (
             self._share_collector.progress()
@@ -300,14 +317,25 @@ class SealManager:
             refusing="" if core is None or not self.is_open else self._refusal_reason(core),
             recovery_seal=record.is_wrapped,
             waiting=waiting,
+            migrating=self._seals.is_migrating(record),
+            key_providers=providers,
+            break_glass_uses=self.break_glass_progress().uses,
+            break_glass_used_at=self.break_glass_progress().used_at,
         )
 
     @property
-    def _kind(self) -> str:
-        """The type of seal that is configured."""
-        if self._key_provider is not None:
-            return self._key_provider.type
-        return ShamirRootKey.kind if self._key_file is None else self._key_file.kind
+    def provider_troubles(self) -> tuple[ProviderTrouble, ...]:
+        """Of the key providers that the agent needs as it is: those that fail."""
+        providers = self._providers_now
+        return () if providers is None else providers.troubles
+
+    @property
+    def _providers_now(self) -> KeyProviders | None:
+        """Of the seal in force; of the configured one without a vault, or if nothing opens it."""
+        with suppress(UnavailableError):
+            if self._seal_record is not None:
+                return self._seals.in_force(self._seal_record).providers
+        return self._seals.current.providers
 
     def _refusal_reason(self, core: Core) -> str:
         return "the agent stops" if self.is_stopping else core.refusal_reason()
@@ -321,6 +349,9 @@ class SealManager:
     def _set_rows(self, rows: Mapping[str, bytes]) -> None:
         self._seal_record = record = json_text.decode(rows[SEAL_ROW], type=SealRecord)
         self._keyring_blob = rows[KEYRING_ROW]
+        self._break_glass_record = unverified_record(
+            rows.get(BREAK_GLASS_ROW), record.org, record.vault
+        )
         config = SealConfig(record.shares, record.threshold)
         if self._share_collector is None or self._share_collector.config != config:
             self._share_collector = ShamirRootKey(config)
@@ -338,21 +369,22 @@ class SealManager:
             await self.reload()  # another agent may have done it
             if self._seal_record is not None:
                 raise initialized_error()
-            await self._require_key_folder()
+            key_file, providers = self._seals.current.key_file, self._seals.current.providers
+            await self._require_key_folder(key_file)
             await self._check_paths()
-            new, config = await self._create_root_key(shares, threshold)
+            new, config = await self._create_root_key(key_file, shares, threshold)
             now = self._world.now()
             keyring = Keyring.create(now, org=self._org, vault=self._world.new_id())
             record = SealRecord(
-                type=self._kind, shares=config.shares, threshold=config.threshold,
+                type=self._seals.current.type, shares=config.shares, threshold=config.threshold,
                 org=keyring.org, vault=keyring.vault, created_at=now,
             )  # fmt: skip
             root_key, made = new.root_key, InitResult(shares=new.shares, root_token="")
-            if self._key_provider is not None:  # what was made is the recovery key
+            if providers is not None:  # what was made is the recovery key
                 root_key = random_bytes(ROOT_KEY_SIZE)
-                wrapped = await self._wrap_new(self._key_provider, root_key, record)
+                wrapped = await providers.wrap_by_all(root_key, record.org, record.vault)
                 verifier = recovery_verifier(new.root_key, record.org, record.vault)
-                record = replace(record.with_wrapping(wrapped), recovery=verifier)
+                record = replace(record.with_wrappings(wrapped), recovery=verifier)
                 record = record.authenticate(root_key)
                 made = InitResult(shares=(), root_token="", recovery_shares=new.shares)
             rows = [
@@ -368,23 +400,12 @@ class SealManager:
             self._set_rows({row.name: row.value for row in rows})
             return replace(made, root_token=token)
 
-    async def _wrap_new(
-        self, provider: KeyProvider, root_key: bytes, record: SealRecord
-    ) -> WrappedKey:
-        """The key is made where the agent may. Raises `KeyProviderError`."""
-        try:
-            await provider.describe()
-        except KeyProviderError as error:
-            if error.code != KEY_MISSING or not provider.creates_keys:
-                raise
-            await provider.create_version()
-        return await wrap_root_key(provider, root_key, record.org, record.vault)
-
-    async def unseal(self, share: bytes) -> SealStatus:
+    async def unseal(self, share: bytes, *, migrate: bool = False) -> SealStatus:
         """Offer a share; at the last one needed the vault opens.
 
-        The one share of a vault with a key file is what the file holds. Raises `ValidationError`
-        for a malformed share or a set that does not fit together.
+        The one share of a vault with a key file is what the file holds. `migrate`, with the last
+        share: `take_migration_shares` has all of them then. Raises `ValidationError` for a
+        malformed share or a set that does not fit together, and where `migrate` has nothing to do.
         """
         async with self._lock:
             if self.is_open:
@@ -392,31 +413,103 @@ class SealManager:
             await self.wait_sealed()
             await self.reload()  # another agent may have changed keyring or shares
             record = self._require_initialized()
-            if record.is_wrapped and self._key_provider is None:
-                raise _seal_mismatch_error(record)
+            seal = self._seals.in_force(record)
+            if migrate and not self._seals.is_migrating(record):
+                raise no_migration_error()
             prove = self._prove_recovery if record.is_wrapped else self._decode
+            before = self._initialized_share_collector.progress().progress
             try:
                 outcome = self._initialized_share_collector.submit_share(share, prove)
             except MalformedShare as error:
                 raise ValidationError("share_invalid", f"{error}", field="key") from None
             except UnsealRefused:
+                self._offered.clear()
                 raise ValidationError(
                     "unseal_failed",
                     "the shares do not fit together: at least one is wrong; start again",
                     field="key",
                 ) from None
             except CryptoError:
+                self._offered.clear()
                 raise _keyring_tampered_error() from None
-            if not isinstance(outcome, UnsealProgress):
-                keyring, root_key = outcome or await self._unwrap()
-                await self._open(UnsealKeys(keyring, root_key, by_operator=True))
+            if isinstance(outcome, UnsealProgress):
+                if outcome.progress > before:
+                    self._offered.append(share)
+                return self.status()
+            offered, self._offered = (*self._offered, share), []
+            keyring, root_key = outcome or await self._unwrap(seal)
+            await self._open(UnsealKeys(keyring, root_key, by_operator=True))
+            if migrate:
+                self._migration_shares = offered
             return self.status()
+
+    def take_migration_shares(self) -> tuple[bytes, ...]:
+        """The shares that have just unsealed the vault with `migrate`, once; else none."""
+        taken, self._migration_shares = self._migration_shares, ()
+        return taken
 
     def reset_unseal(self) -> SealStatus:
         """Forget the shares offered so far."""
+        self._offered.clear()
         if self._share_collector is not None:
             self._share_collector.reset()
         return self.status()
+
+    def break_glass_progress(self, warning: str = "") -> BreakGlassProgress:
+        """How far an opening by break-glass holders is. While sealed nothing of it is verified."""
+        core, collected = self._core, self._break_glass.progress
+        found = progress_of(
+            self._break_glass_record, collected, sealed=not self.is_open, warning=warning
+        )
+        return found if core is None else with_seen_uses(found, core.break_glass_uses())
+
+    async def submit_break_glass_share(self, share: str, code: str) -> BreakGlassProgress:
+        """Offer a break-glass share; at the last one needed the vault opens.
+
+        `code`: of the permit that a person on the agent's machine has written. Raises as
+        `BreakGlassOpening.submit`, and what opening raises: then nothing is open, and the shares
+        are to be offered again.
+        """
+        async with self._lock:
+            if self.is_open:
+                return self.break_glass_progress()
+            await self.wait_sealed()
+            await self.reload()
+            self._require_initialized()
+            record = require_record(self._break_glass_record)
+            found = await self._break_glass.submit(share, code, record, self._decode_checked)
+            if found is None:
+                return self.break_glass_progress()
+            return self.break_glass_progress(await self._open_by_break_glass(found))
+
+    async def _open_by_break_glass(self, found: BreakGlassKeys) -> str:
+        """What is left to be done by hand; empty: nothing."""
+        keyring, root_key, use = found
+        await self._open(UnsealKeys(keyring, root_key, by_operator=True, break_glass=use))
+        with suppress(VaultError):  # the count is in the keyring, which is open
+            await self.reload()
+        record = self._require_initialized()
+        file = None if record.is_wrapped else self._seals.in_force(record).key_file
+        if file is None:
+            return ""
+        try:
+            await self._world.run_sync(file.restore, root_key)
+        except KeyFileError as error:
+            return str(error)
+        return ""
+
+    def _decode_checked(self, root_key: bytes) -> Keyring:
+        """Raises `CryptoError`, `TamperedError`."""
+        keyring, _ = self._decode(root_key)
+        self._require_initialized().check(root_key)
+        return keyring
+
+    async def is_break_glass_allowed(self) -> bool:
+        """Whether a person on this machine allows an opening now."""
+        try:
+            return await self._permit.read() is not None
+        except VaultError:
+            return False
 
     async def auto_unseal(self) -> bool:
         """Open with the key file or the key provider, if this vault has one and is initialised.
@@ -426,18 +519,19 @@ class SealManager:
         another vault, and `KeyProviderError`.
         """
         async with self._lock:
-            if (self._key_file is None and self._key_provider is None) or self.is_open:
+            if self.is_open:
                 return False
             await self.wait_sealed()
             await self.reload()
             if self._seal_record is None:
                 return False
-            if self._seal_record.type != self._kind:
-                raise _seal_mismatch_error(self._seal_record)
-            if self._key_file is not None:
-                keys = await self._decode_with_key_file(self._key_file)
+            seal = self._seals.in_force(self._seal_record)
+            if not seal.opens_alone:
+                return False
+            if seal.key_file is not None:
+                keys = await self._decode_with_key_file(seal.key_file)
             else:
-                keys = await self._unwrap()
+                keys = await self._unwrap(seal)
             try:
                 await self._open(UnsealKeys(*keys, by_operator=False))
             except UnavailableError as error:
@@ -447,57 +541,42 @@ class SealManager:
                 return False
             return True
 
-    async def check_provider(self) -> None:
-        """Look whether the key provider would unseal now; `provider_trouble` has what it says.
+    async def check_providers(self) -> None:
+        """Look whether the key providers would unseal now; `provider_troubles` has what they say.
 
-        Of a vault that is sealed only the key is looked for: no root key is wanted here then.
+        Of a vault that is sealed only the keys are looked for: no root key is wanted here then.
         """
-        provider = self._key_provider
-        if provider is None:
-            return
         with suppress(VaultError):  # of the database, too, which others watch
-            await self.reload()  # another agent may have rotated the provider's key
-            record = self._seal_record
-            wrapped = record.wrapping_of(provider.name, provider.type) if record else None
-            async with self._note_trouble(provider):
-                if record is None or wrapped is None or not self.is_open:
-                    await provider.describe()
-                else:
-                    await provider.unwrap(wrapped, wrap_context(record.org, record.vault))
+            await self.reload()  # another agent may have rotated a provider's key
+            providers, record = self._providers_now, self._seal_record
+            if providers is not None:
+                await providers.check(record, verify=self._opens if self.is_open else None)
 
-    @asynccontextmanager
-    async def _note_trouble(self, provider: KeyProvider) -> AsyncIterator[None]:
-        """Remember since when a provider fails, and that it does no more."""
-        try:
-            yield
-        except KeyProviderError as error:
-            before = self.provider_trouble
-            if before is None or before.error.code != error.code:
-                log.error("%s", error)  # noqa: TRY400  # one line tells all
-            since = self._world.now() if before is None else before.since
-            kept = error.with_traceback(None)  # its frames may hold a key
-            self.provider_trouble = ProviderTrouble(provider.name, provider.type, kept, since)
-            raise
-        if self.provider_trouble is not None:
-            log.warning("key provider %s answers again", provider.name)
-            self.provider_trouble = None
+    def _opens(self, root_key: bytes) -> None:
+        """Raises `CryptoError` for another root key."""
+        self._decode(root_key)
 
-    async def _unwrap(self) -> tuple[Keyring, bytes]:
-        """The keyring by the key provider. Raises `KeyProviderError`, `TamperedError`."""
-        record, provider = self._require_initialized(), self._key_provider
-        if provider is None:
-            raise _seal_mismatch_error(record)
-        wrapped = record.wrapping_of(provider.name, provider.type)
-        if wrapped is None:
-            raise _seal_mismatch_error(record)
-        async with self._note_trouble(provider):
-            root_key = await provider.unwrap(wrapped, wrap_context(record.org, record.vault))
-        try:
-            keys = self._decode(root_key)
-        except CryptoError:
-            raise _keyring_tampered_error() from None
-        record.check(root_key)
+    async def _unwrap(self, seal: ConfiguredSeal) -> tuple[Keyring, bytes]:
+        """The keyring by a key provider. Raises `KeyProviderError`, `TamperedError`."""
+        record = self._require_initialized()
+        if seal.providers is None:
+            raise seal_mismatch_error(record)
+        keys = await seal.providers.unwrap(record, self._decode)
+        record.check(keys[1])
         return keys
+
+    def request_reopening(self) -> None:
+        """Seal, as `request_seal`: another agent has put another root key in force.
+
+        Whatever opens the vault alone does so again, by the new one.
+        """
+        self._reopen_wanted.set()
+        self.request_seal()
+
+    async def wait_reopening_wanted(self) -> None:
+        """Return when the vault was sealed only to be opened by another root key. Once for each."""
+        await self._reopen_wanted.wait()
+        self._reopen_wanted = trio.Event()
 
     def request_seal(self, *, ends_process: bool = False) -> None:
         """Ask for sealing; it happens once the operations in flight are done.
@@ -539,7 +618,11 @@ class SealManager:
             try:
                 await self._run_core()
             except Exception as error:
-                if self._open_attempted.is_set() or not self._keep_open_error(error):
+                if self._open_attempted.is_set():
+                    if not _is_root_key_change(error):
+                        raise
+                    log.warning("sealed, since another agent has changed the root key")
+                elif not self._keep_open_error(error):
                     raise
             await self._on_core_closed()
 
@@ -649,18 +732,20 @@ class SealManager:
             raise ValidationError("not_initialized", "Vault is not initialized")
         return self._seal_record
 
-    async def _require_key_folder(self) -> None:
+    async def _require_key_folder(self, key_file: FileRootKey | None) -> None:
         """Before anything is made. Raises `SetupError` where no key file could be written."""
-        if self._key_file is not None:
+        if key_file is not None:
             try:
-                await self._world.run_sync(self._key_file.require_place)
+                await self._world.run_sync(key_file.require_place)
             except KeyFileError as error:
                 raise SetupError("key_file", str(error)) from None
 
-    async def _create_root_key(self, shares: int, threshold: int) -> tuple[NewRootKey, SealConfig]:
-        if self._key_file is not None:
+    async def _create_root_key(
+        self, key_file: FileRootKey | None, shares: int, threshold: int
+    ) -> tuple[NewRootKey, SealConfig]:
+        if key_file is not None:
             try:
-                return await self._world.run_sync(self._key_file.create), SealConfig(1, 1)
+                return await self._world.run_sync(key_file.create), SealConfig(1, 1)
             except KeyFileError as error:
                 raise SetupError("key_file", str(error)) from None
         try:
@@ -672,23 +757,12 @@ class SealManager:
         return ShamirRootKey(config).create(), config
 
 
-async def wrap_root_key(provider: KeyProvider, root_key: bytes, org: str, vault: str) -> WrappedKey:
-    """By the newest version of its key, and proven: it unwraps again. Raises `KeyProviderError`."""
-    context = wrap_context(org, vault)
-    wrapped = await provider.wrap(root_key, context)
-    if not compare_digest(await provider.unwrap(wrapped, context), root_key):
-        raise KeyProviderError(
-            "key_provider_failed",
-            f"key provider {provider.name} does not unwrap what it has just wrapped: do not use it",
-        )
-    return wrapped
-
-
-def _seal_mismatch_error(record: SealRecord) -> UnavailableError:
-    return UnavailableError(
-        "seal_mismatch",
-        f"the vault was initialized with a seal of type {record.type}: set the "
-        "`encryption.key_management` that it has, and restart the agent",
+def no_migration_error() -> ValidationError:
+    """The error for a migration of a root key that is kept as the configuration says."""
+    return ValidationError(
+        "no_seal_migration",
+        "can't perform a seal migration, no migration seal found: configure the new seal in "
+        "`encryption`, and the present one in `encryption.migrate_from`, and restart the agent",
     )
 
 
@@ -725,6 +799,13 @@ def _key_channel() -> tuple[
 ]:
     send, receive = trio.open_memory_channel[UnsealKeys](0)
     return receive, send
+
+
+def _is_root_key_change(error: Exception) -> bool:
+    """Whether nothing else ended the data path: what it stores at its end takes the root key."""
+    if isinstance(error, ExceptionGroup):
+        return all(map(_is_root_key_change, error.exceptions))
+    return isinstance(error, UnavailableError) and error.code == ROOT_KEY_CHANGED
 
 
 def _single_vault_error(error: Exception) -> VaultError | None:

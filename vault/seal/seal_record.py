@@ -21,6 +21,8 @@ from vault.seal.root_keys.provider import WrappedKey
 _TAG: Final = b"freehold-seal-record-v1"
 _RECOVERY: Final = b"freehold-recovery-key-v1"
 _SIZE: Final = 32
+MULTISEAL: Final = "multiseal"
+"""Type of a seal of several key providers, as Vault calls it."""
 
 
 class SealRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -30,7 +32,7 @@ class SealRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
 
     type: str
-    """`shamir`, `file`, or a key provider's type."""
+    """`shamir`, `file`, a key provider's type, or `multiseal` for several."""
     shares: int
     """Of the root key; where it is wrapped, of the recovery key."""
     threshold: int
@@ -58,7 +60,12 @@ class SealRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
     def with_wrapping(self, wrapped: WrappedKey) -> "SealRecord":
         """In the place of the same provider's; to be authenticated."""
         others = (each for each in self.wrappings if each.provider != wrapped.provider)
-        return replace(self, wrappings=(*others, wrapped))
+        return self.with_wrappings((*others, wrapped))
+
+    def with_wrappings(self, wrappings: tuple[WrappedKey, ...]) -> "SealRecord":
+        """In the place of all others, of which the type follows; to be authenticated."""
+        type_ = wrappings[0].type if len(wrappings) == 1 else MULTISEAL
+        return replace(self, type=type_, wrappings=wrappings)
 
     def authenticate(self, root_key: bytes) -> "SealRecord":
         """With the tag of the root key."""

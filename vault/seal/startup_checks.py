@@ -52,6 +52,7 @@ from vault.seal.anchor.rollback_check import (
     check_rollback,
 )
 from vault.seal.anchor.state import MAX_BYTES
+from vault.seal.break_glass import store_uses
 from vault.seal.manager import ROLLBACK_ACCEPTED, SEALED_ON_ORDER
 from vault.seal.nodes import NodeIdentity, find_node_id, make_node_id, read_only_node
 from vault.store.interface import StoreBackend, StoreSession
@@ -135,16 +136,20 @@ class StartupState:
 
         def change(tx: StoreTx) -> None:
             if self.resume_point.accepted_findings:
-                self._require_same_keys(tx.get(SYSTEM, KEYRING_ROW), root_key)
+                self.require_same_keys(tx, root_key, self.keyring)
                 tx.put(SYSTEM, row)
+                store_uses(tx, root_key, self.keyring)
             self.node.join(tx, version, now)
 
         await store.commit(change)
         yield
 
-    def _require_same_keys(self, stored: SystemRow | None, root_key: bytes) -> None:
-        """Raise unless the stored keyring is an earlier epoch of this one, with the same keys."""
-        keyring = self.keyring
+    def require_same_keys(self, tx: StoreTx, root_key: bytes, keyring: Keyring) -> None:
+        """Raise unless the stored keyring is an earlier epoch of `keyring`, with the same keys.
+
+        Raises `ConflictError` (`keyring_changed`).
+        """
+        stored = tx.get(SYSTEM, KEYRING_ROW)
         with suppress(CryptoError):
             found = Keyring.decode(
                 root_key,
@@ -159,6 +164,11 @@ class StartupState:
             KEYRING_CHANGED,
             "another agent has changed the keyring meanwhile: unseal this one again",
         )
+
+    async def anchor_uses(self, keyring: Keyring) -> None:
+        """Have the anchor say how often break-glass was used. Raises `UnavailableError`."""
+        self.stamp_writer.break_glass = _uses_of(keyring)
+        await self.anchor_writer.write_anchor()
 
     def require_operator(self, *, allow_accepted: bool = False) -> None:
         """Refuse an opening that no person asks for while an ordered seal is in force.
@@ -299,7 +309,7 @@ async def run_startup_checks(
     )
     resume_point = await world.run_sync(check_rollback, there, keys, world.wall())
     if resume_point.accepted_findings:
-        keyring = keyring.at_epoch(resume_point.epoch)
+        keyring = keyring.at_epoch(resume_point.epoch).with_known_uses(*resume_point.break_glass)
     world.clock.resume(resume_point.slewed or world.wall(), resume_point.time)
     retention = RetentionSchedule(world.clock, paths.retention_days, resume_point.recorded.notice)
     stamp_writer = CommitStampWriter(
@@ -313,6 +323,7 @@ async def run_startup_checks(
         sealed_at=resume_point.sealed_at,
         times=lambda: StampTimes(world.now(), world.clock.value, retention.notice),
     )
+    stamp_writer.break_glass = _uses_of(keyring)
     anchor_writer = AnchorWriter(file, keys, stamp_writer, world)
     return StartupState(
         node,
@@ -355,6 +366,10 @@ def alert_for(code: str) -> AlertCode:
     if code.startswith("audit_"):
         return AlertCode.AUDIT_TAMPERED
     return AlertCode.STORE_TAMPERED
+
+
+def _uses_of(keyring: Keyring) -> tuple[int, int]:
+    return keyring.break_glass_uses, keyring.break_glass_used_at
 
 
 def _no_change(_tx: StoreTx) -> None:

@@ -36,11 +36,12 @@ async def record_unseal(
     *,
     is_first: bool,
     by_operator: bool,
+    by_break_glass: bool = False,
 ) -> None:
     """Put the unsealing on record, and before it the making of the vault if `is_first`.
 
     `node`: whose log it is. `by_operator`: somebody has brought the root key or its shares; else
-    the agent read its key file.
+    the agent read its key file. `by_break_glass`: break-glass holders have opened it.
 
     Raises `UnavailableError` when no sink accepts: then the vault does not open.
     """
@@ -50,6 +51,8 @@ async def record_unseal(
     seal = json_text.decode(row.value, type=SealRecord)
     how = f"{seal.type}, {seal.threshold} of {seal.shares}"
     actor = "operator" if by_operator else f"service:{seal.type}"
+    if by_break_glass:
+        actor, how = "break-glass", f"break-glass, {how}"
     if is_first:
         made = f"{how}, at {rfc3339(seal.created_at)}"
         await audit.record(_event(INIT_OPERATION, seal, actor, made, world))

@@ -241,7 +241,9 @@ class PostgresqlBackend(ServerBackend):
         """See `ServerBackend`: 13 is the oldest (docs/guides/database-servers.md)."""
         number: int = connection.info.server_version
         major = number // 10_000
-        return "" if major >= OLDEST_SERVER else f"PostgreSQL {major}, and {OLDEST_SERVER} is needed"
+        return (
+            "" if major >= OLDEST_SERVER else f"PostgreSQL {major}, and {OLDEST_SERVER} is needed"
+        )
 
     def try_lock(self, connection: Any, name: str, *, wait: bool) -> bool:
         """See `ServerBackend`: an advisory lock of this database."""

@@ -7,6 +7,7 @@ import trio
 
 from vault.authn.methods.method import AuthSurface
 from vault.errors import UnavailableError
+from vault.model.break_glass import BreakGlassProgress
 from vault.model.mounts import MountTable
 from vault.model.operation import Operation, Origin, P, R
 from vault.pipeline import Pipeline
@@ -119,13 +120,25 @@ class WorkerService:
         """The leader's."""
         _not_relayed(shares, threshold, root_token)
 
-    async def unseal(self, share: bytes) -> SealStatus:
+    async def unseal(self, share: bytes, *, migrate: bool = False) -> SealStatus:
         """The leader's."""
-        _not_relayed(share)
+        _not_relayed(share, migrate)
+
+    def take_migration_shares(self) -> tuple[bytes, ...]:
+        """The leader's."""
+        _not_relayed()
 
     def reset_unseal(self) -> SealStatus:
         """The leader's."""
         _not_relayed()
+
+    def break_glass_progress(self) -> BreakGlassProgress:
+        """The leader's."""
+        _not_relayed()
+
+    async def submit_break_glass_share(self, share: str, code: str) -> BreakGlassProgress:
+        """The leader's."""
+        _not_relayed(share, code)
 
     async def auto_unseal(self) -> bool:
         """The leader's."""

@@ -1,7 +1,6 @@
 """Backups by API: made while others write, listed, validated, deleted; with workers and servers."""
 
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 from tests.acceptance.agent import Agent
 from tests.acceptance.backups.running import back_up, ended, events, open_agent
 from tests.support.databases import ON_EVERY_DATABASE
+from tests.support.polling import await_value
 
 pytestmark = ON_EVERY_DATABASE
 
@@ -116,10 +116,7 @@ def test_a_schedule_makes_the_first_backup_at_once(workers: int, tmp_path: Path)
     """Under the name of the service; the state is good from then on."""
     assert workers
     with open_agent(tmp_path, enabled=True, schedule="0 0 1 1 *") as agent:
-        limit = time.monotonic() + 90
-        while not (found := events(agent, "backup.made")):
-            assert time.monotonic() < limit
-            time.sleep(0.5)
+        found = await_value(lambda: events(agent, "backup.made"), 90)
         assert {each["actor_name"] for each in found} == {"service:backup"}
         told = agent.call("GET", "/api/v1/backups/schedule").json
         ended(agent, agent.call("GET", "/api/v1/backups/runs").json["runs"][0])

@@ -14,6 +14,7 @@ import pytest
 
 from tests.acceptance.agent import Agent, own_folder, running, served_agent
 from tests.acceptance.command import freehold
+from tests.support.polling import await_value
 
 PATIENCE = 60.0
 YEARLY = "0 0 1 1 *"
@@ -41,7 +42,7 @@ def fill(agent: Agent, megabytes: int = 0) -> None:
 
 
 def until(found: Callable[[], Any], what: str) -> Any:
-    """Once it is so."""
+    """Once it is so; often, for what is there for a moment only."""
     limit = time.monotonic() + PATIENCE
     while not (value := found()):
         assert time.monotonic() < limit, what
@@ -62,7 +63,7 @@ def ended(agent: Agent, run: str) -> dict[str, Any]:
         found = agent.call("GET", f"/api/v1/backups/runs/{run}").json
         return found if found["outcome"] != "running" else None
 
-    result: dict[str, Any] = until(look, "the end of the run")
+    result: dict[str, Any] = await_value(look, PATIENCE, "the end of the run")
     return result
 
 
@@ -87,7 +88,7 @@ def test_two_agents_make_one_backup(folder: Path, postgresql: Callable[[], str])
         second = served_agent(two, sections(two, place, url, **plan))
         second.token = first.token
         stack.enter_context(running(second))
-        until(lambda: backups(first), "the first backup")
+        await_value(lambda: backups(first), PATIENCE, "the first backup")
         for _ in range(20):
             assert len(backups(first)) == len(backups(second)) == 1
             time.sleep(0.1)
@@ -123,7 +124,8 @@ def test_killed_in_the_midst(folder: Path) -> None:
         agent.kill()
         assert not [file for file in place.iterdir() if file.name.endswith(".manifest")]
         agent.start()
-        until(lambda: agent.call("GET", "/v1/sys/seal-status").json["sealed"] is False, "open")
+        status = "/v1/sys/seal-status"
+        await_value(lambda: agent.call("GET", status).json["sealed"] is False, PATIENCE, "open")
         assert backups(agent) == []
         begun = agent.call("POST", "/api/v1/backups")
         assert ended(agent, begun.json["id"])["outcome"] == "succeeded"

@@ -1,5 +1,6 @@
 """What goes wrong with an agent is an alert at its control plane: raised for real, by processes."""
 
+import json
 import os
 import signal
 import sqlite3
@@ -127,3 +128,23 @@ def test_a_lockout_is_an_alert(plane: Plane, agent: Agent) -> None:
         assert agent.call("PUT", "/v1/sys/seal").status == 204
         until(lambda: alerts(plane, "lockout") == [("firing", "warning", 1)])
         until(lambda: [row[:2] for row in alerts(plane, "sealed")] == [("firing", "critical")])
+
+
+def test_an_opening_by_break_glass_is_a_critical_alert(plane: Plane, agent: Agent) -> None:
+    """Beside the end of the alert that the agent is sealed."""
+    with running(agent):
+        until(lambda: state(plane) == "online")
+        made = agent.call("POST", "/api/v1/system/break-glass", {"shares": 2, "threshold": 2})
+        assert agent.call("PUT", "/v1/sys/seal").status == 204
+        until(lambda: [row[0] for row in alerts(plane, "sealed")] == ["firing"])
+        allowed = freehold(
+            "operator", "break-glass", "allow", "--reason", "r",
+            "--anchor", str(agent.data / "vault.anchor"), "--output", "json",
+        )  # fmt: skip
+        code = json.loads(allowed.stdout)["code"]
+        for share in made.json["shares"]:
+            body = {"share": share, "code": code}
+            told = agent.call("POST", "/api/v1/system/break-glass/open", body, token="")
+        assert told.json["sealed"] is False, told.body
+        until(lambda: alerts(plane, "break_glass") == [("firing", "critical", 1)])
+        until(lambda: [row[0] for row in alerts(plane, "sealed")] == ["resolved"])

@@ -14,9 +14,8 @@ import pytest
 from loadtests.process import free_port
 from tests.acceptance.agent import Client
 from tests.acceptance.control.plane import API, initialize
-from tests.newest import place_control
 from tests.acceptance.patience import PATIENCE, until
-
+from tests.newest import place_control
 
 
 def write_settings(folder: Path) -> Path:

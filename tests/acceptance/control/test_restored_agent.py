@@ -6,13 +6,13 @@ state; the checkpoints that the control plane has cosigned do.
 
 import json
 import shutil
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 from tests.acceptance.agent import running, served_agent
 from tests.acceptance.command import freehold
 from tests.acceptance.control.plane import Plane, dev_plane
+from tests.support.polling import await_value
 
 BASE = "organizations/acme"
 WITHIN = 60.0  # seconds, on a busy machine
@@ -21,10 +21,7 @@ REASON = "restored after a fire"
 
 def until(holds: Callable[[], object]) -> None:
     """Wait for something that two other processes bring about."""
-    ends = time.monotonic() + WITHIN
-    while not holds():
-        assert time.monotonic() < ends
-        time.sleep(0.1)
+    await_value(holds, WITHIN)
 
 
 def cosigned(plane: Plane) -> int:

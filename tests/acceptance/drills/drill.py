@@ -6,7 +6,6 @@ import re
 import shlex
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any, Final
 from tests.acceptance.agent import Agent, served_agent
 from tests.acceptance.command import FREEHOLD
 from tests.support.backup_servers import LOCKED_BUCKET
+from tests.support.polling import await_value
 
 ROOT: Final = Path(__file__).parents[3]
 PAGE: Final = ROOT / "docs/guides/disaster-recovery.md"
@@ -38,11 +38,7 @@ def commands(section: str) -> list[str]:
 
 def until(found: Callable[[], Any], what: str) -> Any:
     """What it is, once it is so."""
-    limit = time.monotonic() + PATIENCE
-    while not (value := found()):
-        assert time.monotonic() < limit, what
-        time.sleep(0.1)
-    return value
+    return await_value(found, PATIENCE, what)
 
 
 @dataclass

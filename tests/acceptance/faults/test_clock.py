@@ -5,7 +5,6 @@
 
 import os
 import subprocess
-import time
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +14,7 @@ from loadtests.agent_process import Client
 from tests.acceptance.agent import PATIENCE, Agent, dev_agent, running
 from tests.acceptance.command import FREEHOLD
 from tests.acceptance.workers.fleet import pinned, workers_of
+from tests.support.polling import await_value
 
 DAY: Final = 86_400
 TRIES: Final = 20  # of a request that the rate limit refuses
@@ -156,7 +156,4 @@ def confirm(agent: Agent, clock: Clock) -> None:
 
 def until(agent: Agent, text: str, status: int) -> None:
     """Return once all processes answer so. A clock is looked at each minute."""
-    end = time.monotonic() + 60 + PATIENCE
-    while statuses(agent, text) != {status}:
-        assert time.monotonic() < end
-        time.sleep(0.25)
+    await_value(lambda: statuses(agent, text) == {status}, 60 + PATIENCE)

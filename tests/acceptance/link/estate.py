@@ -2,7 +2,6 @@
 
 import json
 import sqlite3
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from http import HTTPStatus
@@ -14,6 +13,7 @@ from tests.acceptance.command import freehold
 from tests.acceptance.control.plane import served_plane
 from tests.acceptance.link.netns import DEVICE, Host, hosts
 from tests.acceptance.link.wire import Wire
+from tests.support.polling import await_value
 
 BASE = "organizations/acme"
 LINK_PORT = 8301
@@ -24,12 +24,7 @@ ALLOW = {"effect": "allow", "paths": ["secret/*"], "capabilities": ["read"]}
 
 def until(holds: Callable[[], object], what: str, seconds: float = 60.0) -> None:
     """Wait for something that other processes bring about."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if holds():
-            return
-        time.sleep(0.05)
-    raise AssertionError(f"{what}: not within {seconds} s")
+    await_value(holds, seconds, what)
 
 
 class Outbox(NamedTuple):

@@ -1,7 +1,6 @@
 """An agent and a control plane, both as processes, over real TLS."""
 
 import json
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -13,6 +12,7 @@ from tests.acceptance.agent import Agent, dev_agent, running, served_agent
 from tests.acceptance.command import freehold
 from tests.acceptance.control.plane import Plane, dev_plane
 from tests.acceptance.link.leaks import files, found, frames, memory
+from tests.support.polling import await_value
 
 pytestmark = pytest.mark.usefixtures("workers")
 
@@ -23,12 +23,7 @@ PATIENCE = 120  # seconds; a machine that is busy with other tests is slow
 
 def until(holds: Callable[[], object]) -> None:
     """Wait for something that two other processes bring about."""
-    ends = time.monotonic() + PATIENCE
-    while time.monotonic() < ends:
-        if holds():
-            return
-        time.sleep(0.1)
-    raise AssertionError(f"it did not come about within {PATIENCE} s")
+    await_value(holds, PATIENCE)
 
 
 def enrolled(plane: Plane, vault: str, *where: str) -> None:

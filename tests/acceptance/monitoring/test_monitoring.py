@@ -3,7 +3,6 @@
 import http.client
 import json
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,24 +14,23 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 )
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from loadtests.agent_process import await_open
 from tests.acceptance.agent import Agent, running, served_agent
 from tests.acceptance.control.plane import Plane
 from tests.acceptance.control.plane import served_plane as initialized_plane
 from tests.acceptance.ports import port_for_a_run
 from tests.acceptance.workers.fleet import pinned
+from tests.support.polling import await_value
 from tests.unit.protocols.telemetry.receiver import Receiver, receiving
 
 CANARY = "canary-33b1"
+WITHIN = 40.0  # seconds
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 
 
 def until(holds: Callable[[], object]) -> None:
     """Wait for what other processes bring about."""
-    for _ in range(400):
-        if holds():
-            return
-        time.sleep(0.1)
-    raise AssertionError("it did not come about within 40 s")
+    await_value(holds, WITHIN)
 
 
 @contextmanager
@@ -172,6 +170,7 @@ def test_of_an_agent_with_workers_all_is_seen(folder: Path) -> None:
         agent = served_agent(folder / "agent", config)
         with running(agent):
             opened(agent)
+            await_open(agent)  # until then a worker has the leader answer
             with pinned(agent, agent.token) as clients:
                 for place, client in enumerate(clients):
                     body = {"data": {CANARY: CANARY}}

@@ -69,14 +69,16 @@ BODIES: dict[str, Any] = {
     "tokens_lookup": {"token": "s.none"},
     "tokens_revoke_text": {"token": "s.none"},
     "tokens_renew": {"increment": "1h"},
+    "jwt_revoke": {"issuer": "ci", "token_id": "job-1"},
     "auth_enable": {"type": "approle", "description": "x"},
     "auth_tune": {"description": "x", "token_type": "service"},
     "auth_move": {"source": "held", "target": "moved"},
     "auth_act": {"mount": "held", "action": "role-id", "name": "held"},
-    "jwt_revoke": {"issuer": "ci", "token_id": "job-1"},
     "audit_hash": {"value": "x"},
     "backups_create": {"destinations": ["local"]},
     "backups_restore": {"names": [HELD], "destination": "local"},
+    "system_migrate_seal": {"key": "00", "nonce": "n"},
+    "break_glass_open_vault": {"share": "fhbg-", "code": "x"},
     "system_make_mount": {"description": "x"},
     "system_change_mount": {"description": "x", "delete_version_after": "0s"},
 }
@@ -90,11 +92,8 @@ NAMES = {
 """Texts that are names of secrets, which begin with their mount."""
 TRIED = ("policies_validate", "policies_dry_run", "policies_explain", "replays_replay",
          "batch_read", "audit_hash", "changes_acknowledge", "tokens_revoke_text", "backups_create",
-         "backups_restore", "rotations_run", "dynamic_revoke_leases")  # fmt: skip
-TRIED = ("policies_validate", "policies_dry_run", "replays_replay", "batch_read", "audit_hash",
-         "changes_acknowledge", "tokens_revoke_text", "backups_create",
-         "backups_restore", "rotations_run", "dynamic_revoke_leases",
-         "auth_act", "auth_move")  # fmt: skip
+         "backups_restore", "system_migrate_seal", "break_glass_open_vault", "rotations_run",
+         "dynamic_revoke_leases", "auth_act", "auth_move")  # fmt: skip
 """Operations that keep nothing of what they are sent."""
 FREE = {
     *(
@@ -269,6 +268,8 @@ def _thing(agent: Agent, id_: str, number: int, sent: str) -> tuple[str, str]:
         "dynamic_create_credentials": "credentials/database/none",
         "dynamic_renew_lease": "lease-renew/database/creds/none/1",
         "backups_restore": "backups/none/restore", "rotations_run": "rotations/run",
+        "system_migrate_seal": "system/seal-migration",
+        "break_glass_open_vault": "system/break-glass/open",
     }  # fmt: skip
     return at[id_], ""
 

@@ -48,6 +48,7 @@ ANYBODY = {
     "tokens_revoke_self", "api_openapi", "secrets_list", "tokens_create", "system_health",
     "changes_follow",
     "auth_whoami",
+    "break_glass_read_opening", "break_glass_open_vault",
     "dynamic_list_leases",
     "rotations_list",
     "rotations_plan",

@@ -60,6 +60,7 @@ def _watched(folder: Path, workers: int, kept: str) -> Agent:
         sections["control_plane"] = {"enabled": True, "endpoint": "https://127.0.0.1:1"}
     agent = served_agent(folder, sections)
     watch(agent, folder)
+    agent.anew = True  # nothing is there that a user's agent has not
     return agent
 
 

@@ -34,19 +34,35 @@ def test_connections_wait_until_the_agent_is_there(folder: Path, workers: int) -
     config = folder / "vault.yaml"
     storage = {"connection_string": f"sqlite:///{folder}/vault.db"}
     config.write_text(json.dumps({"server": server, "storage": storage}))
-    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+    with (
+        closing(socket.create_server(("127.0.0.1", 0))) as listener,
+        closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as manager,
+    ):
+        manager.bind(str(folder / "notify"))
+        manager.settimeout(PATIENCE)
         port = listener.getsockname()[1]
         with Client(port, "", patience=PATIENCE) as early:
-            command = [sys.executable, "-c", START, str(listener.fileno()), FREEHOLD, "agent", "serve"]
+            command = [
+                sys.executable,
+                "-c",
+                START,
+                str(listener.fileno()),
+                FREEHOLD,
+                "agent",
+                "serve",
+            ]
             process = subprocess.Popen(
                 [*command, "--config", str(config)],
-                pass_fds=[listener.fileno()], env=dict(os.environ), stderr=subprocess.DEVNULL,
+                pass_fds=[listener.fileno()], stderr=subprocess.DEVNULL,
+                env={**os.environ, "NOTIFY_SOCKET": str(folder / "notify")},
             )  # fmt: skip
             try:
                 assert early.call("GET", "/health/live").status == 200
+                assert manager.recv(256).startswith(b"READY=1")  # signals are heard from then on
                 process.send_signal(signal.SIGTERM)
                 assert process.wait(PATIENCE) == 0
             finally:
                 process.kill()
+                process.wait()
         with closing(socket.create_connection(("127.0.0.1", port), PATIENCE)):
             until(lambda: process.poll() is not None, "it runs still")

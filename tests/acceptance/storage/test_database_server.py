@@ -4,7 +4,6 @@ import http.client
 import json
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 from tests.acceptance.agent import Agent, Answer, running, served_agent
 from tests.acceptance.command import freehold
 from tests.support.databases import SERVERS, Server, in_database
+from tests.support.polling import await_value
 from tests.support.postgres import Postgres
 
 PASSWORD = "s3cret-of-the-test"
@@ -65,10 +65,7 @@ def read(agent: Agent, name: str, version: int = 0) -> Answer:
 
 def eventually(holds: Callable[[], bool]) -> None:
     """Wait until it does."""
-    until = time.monotonic() + WITHIN
-    while not holds():
-        assert time.monotonic() < until
-        time.sleep(0.05)
+    await_value(holds, WITHIN)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from loadtests.durability.process import run_this_code
 from tests.acceptance.agent import Agent, Answer, running, served_agent
 from tests.acceptance.storage import short_feed
 from tests.acceptance.workers.fleet import await_workers, pinned, workers_of
+from tests.support.polling import await_value
 from tests.support.postgres import Postgres
 
 WITHIN = 30.0  # seconds, on a busy machine
@@ -61,10 +62,7 @@ def number(answer: Answer) -> int:
 
 def eventually(holds: Callable[[], bool], otherwise: str) -> None:
     """Wait until it does."""
-    until = time.monotonic() + WITHIN
-    while not holds():
-        assert time.monotonic() < until, otherwise
-        time.sleep(0.1)
+    await_value(holds, WITHIN, otherwise)
 
 
 def test_an_agent(postgresql_server: Postgres, folder: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from tests.acceptance.agent import Agent, Client, running, served_agent
 from tests.support.databases import Server
+from tests.support.polling import await_value
 from tests.support.redis_server import Redis, redis
 
 BALANCER = "127.0.0.2"
@@ -82,10 +83,7 @@ def measured(agent: Agent, name: str) -> float:
 
 def wait_until(holds: Callable[[], bool]) -> None:
     """Within the time."""
-    until = time.monotonic() + WITHIN
-    while not holds():
-        assert time.monotonic() < until
-        time.sleep(0.05)
+    await_value(holds, WITHIN)
 
 
 def granted(agents: list[Agent], path: str, token: str, rounds: int = BURST) -> tuple[int, float]:

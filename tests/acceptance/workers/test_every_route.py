@@ -54,6 +54,7 @@ NOWHERE: Final = {
 """A connection to a server that does not run."""
 
 BODIES: Final[dict[str, Any]] = {
+    "POST /api/v1/system/seal-migration": {"key": "00" * 33},
     "POST /v1/sys/mounts/{path}": {"type": "kv", "options": {"version": "2"}},
     "POST /v1/sys/policy/{name}": {"policy": HCL},
     "POST /v1/sys/policies/acl/{name}": {"policy": HCL},
@@ -144,6 +145,8 @@ BODIES: Final[dict[str, Any]] = {
     "POST /api/v1/rotations/run": {"tags": ["x"]},
     "POST /api/v1/backups/{id}/restore": {"names": ["two/{secret}"]},
     "POST /api/v1/audit/hash": {"value": "x"},
+    "POST /api/v1/system/break-glass": {"shares": 3, "threshold": 2, "replace": True},
+    "POST /api/v1/system/break-glass/open": {"share": "fhbg-", "code": "x"},
     "POST /api/v1/system/mounts/{path}": {"version": 2},
     "PATCH /api/v1/system/mounts/{path}": {"description": "new"},
 }
@@ -175,6 +178,7 @@ REFUSED: Final[dict[str, int]] = {
     "POST /v1/sys/init": 400,
     "POST /v1/sys/unseal": 400,
     "POST /api/v1/system/rotate-root": 400,  # no key provider wraps its root key
+    "POST /api/v1/system/seal-migration": 400,  # there is no other seal
     "POST /v1/auth/token/create/{role}": 400,
     "GET /v1/sys/remount/status/{id}": 404,
     "POST /api/v1/auth/login/{path}": 401,
@@ -289,10 +293,6 @@ class Sweep:
                 self.made("POST", f"/v1/sys/mounts/mount-{number}", {"type": "kv"})
         if "/db/" in key:
             self._make_connection(name, with_role="/roles" in key or "/creds" in key)
-        if "policies/{name}" in key or "/v1/sys/polic" in key:
-            self.made("PUT", f"/api/v1/policies/{name}", {"rules": []})
-        if "roles/{name}" in key:
-            self.made("PUT", f"/api/v1/roles/{name}", {"policies": []})
         things |= self._make_identities(key, name)
         self._make_named(key, name)
         if re.search(r"users/\{id\}|username|keys/\{id\}|\{identity\}", key):
@@ -326,6 +326,7 @@ class Sweep:
         if "alias" in key:
             return things | {"id": alias}
         return things | ({"id": inner} if "group" in key else {})
+
     def _auth_things(self, key: str, name: str) -> dict[str, str]:
         """An auth mount with a role `held`, unless the route makes one, and what lies in it."""
         enables = re.match(r"POST \S*/auth/(mounts/)?\{path\}", key)

@@ -1,14 +1,12 @@
 """Waiting for what comes about in another process."""
 
-import time
 from collections.abc import Callable
+
+from tests.support.polling import await_value
 
 PATIENCE = 20.0  # seconds
 
 
 def await_true(ask: Callable[[], bool]) -> None:
     """Ask until it is so, or fail."""
-    end = time.monotonic() + PATIENCE
-    while not ask():
-        assert time.monotonic() < end, "it has not come about"
-        time.sleep(0.05)
+    await_value(ask, PATIENCE)

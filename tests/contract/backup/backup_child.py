@@ -1,17 +1,20 @@
 """A process that makes or restores a backup and says each step; the tests kill it.
 
-`backup_child.py create URL FOLDER ID` says each piece that it writes, `backup_child.py restore
-FOLDER ID URL [LOG]` each transaction, before it and after it; with an audit log what that says was
-taken away is taken away again.
+Its arguments are `create URL FOLDER ID`: it says each piece that it writes; or `restore FOLDER ID
+URL [LOG]`: each transaction, before it and after it; with an audit log what that says was taken
+away is taken away again. `children` makes them, as nearly all of their time would be imports.
 """
 
+import atexit
 import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from tests.acceptance.maker import Maker, serve_children
 from tests.contract.backup.samples import CREATED, NOW, ignored
 from tests.support.databases import make_backend
 from tests.support.vaults import ROOT_KEY
@@ -94,6 +97,19 @@ def restore(folder: str, backup: str, url: str, log: str = "") -> None:
     )
 
 
-if __name__ == "__main__":
-    {"create": create, "restore": restore}[sys.argv[1]](*sys.argv[2:])
+def main() -> None:
+    """What the arguments say."""
+    {"create": create, "restore": restore}[sys.argv[0]](*sys.argv[1:])
     say("done")
+
+
+@cache
+def children() -> Maker:
+    """What makes them, of this process alone."""
+    made = Maker(module=__name__)
+    atexit.register(made.close)
+    return made
+
+
+if __name__ == "__main__":
+    serve_children(main)

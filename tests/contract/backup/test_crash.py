@@ -2,8 +2,7 @@
 
 import errno
 import itertools
-import subprocess
-import sys
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -14,6 +13,7 @@ import pytest
 import trio
 
 from actors import SystemWorld
+from tests.contract.backup.backup_child import children
 from tests.contract.backup.logs import AuditLog
 from tests.contract.backup.samples import back_up, fill, ignored, restore
 from tests.support.databases import SERVERS, make_backend, shared_server
@@ -27,7 +27,6 @@ from vault.errors import UnavailableError, VaultError
 from vault.store.bulk import Progress
 from vault.store.tables import API_KEYS, SECRETS
 
-ROOT: Final = Path(__file__).parents[3]
 KINDS: Final = ("sqlite", *SERVERS)
 
 
@@ -42,15 +41,15 @@ def vault(tmp_path: Path) -> Vault:
 
 def run_child(lines: int, *arguments: str) -> None:
     """Run it until it has said so many lines, and kill it there."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "tests.contract.backup.backup_child", *arguments],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-    ) as child:
-        assert child.stdout is not None
-        for _ in range(lines):
-            child.stdout.readline()
+    said, says = os.pipe()
+    with os.fdopen(said, "rb") as lines_of_it:
+        with os.fdopen(says, "wb") as out, os.fdopen(os.dup(2), "wb") as errors:
+            child = children().make(arguments, {}, out, errors)
+        assert lines_of_it.readline(), "it has not begun"
+        for _ in range(lines - 1):
+            lines_of_it.readline()
         child.kill()
+        child.wait()
 
 
 def require_valid(vault: Vault, folder: Path, backup: str) -> None:

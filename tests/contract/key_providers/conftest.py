@@ -12,10 +12,11 @@ from tests.support.aws_kms import AwsKms, aws_kms
 from tests.support.cloud_servers import AzureKeyVault, GoogleKms, serving
 from tests.support.key_providers import MemoryKeyProvider
 from tests.support.softhsm import Token
+from tests.support.tpm import Tpm, running_tpm
 from tests.support.transit import KEY, Transit, transit
 from vault.config.key_providers import HsmSettings
 from vault.config.settings import EncryptionSettings
-from vault.seal.root_keys.factory import make_key_provider, pkcs11_settings
+from vault.seal.root_keys.factory import make_key_providers, pkcs11_settings
 from vault.seal.root_keys.process import PROGRAM, ProcessKeyProvider
 from vault.seal.root_keys.provider import KeyProvider
 
@@ -93,8 +94,26 @@ async def make_cloud() -> AsyncIterator[MakeCloud]:
         settings = EncryptionSettings.model_validate(
             {"key_management": "cloud_kms", "cloud_kms": {"timeout": "20s", **section}}
         )
-        found = make_key_provider(settings, SystemWorld(), environment or {})
-        assert found is not None
+        (found,) = make_key_providers(settings, SystemWorld(), environment or {})
+        made.append(found)
+        return found
+
+    yield provider
+    for each in made:
+        await each.aclose()
+
+
+@pytest.fixture
+async def make_named() -> AsyncIterator[MakeCloud]:
+    """Makes one provider of the list `providers`, the same."""
+    made: list[ProcessKeyProvider] = []
+
+    def provider(**section: Any) -> ProcessKeyProvider:
+        named = {"name": "own", **section}
+        settings = EncryptionSettings.model_validate(
+            {"key_management": "providers", "providers": [named]}
+        )
+        (found,) = make_key_providers(settings, SystemWorld(), {})
         made.append(found)
         return found
 
@@ -117,20 +136,33 @@ def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AwsKms]:
         yield server
 
 
-FORGETFUL = ("memory", "AES-GCM", "AES-KWP", "AES-KW", "RSA-OAEP-SHA1", "transit")
+@pytest.fixture(scope="session")
+def tpm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tpm]:
+    """The same, of a TPM."""
+    with running_tpm(tmp_path_factory.mktemp("tpm")) as made:
+        yield made
+
+
+FORGETFUL = ("memory", "static", "AES-GCM", "AES-KWP", "AES-KW", "RSA-OAEP-SHA1", "transit")
 """Kinds whose versions can be taken away."""
-KINDS = (*FORGETFUL, "aws", "gcp", "azure")
+KINDS = (*FORGETFUL, "tpm", "aws", "gcp", "azure")
 
 
 @pytest.fixture(params=KINDS)
 async def provided(
-    request: pytest.FixtureRequest, make: MakeProvider, make_cloud: MakeCloud, tmp_path: Path
+    request: pytest.FixtureRequest,
+    make: MakeProvider,
+    make_cloud: MakeCloud,
+    make_named: MakeCloud,
+    tmp_path: Path,
 ) -> AsyncIterator[Provided]:
     """Of each kind; its key is the test's own."""
     with ExitStack() as stack:
         match request.param:
             case "memory":
                 yield of_memory()
+            case "static":
+                yield await of_key_file(make_named, tmp_path)
             case "transit":
                 openbao: Transit = request.getfixturevalue("openbao")
                 yield of_transit(openbao, make_cloud, tmp_path)
@@ -147,6 +179,11 @@ async def provided(
                 variables = stack.enter_context(serving(azure, tmp_path))
                 provider = make_cloud(variables, azure=azure.section)
                 yield Provided(provider, f"{2:032x}", binds_context=False)
+            case "tpm":
+                tpm: Tpm = request.getfixturevalue("tpm")
+                tpm.change_keys(*RSA)
+                yield of_keys(tpm, make, "pair", None)
+                tpm.change_keys(*({**key, "delete": True} for key in RSA))
             case algorithm:
                 yield of_pkcs11(Token(tmp_path / "token"), make, algorithm)
 
@@ -155,6 +192,23 @@ def of_memory() -> Provided:
     """As the others."""
     memory = MemoryKeyProvider(2)
     return Provided(memory, "2", lambda *ids: [memory.keys.pop(str(int(i))) for i in ids])
+
+
+async def of_key_file(make_named: MakeCloud, folder: Path) -> Provided:
+    """A copy that was put back has fewer keys."""
+    file = folder / "wrapping.keys"
+    provider = make_named(key_file=str(file))
+    for _ in range(2):
+        await provider.create_version()
+    first = file.read_bytes()[:32]
+
+    def forget(version: str) -> None:
+        file.unlink()
+        if version == "02":
+            file.touch(mode=0o600)
+            file.write_bytes(first)
+
+    return Provided(provider, "2", forget)
 
 
 def of_transit(openbao: Transit, make_cloud: MakeCloud, folder: Path) -> Provided:
@@ -175,7 +229,11 @@ def of_pkcs11(own: Token, make: MakeProvider, algorithm: str) -> Provided:
     """On a token of its own."""
     is_rsa = algorithm.startswith("RSA")
     own.change_keys(*(RSA if is_rsa else KEYS))
-    label = "pair" if is_rsa else "root"
+    return of_keys(own, make, "pair" if is_rsa else "root", algorithm)
+
+
+def of_keys(own: Token, make: MakeProvider, label: str, algorithm: str | None) -> Provided:
+    """Those that are on a token under a label."""
 
     def forget(*ids: str) -> None:
         own.change_keys(*({"label": label, "id": id_, "delete": True} for id_ in ids))

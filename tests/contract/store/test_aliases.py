@@ -7,10 +7,17 @@ import pytest
 
 from actors.world import SystemWorld
 from tests.contract.store.harness import opened
+from tests.contract.store.samples import put
 from vault.authn.aliases import AliasMount
 from vault.authn.entities import EntityDirectory
+from vault.authn.revocation import Revoker
+from vault.authn.source_checks import SourceRecords
+from vault.authn.stream_registry import StreamRegistry
+from vault.model.auth_mounts import AuthMountTable
+from vault.model.records import EntityAliasRow
 from vault.store.interface import StoreBackend
 from vault.store.store import Store
+from vault.store.tables import ENTITY_ALIASES
 
 EXACT: Final = AliasMount("auth_jwt_1", "auth/jwt/", "jwt")
 FOLDING: Final = AliasMount("auth_ldap_1", "auth/ldap/", "ldap")
@@ -49,3 +56,31 @@ async def test_a_login_finds_its_own_entity(store: Store, mount: AliasMount, peo
     ]
     assert found[: len(SPELLINGS)] == found[len(SPELLINGS) :]
     assert len(set(found)) == people
+
+
+async def test_the_oldest_word_of_a_source_is_due_first(store: Store) -> None:
+    """Of one mount, at an age, and none that nobody depends on."""
+    rows = [
+        EntityAliasRow(
+            alias_key=f"{accessor}:{name}",
+            id=f"{accessor}-{name}",
+            entity_id=name,
+            mount_accessor=accessor,
+            mount_path="auth/x/",
+            mount_type="jwt",
+            name=name,
+            verified_at=verified_at,
+            created_at=1,
+            updated_at=1,
+        )
+        for accessor in ("one", "two")
+        for name, verified_at in (("a", 30), ("b", 10), ("c", 0), ("d", 40), ("e", 20))
+    ]
+    await store.commit(put(ENTITY_ALIASES, *rows))
+    clear = Revoker(store, StreamRegistry(), SystemWorld().now)
+    records = SourceRecords(store, clear, AuthMountTable())
+    assert [row.name for row in await records.list_due("two", 30, 10)] == ["b", "e", "a"]
+    assert [row.id for row in await records.list_due("one", 30, 2)] == ["one-b", "one-e"]
+    await records.note_confirmed("one:b", 50)
+    await records.note_unused("one:e")
+    assert [row.name for row in await records.list_due("one", 40, 10)] == ["a", "d"]

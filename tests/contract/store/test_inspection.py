@@ -44,7 +44,7 @@ def test_a_database_that_an_agent_has_open(make: Callable[[], ServerBackend]) ->
     finally:
         backend.close()
     assert (found.step, found.seal, found.unsafe, found.too_old) == (HEAD, b"record", (), "")
-    assert not (found.is_older or found.is_newer or found.is_unfinished)
+    assert not any((found.is_older, found.is_newer, found.is_unfinished))
 
 
 def test_a_database_of_another_release(make: Callable[[], ServerBackend]) -> None:

@@ -16,6 +16,7 @@ from vault.crypto.keyring import Keyring
 from vault.errors import ConflictError
 from vault.model.mounts import MountTable
 from vault.seal.bootstrap import BackendSystemTable
+from vault.seal.configured_seal import SHARES, ConfiguredSeals
 from vault.seal.manager import Core, InitResult, SealManager
 from vault.store.interface import BackendError, ConstraintError, StoreBackend, WriteSet
 from vault.store.server import MIGRATION_LOCK, Role
@@ -32,7 +33,9 @@ class Opened:
         self.vaults: list[str] = []
 
     @asynccontextmanager
-    async def open(self, keyring: Keyring, _key: bytes, _by_operator: bool) -> AsyncIterator[Core]:
+    async def open(
+        self, keyring: Keyring, _key: bytes, _by_operator: bool, _break_glass: object
+    ) -> AsyncIterator[Core]:
         """One without operations."""
         self.vaults.append(keyring.vault)
         yield Core(None, MountTable())  # type: ignore[arg-type]  # nothing is asked of it
@@ -65,8 +68,8 @@ async def test_one_of_several_that_initialize_at_once_makes_the_vault(database: 
     async def initialize(backend: StoreBackend, nursery: trio.Nursery) -> None:
         world = SystemWorld()
         manager = SealManager(
-            system_table=BackendSystemTable(backend, world), open_core=opened.open, key_file=None,
-            org="org", world=world, check_paths=meet,
+            system_table=BackendSystemTable(backend, world), open_core=opened.open,
+            seals=ConfiguredSeals(SHARES), org="org", world=world, check_paths=meet,
         )  # fmt: skip
         managers.append(manager)
         await nursery.start(manager.run_until_cancelled)

@@ -124,7 +124,9 @@ def test_services_of_compose_are_confined(root: Path, name: str) -> None:
         assert each["security_opt"] == ["no-new-privileges:true"]
         if "serve" in each["command"]:
             assert each["stop_grace_period"] == "45s"
-    named = {word.partition(":")[0] for each in found["services"].values() for word in each["volumes"]}
+    named = {
+        word.partition(":")[0] for each in found["services"].values() for word in each["volumes"]
+    }
     assert {word for word in named if not word.startswith("./")} == set(found["volumes"])
 
 

@@ -33,6 +33,26 @@ def test_systemd_understands_every_line(unit: Path) -> None:
     assert (found.returncode, found.stdout, found.stderr) == (0, "", "")
 
 
+def test_systemd_understands_the_socket_and_the_credentials(root: Path, unit: Path) -> None:
+    """Both are optional, and complete the service as it is."""
+    folder = root / "deploy/systemd"
+    sock = unit.with_name("freehold-agent.socket")
+    sock.write_text((folder / sock.name).read_text())
+    drop_in = unit.with_name(f"{UNIT}.d")
+    drop_in.mkdir()
+    example = folder / f"{UNIT}.d/credentials.conf.example"
+    (drop_in / "credentials.conf").write_text(example.read_text())
+    found = analyze("verify", str(unit), str(sock))
+    assert (found.returncode, found.stdout, found.stderr) == (0, "", "")
+
+
+def test_a_reload_needs_no_other_package(root: Path) -> None:
+    """A minimal Debian has no /bin/kill; each shell has one of its own."""
+    for name in (UNIT, "freehold-control.service"):
+        lines = (root / "deploy/systemd" / name).read_text().splitlines()
+        assert "ExecReload=/bin/sh -c 'kill -HUP $MAINPID'" in lines
+
+
 def test_the_service_is_hardened(unit: Path) -> None:
     """The manager's own judgement of what the agent could still do if it were taken over."""
     found = analyze("security", "--offline=true", f"--threshold={EXPOSURE}", str(unit))

@@ -29,14 +29,14 @@ class Said(logging.Handler):
         super().__init__(logging.CRITICAL)
         self._scope = scope
 
-    def emit(self, record: logging.LogRecord) -> None:
+    def emit(self, record: logging.LogRecord) -> None:  # noqa: ARG002  # of the interface
         """In the event loop's thread."""
         self._scope.cancel()
 
 
 def received(manager: socket.socket) -> int:
     """How many messages are there."""
-    manager.setblocking(False)
+    manager.settimeout(0)
     count = 0
     while True:
         try:

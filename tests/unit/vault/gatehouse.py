@@ -12,6 +12,9 @@ from vault.errors import VaultError
 from vault.model.mounts import MountTable
 from vault.model.operation import Operation
 from vault.model.records import SystemRow
+from vault.seal.break_glass import BreakGlassUse
+from vault.seal.configured_seal import ConfiguredSeal, ConfiguredSeals
+from vault.seal.key_providers import KeyProviders
 from vault.seal.manager import Core, InitResult, SealManager
 from vault.seal.root_keys.file import FileRootKey
 from vault.seal.root_keys.provider import KeyProvider
@@ -50,12 +53,19 @@ class FakeUnit:
         self.keyrings: list[Keyring] = []
         self.by_person: list[bool] = []
         self.refuse: Exception | None = None
+        self.end_error: Exception | None = None
+        """What is raised when it is taken down."""
         self.shuts = 0
+        self.break_glass: list[BreakGlassUse | None] = []
         self.work: Callable[[], Any] | None = None
 
     @asynccontextmanager
     async def open(
-        self, keyring: Keyring, _root_key: bytes, by_person: bool
+        self,
+        keyring: Keyring,
+        _root_key: bytes,
+        by_person: bool,
+        break_glass: BreakGlassUse | None = None,
     ) -> AsyncIterator[Core]:
         """Build it."""
         await trio.lowlevel.checkpoint()
@@ -63,6 +73,7 @@ class FakeUnit:
             raise self.refuse
         self.keyrings.append(keyring)
         self.by_person.append(by_person)
+        self.break_glass.append(break_glass)
         parts: list[object] = [keyring]
         parts.append(parts)  # as those of a real one, they know each other
         self.diary.append("built")
@@ -70,6 +81,8 @@ class FakeUnit:
             yield Core(self, MountTable(), shut=self.shut)
         finally:
             self.diary.append("taken down")
+            if self.end_error is not None:
+                raise self.end_error
 
     def shut(self) -> None:
         """Other processes are told that nothing new is answered."""
@@ -95,26 +108,36 @@ class Vault:
         self,
         nursery: trio.Nursery,
         key_file: FileRootKey | None,
-        key_provider: KeyProvider | None = None,
+        *key_providers: KeyProvider,
     ) -> None:
         self.system, self.fake_core, self.nursery = FakeSystem(), FakeUnit(), nursery
         self.world = FakeWorld()
         self.lacks: VaultError | None = None
-        self.seal_manager = self.make(key_file, key_provider)
+        self.seal_manager = self.make(key_file, *key_providers)
 
     def make(
-        self, key_file: FileRootKey | None = None, key_provider: KeyProvider | None = None
+        self,
+        key_file: FileRootKey | None = None,
+        *key_providers: KeyProvider,
+        former: ConfiguredSeal | None = None,
     ) -> SealManager:
         """Another process on the same database."""
+        current = self.seal(key_file, *key_providers)
         return SealManager(
             system_table=self.system,
             open_core=self.fake_core.open,
-            key_file=key_file,
+            seals=ConfiguredSeals(current, former),
             org="org",
             world=self.world,
             check_paths=self.try_out,
-            key_provider=key_provider,
         )
+
+    def seal(
+        self, key_file: FileRootKey | None = None, *key_providers: KeyProvider
+    ) -> ConfiguredSeal:
+        """As a configuration names it."""
+        providers = KeyProviders(key_providers, self.world) if key_providers else None
+        return ConfiguredSeal(key_file, providers)
 
     async def try_out(self) -> None:
         """What an opening needs is there, unless a test says otherwise."""

@@ -7,16 +7,14 @@ chooses how it is verified. PyJWT does the arithmetic; what it lets pass is refu
 import re
 from base64 import urlsafe_b64decode
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Any, Final
 
-import jwt
-from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
-from jwt.algorithms import get_default_algorithms
 from msgspec import Struct
 
 from protocols import json_text
@@ -45,9 +43,15 @@ _ROCA_PRIMES: Final = (
 )  # fmt: skip
 _GENERATOR: Final = 65537
 
-_IMPLEMENTATIONS: Final = {
-    name: found for name, found in get_default_algorithms().items() if name in ALGORITHMS
-}
+
+@cache
+def _implementations() -> dict[str, Any]:
+    """PyJWT's, by the name of the algorithm. It is loaded by agents that verify something."""
+    from jwt.algorithms import get_default_algorithms
+
+    return {name: found for name, found in get_default_algorithms().items() if name in ALGORITHMS}
+
+
 _PublicKey = RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey
 
 
@@ -64,9 +68,10 @@ class VerificationKey(Struct, frozen=True):
 
     def verifies(self, token: CompactToken) -> bool:
         """Whether the token was signed by this key, with an algorithm that it is for."""
-        return token.algorithm in self.algorithms and _IMPLEMENTATIONS[token.algorithm].verify(
-            token.signed, self.public_key, token.signature
-        )
+        if token.algorithm not in self.algorithms:
+            return False
+        implementation = _implementations()[token.algorithm]
+        return bool(implementation.verify(token.signed, self.public_key, token.signature))
 
 
 class KeySet(Struct, frozen=True):
@@ -150,9 +155,12 @@ def key_from_jwk(jwk: Any, algorithms: Sequence[str] = ()) -> VerificationKey:
     )
     if not usable:
         raise UnusableKeyError("its type, curve and algorithm do not fit, or are not allowed")
+    implementation = _implementations()[usable[0]]
+    from jwt.exceptions import PyJWTError
+
     try:
-        public_key = _IMPLEMENTATIONS[usable[0]].from_jwk(jwk)
-    except (jwt.PyJWTError, ValueError, TypeError, KeyError, UnsupportedAlgorithm):
+        public_key = implementation.from_jwk(jwk)
+    except (PyJWTError, ValueError, TypeError, KeyError, UnsupportedAlgorithm):
         raise UnusableKeyError("it is no valid key") from None
     return VerificationKey(kid, _fitting(public_key, usable), public_key)
 
@@ -171,6 +179,8 @@ def _key_from_pem(text: str, algorithms: Sequence[str]) -> VerificationKey:
     data = text.strip().encode()
     try:
         if b"BEGIN CERTIFICATE" in data:
+            from cryptography import x509  # an agent without such keys never loads it
+
             public_key: Any = x509.load_pem_x509_certificate(data).public_key()
         else:
             public_key = load_pem_public_key(data)

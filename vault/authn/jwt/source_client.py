@@ -10,9 +10,8 @@ was checked, no redirect is followed, time and size are bounded, and so is how m
 import ssl
 from collections.abc import Mapping
 from ipaddress import ip_address
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-import httpx2
 import msgspec
 import trio
 from msgspec import Struct
@@ -42,6 +41,9 @@ MAX_WAITING_EACH: Final = 64
 MAX_CONTEXTS: Final = 64  # TLS set-ups that are kept
 MAX_CA: Final = 256 * 1024  # characters
 _REQUEST_HEADERS: Final = {"Accept": "application/json", "Accept-Encoding": "identity"}
+
+if TYPE_CHECKING:
+    import httpx2
 
 T = TypeVar("T")
 
@@ -120,26 +122,29 @@ class SourceClient:
             raise SourceError(f"it does not answer within {self._seconds:g} s") from None
         except LimiterFull:
             raise SourceError("too many requests to it are waiting") from None
-        except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
-            raise SourceError(_connection_reason(error)) from None
 
     async def _exchange(
         self, request: SourceRequest, target: TargetUrl, address: str, reached: AddressClass
     ) -> SourceAnswer:
         """The certificate is checked for a name, not for the address."""
         context = await self._context(request.ca)
+        import httpx2  # here it is loaded already; an agent that asks no source never loads it
+
         name = request.names[0] if request.names else target.host
         sent = {**_REQUEST_HEADERS, **request.headers, "Host": target.host_header}
-        async with (
-            httpx2.AsyncClient(verify=context, timeout=self._seconds, trust_env=False) as http,
-            http.stream(
-                request.method, target.url_at(address), headers=sent, data=request.form,
-                json=request.json, follow_redirects=False, extensions={"sni_hostname": name},
-            ) as reply,
-        ):  # fmt: skip
-            if reply.is_redirect or reply.has_redirect_location:
-                raise SourceError("it redirects, which is not followed")
-            return SourceAnswer(reply.status_code, await _read_bounded(reply), reached)
+        try:
+            async with (
+                httpx2.AsyncClient(verify=context, timeout=self._seconds, trust_env=False) as http,
+                http.stream(
+                    request.method, target.url_at(address), headers=sent, data=request.form,
+                    json=request.json, follow_redirects=False, extensions={"sni_hostname": name},
+                ) as reply,
+            ):  # fmt: skip
+                if reply.is_redirect or reply.has_redirect_location:
+                    raise SourceError("it redirects, which is not followed")
+                return SourceAnswer(reply.status_code, await _read_bounded(reply), reached)
+        except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
+            raise SourceError(_connection_reason(error)) from None
 
     async def _find_address(
         self, target: TargetUrl, within: AddressClass | None
@@ -165,11 +170,18 @@ class SourceClient:
     async def _context(self, ca: str) -> ssl.SSLContext:
         found = self._contexts.get(ca)
         if found is None:
-            found = await self._world.run_sync(make_context, ca, limiter=self._loading)
+            found = await self._world.run_sync(_load_client, ca, limiter=self._loading)
             if len(self._contexts) >= MAX_CONTEXTS:
                 self._contexts.clear()
             self._contexts[ca] = found
         return found
+
+
+def _load_client(ca: str) -> ssl.SSLContext:
+    """As `make_context`; loads the HTTP client too, which takes 0.1 s."""
+    import httpx2  # noqa: F401  # for the one who waits
+
+    return make_context(ca)
 
 
 def make_context(ca: str) -> ssl.SSLContext:
@@ -199,7 +211,7 @@ def check_source_url(url: str, field: str) -> None:
         )
 
 
-async def _read_bounded(reply: httpx2.Response) -> bytes:
+async def _read_bounded(reply: "httpx2.Response") -> bytes:
     """The body as sent: no compression was requested.
 
     The rest of a body that is too long is read and dropped, within the time of any answer: to stop

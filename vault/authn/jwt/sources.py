@@ -7,9 +7,9 @@ count for `STALE_SECONDS`; a breaker keeps the agent from waiting for it on ever
 that an issuer withdraws counts for a quarter of an hour more, and an hour if it cannot be asked.
 """
 
+from http import HTTPStatus
 from typing import Final, Protocol
 
-import httpx2
 import trio
 from msgspec import Struct
 from msgspec.structs import replace
@@ -208,7 +208,7 @@ class RemoteKeys:
                 source=settings.source, url=url, ca=settings.ca, names=settings.names, within=within
             )
         )
-        if answer.status != httpx2.codes.OK:
+        if answer.status != HTTPStatus.OK:
             raise SourceError(f"it answers {answer.status}")
         return answer
 

@@ -6,18 +6,12 @@ A token counts on connections with its certificate alone, unless the mount is to
 
 import re
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct, convert
 from msgspec.structs import replace
 
 from actors.world import World
-from protocols.pki.client_certificate import (
-    ClientCertificate,
-    check_trusted,
-    parse_revocations,
-    verify_client,
-)
 from protocols.pki.errors import PkiError
 from vault.authn.methods.documents import checked_token_fields, exact_name
 from vault.authn.methods.method import (
@@ -33,6 +27,9 @@ from vault.authn.methods.method import (
 )
 from vault.errors import ValidationError
 from vault.model.records import AuthMountRow, TokenRow
+
+if TYPE_CHECKING:
+    from protocols.pki.client_certificate import ClientCertificate
 
 MAX_ROLES: Final = 200  # that are tried for a login that names none
 MAX_CRLS: Final = 16
@@ -141,7 +138,9 @@ class CertMethod:
         found = [await self._entries.get(mount.id, CRLS, name) for name in names]
         return [str(entry.document["crl"]) for entry in found if entry is not None]
 
-    def _matching(self, role: CertRole, der: bytes, lists: list[str]) -> ClientCertificate | None:
+    def _matching(self, role: CertRole, der: bytes, lists: list[str]) -> "ClientCertificate | None":
+        from protocols.pki.client_certificate import verify_client  # most agents need none
+
         try:
             found = verify_client(der, role.certificate, lists, self._world.now())
         except PkiError:
@@ -149,7 +148,7 @@ class CertMethod:
         return found if _is_allowed(role, found) else None
 
     async def _result(
-        self, mount: AuthMountRow, name: str, role: CertRole, found: ClientCertificate
+        self, mount: AuthMountRow, name: str, role: CertRole, found: "ClientCertificate"
     ) -> LoginResult:
         entry = await self._entries.get(mount.id, CONFIG, CONFIG)
         config = CertConfig() if entry is None else convert(entry.document, CertConfig)
@@ -177,7 +176,7 @@ class CertMethod:
         )
 
 
-def _is_allowed(role: CertRole, found: ClientCertificate) -> bool:
+def _is_allowed(role: CertRole, found: "ClientCertificate") -> bool:
     common = (found.common_name,) if found.common_name else ()
     checks = (
         (role.allowed_names, (*common, *found.dns_names, *found.emails)),
@@ -207,6 +206,8 @@ def _pattern(text: str) -> re.Pattern[str]:
 async def _prepared(change: EntryChange[CertRole]) -> CertRole:
     new = checked_token_fields(change.new)
     new = replace(new, display_name=new.display_name or change.name)
+    from protocols.pki.client_certificate import check_trusted
+
     try:
         check_trusted(new.certificate)
     except PkiError as error:
@@ -232,6 +233,8 @@ async def _prepared(change: EntryChange[CertRole]) -> CertRole:
 
 
 async def _checked(change: EntryChange[Revocations]) -> Revocations:
+    from protocols.pki.client_certificate import parse_revocations
+
     try:
         parse_revocations(change.new.crl)
     except PkiError as error:

@@ -9,10 +9,10 @@ caller's.
 
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 
-import httpx2
 import msgspec
 import trio
 from msgspec import Struct
@@ -241,7 +241,7 @@ class KubernetesMethod:
         try:
             with cluster.breaker.guard():
                 answer = await _answer(self._client, request)
-                if answer.status in {httpx2.codes.OK, httpx2.codes.CREATED}:
+                if answer.status in {HTTPStatus.OK, HTTPStatus.CREATED}:
                     return answer.decode(_Review).status
         except (SourceError, CircuitOpen) as error:
             reason = getattr(error, "reason", "its last answers failed, it is asked again soon")
@@ -300,7 +300,7 @@ def _read_local(folder: Path, now: float) -> _Local:
 async def _answer(client: SourceClient, request: SourceRequest) -> SourceAnswer:
     """Raises `SourceError` for a fault of the server too."""
     answer = await client.send(request)
-    if answer.status >= httpx2.codes.INTERNAL_SERVER_ERROR:
+    if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         raise SourceError(f"it answers {answer.status}")
     return answer
 

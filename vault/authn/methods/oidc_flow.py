@@ -10,10 +10,10 @@ OpenID Connect Core 1.0, 3.1; RFC 7636; RFC 8252, 7.3.
 from base64 import b64encode
 from collections.abc import Callable, Mapping
 from hmac import compare_digest
+from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
-import httpx2
 import msgspec
 from msgspec import Struct
 
@@ -201,13 +201,13 @@ class OidcFlow:
                     within=reached,
                 )
             )
-            if answer.status == httpx2.codes.OK:
+            if answer.status == HTTPStatus.OK:
                 return answer.decode(_TokenResponse).id_token
         except SourceError as error:
             raise UnavailableError(
                 "source_unavailable", f"the identity provider cannot be asked: {error.reason}"
             ) from None
-        if answer.status >= httpx2.codes.INTERNAL_SERVER_ERROR:
+        if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             raise UnavailableError(
                 "source_unavailable", f"the identity provider answers {answer.status}: try later"
             )

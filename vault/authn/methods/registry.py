@@ -21,18 +21,19 @@ from vault.model.identity import Method
 
 @dataclass(frozen=True, kw_only=True)
 class MethodParts:
-    """What methods are made with. `random`: that many random bytes. `sources`: asked by HTTP."""
+    """What methods are made with. `random`: that many random bytes. `sources`: asks by HTTP."""
 
     entries: EntryReader
     scheme: CredentialScheme
     world: World
     random: Callable[[int], bytes]
-    sources: SourceClient
+    sources: SourceClient | None = None
 
 
 def make_login_methods(parts: MethodParts) -> Mapping[str, LoginMethod]:
     """The methods by the type of their mounts."""
-    jwt_mounts = JwtMounts(parts.entries, parts.sources, parts.world)
+    sources = parts.sources or SourceClient(parts.world)
+    jwt_mounts = JwtMounts(parts.entries, sources, parts.world)
 
     def new_secret() -> str:
         return parts.random(32).hex()
@@ -45,6 +46,6 @@ def make_login_methods(parts: MethodParts) -> Mapping[str, LoginMethod]:
         CertMethod(parts.entries, parts.world),
         JwtMethod(Method.JWT, jwt_mounts, new_secret),
         JwtMethod(Method.OIDC, jwt_mounts, new_secret),
-        KubernetesMethod(parts.entries, parts.sources, parts.world),
+        KubernetesMethod(parts.entries, sources, parts.world),
     ]
     return {method.type: method for method in methods}

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from protocols.instant import SECOND
 from vault import operations
-from vault.edge.compat.envelope import NO_CONTENT_REPLY, system_reply
+from vault.edge.compat.envelope import NO_CONTENT_REPLY, data_reply, system_reply
 from vault.edge.compat.fields import Fields
 from vault.edge.compat.health import API_VERSION
 from vault.edge.compat.kv import DEFAULT_LEASE_SECONDS
@@ -16,7 +16,7 @@ from vault.edge.router import Router
 from vault.errors import NotFoundError, ValidationError
 from vault.model.auth_mounts import AUTH, MOVED_FROM, TOKEN_PATH
 from vault.model.path import ResourcePath
-from vault.model.payloads import EnableAuth, MoveAuth, Nothing, TuneAuth
+from vault.model.payloads import EnableAuth, MoveAuth, Nothing, SelectEntry, TuneAuth
 from vault.model.records import AuthMountRow
 
 routes: Final = Router()
@@ -161,6 +161,32 @@ async def remount_status(dialect: Dialect, request: Request, id: str) -> Reply: 
         "target_mount": f"{AUTH}{row.path}",
     }
     return system_reply(request, {"migration_id": row.id, "migration_info": info})
+
+
+@routes.add("GET", template="sys/locked-users")
+async def locked_users(dialect: Dialect, request: Request) -> Reply:
+    """The names that are locked, by mount."""
+    found = await dialect.run_operation(
+        request, operations.LIST_LOCKED_LOGINS, ResourcePath.parse("sys/locked-users"), Nothing()
+    )
+    mounts = [
+        {"alias_identifiers": one.names, "counts": len(one.names), "mount_accessor": one.accessor}
+        for one in found
+    ]
+    total = sum(len(one.names) for one in found)
+    spaces = [
+        {"counts": total, "mount_accessors": mounts, "namespace_id": "root", "namespace_path": ""}
+    ]
+    return data_reply(request, {"by_namespace": spaces if total else [], "total": total})
+
+
+@routes.add("POST", template="sys/locked-users/{accessor}/unlock/{alias}")
+async def unlock(dialect: Dialect, request: Request, accessor: str, alias: str) -> Reply:
+    """End the lockout of a name."""
+    place = ResourcePath.parse(f"sys/locked-users/{accessor}/unlock/{alias}")
+    payload = SelectEntry(mount=accessor, kind="", name=alias)
+    await dialect.run_operation(request, operations.UNLOCK_LOGIN, place, payload)
+    return NO_CONTENT_REPLY
 
 
 def auth_methods(rows: list[AuthMountRow]) -> dict[str, Any]:

@@ -4,12 +4,13 @@ from typing import Final
 
 from msgspec import UNSET, Struct, UnsetType
 
-from protocols.instant import SECOND
+from protocols.instant import SECOND, rfc3339
 from vault.edge.compat.envelope import errors_reply, plain_reply
 from vault.edge.dialect import Dialect
 from vault.edge.reply import Reply
 from vault.edge.request import Request
 from vault.edge.router import Router
+from vault.seal.key_providers import KeyProviderStatus
 from vault.seal.manager import SealStatus
 
 routes: Final = Router()
@@ -39,7 +40,13 @@ class SealBody(Struct, frozen=True, kw_only=True):
     refusing: str | UnsetType = UNSET
     """Why an unsealed agent serves nothing. Not in OpenBao."""
     waiting: str | UnsetType = UNSET
-    """Which key provider does not unseal the agent, since when, and why. Not in OpenBao."""
+    """Which key providers do not unseal the agent, since when, and why. Not in OpenBao."""
+    key_providers: tuple[KeyProviderStatus, ...] | UnsetType = UNSET
+    """Each key provider of the configuration. Not in OpenBao."""
+    break_glass_uses: int | UnsetType = UNSET
+    """How often break-glass holders have opened the vault; absent for never. Not in OpenBao."""
+    break_glass_used_at: str | UnsetType = UNSET
+    """When they did so last. Not in OpenBao."""
 
     @classmethod
     def of(cls, status: SealStatus) -> "SealBody":
@@ -58,6 +65,12 @@ class SealBody(Struct, frozen=True, kw_only=True):
             cluster_id=UNSET if status.sealed else status.vault,
             refusing=status.refusing or UNSET,
             waiting=status.waiting or UNSET,
+            migration=status.migrating,
+            key_providers=status.key_providers or UNSET,
+            break_glass_uses=status.break_glass_uses or UNSET,
+            break_glass_used_at=rfc3339(status.break_glass_used_at)
+            if status.break_glass_uses
+            else UNSET,
         )
 
 

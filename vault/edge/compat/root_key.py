@@ -12,11 +12,12 @@ import msgspec
 from vault import operations
 from vault.edge.compat.envelope import NO_CONTENT_REPLY, system_reply
 from vault.edge.compat.fields import Fields
-from vault.edge.compat.seal import decode_share, refuse_pgp_keys
+from vault.edge.compat.seal import refuse_pgp_keys
 from vault.edge.dialect import Dialect, is_certainly_undone
 from vault.edge.reply import Reply
 from vault.edge.request import Request
 from vault.edge.router import Router
+from vault.edge.shares import decode_share
 from vault.errors import ValidationError, VaultError
 from vault.model.path import ResourcePath
 from vault.model.payloads import Nothing

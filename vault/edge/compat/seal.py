@@ -1,8 +1,9 @@
 """`sys/init`, `sys/unseal`, `sys/seal`; the key-encryption key: `sys/key-status`, `sys/rotate`."""
 
-import binascii
-from base64 import b64decode, b64encode
+from base64 import b64encode
 from typing import Final
+
+from msgspec.structs import replace
 
 from protocols.instant import rfc3339
 from vault import operations
@@ -13,13 +14,16 @@ from vault.edge.dialect import Dialect
 from vault.edge.reply import Reply
 from vault.edge.request import Request
 from vault.edge.router import Router
+from vault.edge.shares import decode_share
 from vault.errors import UnavailableError, ValidationError
 from vault.model.path import ResourcePath
 from vault.model.payloads import Nothing
+from vault.model.root_key import SealMigrationStatus, SubmitShare
 
 routes: Final = Router()
 _PGP: Final = ("pgp_keys", "recovery_pgp_keys", "root_token_pgp_key")  # of `sys/init`
 _SHARES: Final = ("secret_shares", "secret_threshold")
+_UNSEAL: Final = ResourcePath.parse("sys/unseal")
 _RECOVERY: Final = ("recovery_shares", "recovery_threshold")
 
 
@@ -67,7 +71,8 @@ async def unseal(dialect: Dialect, request: Request) -> Reply:
     """Offer a share, in hex or base64; or begin again.
 
     The one share of a vault with a key file is what the file holds: whoever has nothing to show
-    does not end a seal that somebody has ordered.
+    does not end a seal that somebody has ordered. With `migrate` the root key is moved to the seal
+    of the configuration once there are enough shares, of an open vault too.
     """
     fields, service = Fields.from_body(request), dialect.service
     if fields.boolean("reset"):
@@ -75,7 +80,24 @@ async def unseal(dialect: Dialect, request: Request) -> Reply:
             raise ValidationError("unsealed", "vault is unsealed")
         return plain_reply(SealBody.of(service.reset_unseal()))
     share = decode_share(fields.text("key"), ", or 'reset' set to true")
-    return plain_reply(SealBody.of(await service.unseal(share)))
+    migrate = bool(fields.boolean("migrate"))
+    shares: tuple[bytes, ...] = (share,)
+    if not service.is_open:
+        status = await service.unseal(share, migrate=migrate)
+        if status.sealed or not migrate:
+            return plain_reply(SealBody.of(status))
+        shares = service.take_migration_shares()
+    elif not migrate:
+        return plain_reply(SealBody.of(service.status()))
+    moved: SealMigrationStatus | None = None
+    for each in shares:
+        moved = await dialect.run_operation(
+            request, operations.UNSEAL_MIGRATE, _UNSEAL, SubmitShare(each, "")
+        )
+    body = SealBody.of(service.status())
+    if moved is not None and not moved.complete:
+        body = replace(body, progress=moved.progress, nonce=moved.nonce)
+    return plain_reply(body)
 
 
 @routes.add("POST", template="sys/seal")
@@ -122,31 +144,3 @@ def refuse_pgp_keys(fields: Fields, *names: str) -> None:
             raise ValidationError(
                 "pgp_unsupported", f"{name} is not supported: shares are told in clear", field=name
             )
-
-
-def decode_share(text: str, alternative: str = "") -> bytes:
-    """A share, in hex or base64. Raises `ValidationError`.
-
-    `alternative`: added to the message about a missing share.
-    """
-    if not text:
-        raise ValidationError(
-            "share_missing",
-            f"'key' must be specified in request body as JSON{alternative}",
-            field="key",
-        )
-    for decode in (bytes.fromhex, _base64):
-        try:
-            return decode(text.strip())
-        except ValueError:
-            continue
-    raise ValidationError(
-        "share_invalid", "'key' must be a valid hex or base64 string", field="key"
-    )
-
-
-def _base64(text: str) -> bytes:
-    try:
-        return b64decode(text, validate=True)
-    except binascii.Error as error:
-        raise ValueError from error

@@ -8,6 +8,7 @@ from vault.edge.native.audit import audit
 from vault.edge.native.auth import auth
 from vault.edge.native.backups import backups
 from vault.edge.native.batch import batch
+from vault.edge.native.break_glass import break_glass
 from vault.edge.native.changes import changes
 from vault.edge.native.consumers import consumers
 from vault.edge.native.dynamic import dynamic
@@ -58,6 +59,7 @@ _DOCUMENTED: Final = (
     audit,
     backups,
     system,
+    break_glass,
     usage,
 )
 RESOURCES: Final = (

@@ -11,6 +11,7 @@ from vault import operations
 from vault.edge.dialect import Dialect
 from vault.edge.native.endpoint import Endpoints, system_folder, system_path
 from vault.edge.request import Request
+from vault.edge.shares import MAX_SHARE_TEXT, decode_share
 from vault.model.health import DiskHealth, HealthState, SinkHealth
 from vault.model.link import CentralBundle, CentralPolicy, LinkStatus, SentPage, SentVerdict
 from vault.model.path import ResourcePath
@@ -24,7 +25,12 @@ from vault.model.payloads import (
     WriteMount,
 )
 from vault.model.records import MountRow
-from vault.model.root_key import RotatedRootKey
+from vault.model.root_key import (
+    RotatedRootKey,
+    RotateRootKey,
+    SealMigrationStatus,
+    SubmitShare,
+)
 
 system = Endpoints("system", "The agent itself.")
 MILLISECOND: Final = SECOND // 1000
@@ -302,6 +308,16 @@ async def rotate(dialect: Dialect, request: Request) -> Rotated:
     )
 
 
+class NewRootWrapping(Struct, frozen=True, kw_only=True):
+    """`new_root_key`: another root key, which wraps the keyring anew.
+
+    Without it the present one is wrapped by the newest version of each key, and nothing else
+    changes.
+    """
+
+    new_root_key: bool = False
+
+
 @system.add(
     "POST",
     "system/rewrap",
@@ -337,13 +353,63 @@ async def retire_keys(dialect: Dialect, request: Request) -> Retired:
 @system.add(
     "POST",
     "system/rotate-root",
-    "Wrap the root key by the newest version of the key provider's key; nothing else changes",
+    "Wrap the root key, or a new one, by the newest versions of the key providers' keys",
+    body=NewRootWrapping,
     returns=RotatedRootKey,
     errors=(409,),
 )
-async def rotate_root(dialect: Dialect, request: Request) -> RotatedRootKey:
-    path = system_path("rotate-root")
-    return await dialect.run_operation(request, operations.ROTATE_ROOT_KEY, path, Nothing())
+async def rotate_root(
+    dialect: Dialect, request: Request, *, body: NewRootWrapping
+) -> RotatedRootKey:
+    path, payload = system_path("rotate-root"), RotateRootKey(new_root_key=body.new_root_key)
+    return await dialect.run_operation(request, operations.ROTATE_ROOT_KEY, path, payload)
+
+
+class MigrationShare(Struct, frozen=True, kw_only=True):
+    """A share in hexadecimal or base64. `nonce`: of the attempt; without it the present one."""
+
+    key: Annotated[str, Meta(min_length=1, max_length=MAX_SHARE_TEXT)]
+    nonce: Annotated[str, Meta(max_length=64)] = ""
+
+    def __repr__(self) -> str:
+        return f"MigrationShare(nonce={self.nonce!r})"
+
+
+@system.add(
+    "GET",
+    "system/seal-migration",
+    "Whether the root key is to be kept by another seal, and how many shares are there",
+    returns=SealMigrationStatus,
+)
+async def seal_migration(dialect: Dialect, request: Request) -> SealMigrationStatus:
+    path = system_path("seal-migration")
+    return await dialect.run_operation(request, operations.READ_SEAL_MIGRATION, path, Nothing())
+
+
+@system.add(
+    "POST",
+    "system/seal-migration",
+    "Offer a share; with the last one the root key is kept by the seal of the configuration",
+    body=MigrationShare,
+    returns=SealMigrationStatus,
+    errors=(409,),
+)
+async def migrate_seal(
+    dialect: Dialect, request: Request, *, body: MigrationShare
+) -> SealMigrationStatus:
+    path, payload = system_path("seal-migration"), SubmitShare(decode_share(body.key), body.nonce)
+    return await dialect.run_operation(request, operations.MIGRATE_SEAL, path, payload)
+
+
+@system.add(
+    "DELETE",
+    "system/seal-migration",
+    "Forget the shares that were offered to a seal migration",
+    status=204,
+)
+async def cancel_seal_migration(dialect: Dialect, request: Request) -> None:
+    path = system_path("seal-migration")
+    await dialect.run_operation(request, operations.CANCEL_SEAL_MIGRATION, path, Nothing())
 
 
 @system.add("GET", "system/key-status", "The key-encryption key", returns=KeyStatus)

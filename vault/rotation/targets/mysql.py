@@ -17,12 +17,8 @@ from pwd import getpwuid
 from typing import Any, Final
 
 import msgspec
-import pymysql
-from pymysql.constants import CR, ER
-from pymysql.converters import escape_string
 
 from vault.connections.deadline import Deadline
-from vault.connections.mysql import UnixSocketConnection
 from vault.connections.tls import client_context
 from vault.crypto.mysql_verifier import native_password_verifier
 from vault.model.server_address import MYSQL, ServerAddress, parse_server_address
@@ -33,6 +29,7 @@ from vault.rotation.targets.access import (
     ADMINISTRATOR,
     BUSY,
     CONNECTION,
+    LIBRARY,
     LOGIN,
     MAX_USERS,
     MISSING_PERMISSION,
@@ -51,6 +48,15 @@ from vault.rotation.targets.access import (
     tls_files,
 )
 from vault.rotation.targets.lease_settings import MysqlLeases
+
+try:
+    import pymysql
+    from pymysql.constants import CR, ER
+    from pymysql.converters import escape_string
+
+    from vault.connections.mysql import UnixSocketConnection
+except ModuleNotFoundError as error:
+    raise failure(LIBRARY, "pymysql is not installed: pip install 'freehold[mysql]'") from error
 
 _MODE: Final = "STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION"
 _FENCES: Final = (

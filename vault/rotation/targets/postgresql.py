@@ -12,11 +12,8 @@ from functools import partial
 from typing import Any, Final
 
 import msgspec
-import psycopg
-from psycopg import errors, pq, sql
 
 from vault.connections.deadline import Deadline
-from vault.connections.postgresql import BoundedConnection, libpq_parameters
 from vault.model.server_address import POSTGRESQL, parse_server_address
 from vault.rotation.leased_user import LeasedUser, is_leased
 from vault.rotation.rotator import RotationError, TargetAccess, Value
@@ -25,6 +22,7 @@ from vault.rotation.targets.access import (
     ADMINISTRATOR,
     BUSY,
     CONNECTION,
+    LIBRARY,
     LOGIN,
     MAX_USERS,
     MISSING_PERMISSION,
@@ -43,6 +41,16 @@ from vault.rotation.targets.access import (
     tls_files,
 )
 from vault.rotation.targets.lease_settings import PostgresqlLeases
+
+try:
+    import psycopg
+    from psycopg import errors, pq, sql
+
+    from vault.connections.postgresql import BoundedConnection, libpq_parameters
+except ModuleNotFoundError as error:
+    raise failure(
+        LIBRARY, "psycopg is not installed: pip install 'freehold[postgresql]'"
+    ) from error
 
 _LOCK: Final = 0x46524545  # of advisory locks: one change of a user at a time
 _FENCE: Final = re.compile(r"freehold fence=(\d{1,19})")

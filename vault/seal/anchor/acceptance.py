@@ -21,10 +21,14 @@ _MAX_BYTES: Final = 4096
 
 
 class Acceptance(Struct, frozen=True, forbid_unknown_fields=True):
-    """`time` in Unix nanoseconds."""
+    """`time` in Unix nanoseconds. `code`: what opens with it has to name, where it has one."""
 
     time: int
     reason: str
+    code: str = ""
+
+    def __repr__(self) -> str:
+        return f"Acceptance(time={self.time}, reason={self.reason!r})"
 
 
 class AcceptanceSubject(StrEnum):
@@ -33,6 +37,8 @@ class AcceptanceSubject(StrEnum):
     ROLLBACK = "accept"
     CLOCK = "clock"
     """The machine's clock, however far it has jumped."""
+    BREAK_GLASS = "break-glass"
+    """That break-glass holders open the vault."""
 
 
 def acceptance_path(anchor: Path, subject: AcceptanceSubject = AcceptanceSubject.ROLLBACK) -> Path:

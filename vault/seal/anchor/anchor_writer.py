@@ -88,6 +88,8 @@ class AnchorWriter:
                 commits=stamp_writer.commits,
                 checkpoint=stamp_writer.checkpoint,
                 sealed_at=stamp_writer.sealed_at or UNSET,
+                break_glass=stamp_writer.break_glass[0] or UNSET,
+                break_glass_at=stamp_writer.break_glass[1] or UNSET,
             )
             self._newest = anchor
             await self._world.run_sync(self._replace_file, anchor, abandon_on_cancel=True)

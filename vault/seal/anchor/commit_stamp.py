@@ -99,6 +99,8 @@ class CommitStampWriter:
         self.checkpoint = checkpoint
         self.anchored = anchored
         self.sealed_at = sealed_at
+        self.break_glass = (0, 0)
+        """Openings by break-glass, and when the last was (Unix ns): for the anchor."""
         self.commits = base.commits
         self.shared_tail: SharedTail | None = None
         self._keys = keys

@@ -56,6 +56,8 @@ class ResumePoint:
     slewed: int = 0  # of the `SlewedClock`; 0: it begins with the machine's
     accepted_findings: tuple[Finding, ...] = ()
     acceptance_reason: str = ""
+    break_glass: tuple[int, int] = (0, 0)
+    """Openings by break-glass, and when the last was (Unix ns), as the anchor knows them."""
     rows: RowIndexBuilder = field(default_factory=RowIndexBuilder)
     """The authority rows that were summed."""
 
@@ -108,6 +110,7 @@ def check_rollback(files: VaultFiles, keys: AnchorKeys, now: int) -> ResumePoint
         anchored=seen.anchor is not None,
         recorded=seen.recorded,
         sealed_at=_sealed_at(seen),
+        break_glass=_break_glass(seen),
         time=stamp.time if stamp else 0,
         slewed=stamp.slewed if stamp else 0,
         rows=rows,
@@ -184,6 +187,7 @@ def _resume_after_acceptance(
         anchored=seen.anchor is not None,
         recorded=seen.recorded,
         sealed_at=_sealed_at(seen),
+        break_glass=_break_glass(seen),
         time=stamp.time if stamp else _log_time(found),
         slewed=stamp.slewed if stamp else _log_time(found),
         accepted_findings=tuple(findings),
@@ -195,6 +199,11 @@ def _sealed_at(seen: ObservedState) -> int:
     """When the seal was ordered that is in force: either place suffices, as each may be older."""
     anchored = seen.anchor.sealed_at if seen.anchor is not None else 0
     return max(anchored or 0, seen.recorded.sealed_at)
+
+
+def _break_glass(seen: ObservedState) -> tuple[int, int]:
+    anchor = seen.anchor
+    return (0, 0) if anchor is None else (anchor.break_glass or 0, anchor.break_glass_at or 0)
 
 
 def _log_time(found: RecoveredLog) -> int:

@@ -47,7 +47,8 @@ class Anchor(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     `epoch` is the keyring's, `commits` is the highest count of the store's transactions that the
     node has seen, whoever's; `checkpoint` is the signed head of the node's audit log (empty before
     the first). `sealed_at` (Unix ns) is there while a seal that was ordered is in force: only a
-    person who brings the root key ends it.
+    person who brings the root key ends it. `break_glass` counts the openings by break-glass, and
+    `break_glass_at` (Unix ns) is the last one; they are absent before the first.
     """
 
     format: int = ANCHOR_FORMAT
@@ -57,6 +58,8 @@ class Anchor(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     commits: int
     checkpoint: str
     sealed_at: int | UnsetType = UNSET
+    break_glass: int | UnsetType = UNSET
+    break_glass_at: int | UnsetType = UNSET
 
     @property
     def head(self) -> TreeHead | None:

@@ -1,4 +1,4 @@
-"""The key provider that an agent's configuration names."""
+"""The key providers that an agent's configuration names."""
 
 import os
 from collections.abc import Mapping
@@ -9,12 +9,18 @@ from pydantic import BaseModel
 
 from actors import World
 from protocols.instant import SECOND
-from vault.config.key_providers import MODULE_VARIABLES, CloudKmsSettings, HsmSettings
+from vault.config.key_providers import (
+    MODULE_VARIABLES,
+    CloudKmsSettings,
+    HsmSettings,
+    KeyProviderSettings,
+)
 from vault.config.settings import EncryptionSettings
 from vault.seal.root_keys.process import ProcessKeyProvider
 
 _ALWAYS: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "CREDENTIALS_DIRECTORY")
 """Variables that a helper process gets of an agent's environment, besides those of its settings."""
+FILE_SECONDS: Final = 10.0  # for a call on a file, which may be on a network
 _NETWORK: Final = (
     "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "https_proxy", "http_proxy", "no_proxy",
     "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE",
@@ -41,16 +47,32 @@ class _Parts(NamedTuple):
     creates_keys: bool = False
 
 
-def make_key_provider(
+def make_key_providers(
     settings: EncryptionSettings, world: World, environment: Mapping[str, str] = os.environ
-) -> ProcessKeyProvider | None:
-    """None where the root key is in a file or in people's shares. Nothing is started yet."""
+) -> tuple[ProcessKeyProvider, ...]:
+    """In the order in which they are asked. Nothing is started yet.
+
+    None where the root key is in a file or in people's shares.
+    """
     if settings.hsm is not None:
-        parts = _hsm_parts(settings.hsm)
+        parts = [_hsm_parts("hsm", settings.hsm)]
     elif settings.cloud_kms is not None:
-        parts = _cloud_kms_parts(settings.cloud_kms)
+        parts = [_cloud_kms_parts(settings.cloud_kms.kind, settings.cloud_kms)]
     else:
-        return None
+        parts = [_parts(each) for each in settings.providers]
+    return tuple(_make(each, world, environment) for each in parts)
+
+
+def make_former_providers(
+    settings: EncryptionSettings, world: World, environment: Mapping[str, str] = os.environ
+) -> tuple[ProcessKeyProvider, ...]:
+    """As `make_key_providers`, of the seal that is migrated from."""
+    former = settings.migrate_from
+    given = () if former is None else former.providers
+    return tuple(_make(_parts(each), world, environment) for each in given)
+
+
+def _make(parts: _Parts, world: World, environment: Mapping[str, str]) -> ProcessKeyProvider:
     passed = (*_ALWAYS, *parts.variables)
     return ProcessKeyProvider(
         parts.name,
@@ -67,9 +89,18 @@ def make_key_provider(
     )
 
 
-def _hsm_parts(hsm: HsmSettings) -> _Parts:
+def _parts(provider: KeyProviderSettings) -> _Parts:
+    if provider.hsm is not None:
+        return _hsm_parts(provider.name, provider.hsm)
+    if provider.cloud_kms is not None:
+        return _cloud_kms_parts(provider.name, provider.cloud_kms)
+    settings = {"path": str(provider.key_file)}
+    return _Parts(provider.name, "static", settings, (), FILE_SECONDS, creates_keys=True)
+
+
+def _hsm_parts(name: str, hsm: HsmSettings) -> _Parts:
     return _Parts(
-        "hsm",
+        name,
         "pkcs11",
         pkcs11_settings(hsm),
         (*MODULE_VARIABLES, *hsm.environment, *filter(None, [hsm.pin_variable])),
@@ -95,10 +126,9 @@ def pkcs11_settings(hsm: HsmSettings) -> Mapping[str, Any]:
     }
 
 
-def _cloud_kms_parts(cloud_kms: CloudKmsSettings) -> _Parts:
-    name = next(each for each in _CLOUDS if getattr(cloud_kms, each) is not None)
-    type_, prefixes = _CLOUDS[name]
-    section: BaseModel = getattr(cloud_kms, name)
+def _cloud_kms_parts(name: str, cloud_kms: CloudKmsSettings) -> _Parts:
+    type_, prefixes = _CLOUDS[cloud_kms.kind]
+    section: BaseModel = getattr(cloud_kms, cloud_kms.kind)
     settings = {
         key: str(value) if isinstance(value, Path) else value
         for key, value in section.model_dump(exclude_none=True).items()

@@ -65,6 +65,15 @@ class FileRootKey:
             ) from error
         return True
 
+    def require_absent(self) -> None:
+        """Check that no file is replaced, and that one can be made. Raises `KeyFileError`."""
+        if self._exists():
+            raise KeyFileError(
+                f"key file {self.path} is there already: move it away, since it may open backups, "
+                "or set `encryption.key_file` to another one and restart the agent"
+            )
+        self.require_folder()
+
     def require_folder(self) -> None:
         """Try whether files can be made beside this one. Raises `KeyFileError`, with the remedy."""
         probe, folder = self.path.with_name(f"{self.path.name}.probe"), self.path.parent
@@ -79,13 +88,26 @@ class FileRootKey:
                 "where it may (with the systemd unit: /var/lib/freehold-key) and restart the agent"
             ) from error
 
-    def write_new(self) -> bytes:
-        """Write a new key durably and return it. Never replaces a file.
+    def restore(self, key: bytes) -> None:
+        """Write the key in force where its file is gone; durable. Never replaces a file.
+
+        Raises `KeyFileError` where it cannot be written, and where the file has another key.
+        """
+        if not self._exists():
+            self.write_new(key)
+        elif not self._holds_key(key):
+            raise KeyFileError(
+                f"{self.path} does not hold the key of this vault: move it away, and unseal by "
+                "break-glass once more to have the key written there"
+            )
+
+    def write_new(self, key: bytes | None = None) -> bytes:
+        """Write a new key, or this one, durably and return it. Never replaces a file.
 
         Raises `KeyFileError` when the file exists or cannot be written and synced whole. It gets
         its name when it is whole: a start that ends before leaves none that is refused later.
         """
-        key = random_bytes(ROOT_KEY_SIZE)
+        key = random_bytes(ROOT_KEY_SIZE) if key is None else key
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         try:
             self._draft.unlink(missing_ok=True)  # of such a start: it has opened nothing
@@ -93,7 +115,7 @@ class FileRootKey:
             try:
                 # The umask may have taken bits away; it cannot have added any.
                 os.fchmod(descriptor, MODE)
-                _write_all(descriptor, key)
+                write_all(descriptor, key)
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
@@ -101,7 +123,7 @@ class FileRootKey:
                 _link_without_replacing(self._draft, self.path)
             finally:
                 self._draft.unlink(missing_ok=True)
-            _sync_directory(self.path.parent)
+            sync_directory(self.path.parent)
         except OSError as error:
             raise KeyFileError(f"cannot write key file {self.path}: {error.strerror}") from error
         return key
@@ -121,11 +143,11 @@ class FileRootKey:
             descriptor = os.open(self.next_path, flags, MODE)
             try:
                 os.fchmod(descriptor, MODE)
-                _write_all(descriptor, key)
+                write_all(descriptor, key)
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
-            _sync_directory(self.path.parent)
+            sync_directory(self.path.parent)
         except OSError as error:
             raise KeyFileError(
                 f"cannot write key file {self.next_path}: {error.strerror}"
@@ -135,7 +157,7 @@ class FileRootKey:
         """Put the next key in the place of this one. Raises `KeyFileError`."""
         try:
             self.next_path.replace(self.path)
-            _sync_directory(self.path.parent)
+            sync_directory(self.path.parent)
         except OSError as error:
             raise KeyFileError(
                 f"the key in force is in {self.next_path}, which cannot be renamed to {self.path} "
@@ -217,12 +239,14 @@ def _link_without_replacing(draft: Path, path: Path) -> None:
         draft.rename(path)
 
 
-def _write_all(descriptor: int, data: bytes) -> None:
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write all of it, in as many writes as it takes. Raises `OSError`."""
     while data:
         data = data[os.write(descriptor, data) :]
 
 
-def _sync_directory(directory: Path) -> None:
+def sync_directory(directory: Path) -> None:
+    """Have the names in a folder outlive a power cut. Raises `OSError`."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

@@ -35,6 +35,7 @@ BACKENDS: Final = {
     "gcpckms": "vault.seal.root_keys.google_kms",
     "azurekeyvault": "vault.seal.root_keys.azure_key_vault",
     "transit": "vault.seal.root_keys.transit",
+    "static": "vault.seal.root_keys.key_file",
 }
 """By type: the module, whose `open_backend(settings)` makes a `KeyBackend`."""
 GRACE: Final = 5.0
@@ -82,6 +83,7 @@ def main() -> None:
     requests = sys.stdin.buffer
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # a module that prints to stdout speaks to nobody
+    sys.unraisablehook = lambda _: None  # a library's own tracebacks are not the agent's log
     threading.Thread(target=_end_with_agent, args=(requests.fileno(),), daemon=True).start()
     start = _read(requests)
     if start is None:

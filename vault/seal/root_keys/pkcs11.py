@@ -42,6 +42,7 @@ TAG_BITS: Final = 128
 _GONE: Final = (
     pkcs11.DeviceError,
     pkcs11.DeviceRemoved,
+    pkcs11.OperationActive,
     pkcs11.SessionClosed,
     pkcs11.SessionHandleInvalid,
     pkcs11.TokenNotPresent,
@@ -125,7 +126,9 @@ class Pkcs11Backend:
                     root_key = self._unwrap(key, wrapped, context)
                     if len(root_key) == ROOT_KEY_SIZE:
                         return root_key
-            for key in found:  # is it the token that fails, or what is unwrapped?
+            self.close()  # TPM modules keep an operation that has failed for the session's life
+            self._open()
+            for key in self._find_version(wrapped):  # is it the token that fails, or what is there?
                 algorithm, ciphertext = self._wrap(key, bytes(ROOT_KEY_SIZE), context)
                 trial = WrappedKey(key=wrapped.key, algorithm=algorithm, ciphertext=ciphertext)
                 self._unwrap(key, trial, context)

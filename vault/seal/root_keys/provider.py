@@ -62,6 +62,15 @@ class WrappedKey(Struct, frozen=True, kw_only=True, omit_defaults=True):
     ciphertext: bytes
     created_at: int = 0
     """Unix ns; set by the agent."""
+    nodes: tuple[str, ...] = ()
+    """The nodes that have this provider in their configuration; set by each of them."""
+    is_behind: bool = False
+    """Whether the key was rotated at other providers while this one was away."""
+
+    @property
+    def id(self) -> tuple[str, str]:
+        """Which provider it is of: its name and type."""
+        return self.provider, self.type
 
 
 class KeyDescription(Struct, frozen=True, kw_only=True):

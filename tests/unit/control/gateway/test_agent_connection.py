@@ -137,6 +137,25 @@ async def test_workers_that_fail_are_an_alert_until_they_are_steady(hub: Hub) ->
         assert await open_alerts(steady) == set()
 
 
+async def test_key_providers_that_fail_are_an_alert_until_they_do_not(hub: Hub) -> None:
+    """The next word of them ends it."""
+    one = await hub.enrolled("one")
+
+    async def open_alerts(state: words.KeyProvidersState) -> set[str]:
+        await talk.say(m.Conditions(codes=()))
+        await talk.say(m.KeyProviders(state=state))
+        await talk.say(replace(BEAT, health=words.Health.SERVING))
+        await talk.say(alert())
+        await talk.delivered()
+        found = await hub.core.agents.alerts.list_alerts("acme", vault="one", before=0, limit=9)
+        return {row.code for row in found if not row.ended_at} - {"disk_low"}
+
+    async with hub.connected(one) as talk:
+        await talk.say(m.SyncState(phase=words.SyncPhase.ONLINE, since=1, pending=0, dropped=0))
+        assert await open_alerts(words.KeyProvidersState.FAILING) == {"key_provider_failed"}
+        assert await open_alerts(words.KeyProvidersState.STEADY) == set()
+
+
 async def test_the_vault_of_an_agent_is_on_record(hub: Hub) -> None:
     """As it says; one that says it again and again is cut off."""
     one = await hub.enrolled("one")

@@ -202,6 +202,23 @@ async def test_every_alert_of_an_agent_has_a_text(
         assert found.severity is not Severity.INFO
 
 
+async def test_an_opening_by_break_glass_is_an_alert(core: Core, intake: AgentMessages) -> None:
+    """An agent calls it unsealed, critical; any other unsealing is the end of an alert."""
+    for severity in (words.Severity.INFO, words.Severity.CRITICAL):
+        told = m.Alert(
+            alert_id=bytes(16),
+            code=words.AlertCode.UNSEALED,
+            severity=severity,
+            raised_at=1,
+            subject=bytes(16),
+            count=1,
+        )
+        await take(core, intake.effect_of(told))
+    [found] = await alerts(core)
+    assert (found.code, found.severity) == ("break_glass", Severity.CRITICAL)
+    assert "break-glass" in found.message
+
+
 async def test_an_alert_names_what_it_is_about(core: Core, intake: AgentMessages) -> None:
     """By the agent's own random id: people are told, and each thing is an alert of its own."""
     told = m.Alert(

@@ -92,6 +92,7 @@ def test_what_waits_in_an_outbox_is_of_the_first_version():
         MessageType.REPLAY_RESULT,
         MessageType.CONDITIONS,
         MessageType.WORKERS,
+        MessageType.KEY_PROVIDERS,
         MessageType.VAULT,
         MessageType.BACKUPS,
         MessageType.ROTATIONS,
@@ -146,7 +147,8 @@ def test_every_operation_of_the_agent_has_its_word():
     later = {
         *("policy.replay", "secret.metadata.diff", "policy.validate", "policy.check"),
         *("fleet.bundle", "fleet.reset", "sys.retire_keys", "sys.rotate_root", "sys.health"),
-        *("sys.nodes.list", "sys.nodes.forget"),
+        *("sys.nodes.list", "sys.nodes.forget", "sys.renew_wrappings", "sys.unseal.migrate"),
+        *(f"sys.seal_migration.{step}" for step in ("status", "update", "cancel")),
         *(f"backup.{name}" for name in ("list", "read", "create", "validate", "delete")),
         *("backup.schedule", "backup.runs.list", "backup.runs.read", "backup.runs.cancel"),
         *("backup.restore", "backup.runs.secrets"),
@@ -166,6 +168,25 @@ def test_every_operation_of_the_agent_has_its_word():
         *("rotation.resume", "rotation.undo", "rotation.select"),
         *("rotation.refuse", "rotation.schedule"),
         *("request.malformed", "request.refused", "policy.explain"),
+        *(
+            f"auth.{what}.{verb}"
+            for what in ("action", "entry")
+            for verb in ("read", "list", "delete")
+        ),
+        *("auth.action.update", "auth.entry.write", "auth.lockout.list", "auth.lockout.end"),
+        *("auth.login", "auth.login.begin", "jwt.revoke", "jwt.list_revocations"),
+        *(
+            f"auth.mount.{verb}"
+            for verb in ("enable", "disable", "list", "move", "read", "tune", "visible")
+        ),
+        *(
+            f"{what}.{verb}"
+            for what in ("alias", "entity", "group", "group_alias")
+            for verb in ("read", "list", "write", "delete")
+        ),
+        *(f"{what}.{verb}" for what in ("entity", "group") for verb in ("create", "find")),
+        *("entity.delete_many", "entity.merge", "group.members", "alias.check_source"),
+        *(f"sys.break_glass.{verb}" for verb in ("make", "read", "revoke")),
         *(f"cubbyhole.{verb}" for verb in ("read", "list", "write", "delete")),
         *("wrapping.wrap_value", "wrapping.wrap", "wrapping.rewrap", "wrapping.lookup"),
         *("wrapping.unwrap", "wrapping.unwrap_own"),

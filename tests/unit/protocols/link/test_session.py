@@ -381,10 +381,10 @@ def test_two_new_ends_speak_the_newest():
     duet.control.receive_frame(hello, at(0))
     (welcome,) = duet.control.take_frames(at(0))
     duet.agent.receive_frame(welcome, at(0))
-    assert duet.agent.version == duet.control.version == 7
+    assert duet.agent.version == duet.control.version == 8
     (proof,) = duet.agent.take_frames(at(0))
     versions = [decode_struct(frame[64:], Envelope).version for frame in (hello, welcome, proof)]
-    assert versions == [1, 1, 7]
+    assert versions == [1, 1, 8]
     duet.control.receive_frame(proof, at(0))
     duet.control.send_message(ASKED)
     duet.agent.send_message(FOUND)

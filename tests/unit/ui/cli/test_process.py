@@ -42,7 +42,7 @@ def test_a_process_that_cannot_be_protected_does_not_start(monkeypatch: pytest.M
             return -1
 
     monkeypatch.setattr(process.sys, "platform", "linux")
-    monkeypatch.setattr(process.resource, "setrlimit", lambda *_: None)
+    monkeypatch.setattr("resource.setrlimit", lambda *_: None)
     monkeypatch.setattr(process.ctypes, "CDLL", lambda *_, **__: Refusing())
     with pytest.raises(CliError, match="memory of this one"):
         process.protect_memory()

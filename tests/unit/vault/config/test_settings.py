@@ -186,7 +186,7 @@ def test_a_connection_string_is_not_in_the_repr() -> None:
         ("encryption", cloud_kms(transit=TRANSIT | {"address": "http://10.0.0.1"}), "use https://"),
         ("encryption", {"key_management": "file"}, "needs key_file"),
         ("encryption", {"key_management": "shamir", "key_file": "/k"}, "keep no key on disk"),
-        ("authentication", {"methods": ["api_key", "jwt"]}, "use api_key and token"),
+        ("authentication", {"methods": ["api_key", "jwt"]}, "name the issuers"),
         ("authentication", {"methods": ["certificate"]}, "use api_key and token"),
         ("authentication", {"methods": []}, "at least 1"),
         ("authentication", {"session_timeout": "10s"}, "is 1m to 32d"),

@@ -53,6 +53,7 @@ class FakeHost:
     rotations: int = 0
     troubles: frozenset[words.AlertCode] = frozenset()
     workers: words.WorkersState = words.WorkersState.STEADY
+    key_providers: words.KeyProvidersState | None = None
     backups: m.Backups | None = None
     rotations_report: m.Rotations | None = None
     vault: bytes = b""
@@ -75,6 +76,7 @@ class FakeHost:
             secrets=4,
             troubles=self.troubles,
             workers=self.workers,
+            key_providers=self.key_providers,
             vault=self.vault,
             bundle_hash=self.bundle_hash,
             backups=self.backups,

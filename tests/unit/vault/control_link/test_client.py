@@ -180,6 +180,11 @@ async def test_what_changes_of_its_health_is_said_at_once(
         host.workers = words.WorkersState.FAILING
         await trio.sleep(2 * HEALTH_CHECK_INTERVAL)
         assert of(m.Workers, plane.heard)[-1] == m.Workers(state=words.WorkersState.FAILING)
+        assert of(m.KeyProviders, plane.heard) == []
+        for state in words.KeyProvidersState:
+            host.key_providers = state
+            await trio.sleep(2 * HEALTH_CHECK_INTERVAL)
+            assert of(m.KeyProviders, plane.heard)[-1] == m.KeyProviders(state=state)
 
 
 async def test_it_says_how_its_backups_do(plane: Plane, autojump_clock: object) -> None:

@@ -13,6 +13,7 @@ from vault.config import Settings
 from vault.control_link.null import EGRESS, FOLDER, NullControlLink, link_folder
 from vault.control_link.ports import link_disabled
 from vault.errors import UnavailableError
+from vault.seal.configured_seal import SHARES, ConfiguredSeals
 from vault.seal.manager import SealManager
 from vault.store.memory import MemoryBackend
 
@@ -52,8 +53,8 @@ async def test_it_serves_without_any_keeping(tmp_path: Path) -> None:
     """As long as the agent does; none of the link's files is made."""
     own, world = alone(tmp_path), FakeWorld()
     gate = SealManager(
-        system_table=FakeSystem(), open_core=FakeUnit().open, key_file=None, org="o", world=world,
-        check_paths=checkpoint,
+        system_table=FakeSystem(), open_core=FakeUnit().open,
+        seals=ConfiguredSeals(SHARES), org="o", world=world, check_paths=checkpoint,
     )  # fmt: skip
     async with NullControlLink(own, world).keep_linked(gate, MemoryBackend(), lambda: 0.0):
         assert not link_folder(own).exists()

@@ -20,6 +20,7 @@ from vault.control_link.wiring import DATABASE, RETRY_DELAY, ControlLink, egress
 from vault.metrics import Metrics
 from vault.model.health import DiskHealth
 from vault.model.link import LinkStatus
+from vault.seal.configured_seal import SHARES, ConfiguredSeals
 from vault.seal.manager import SealManager
 from vault.store.memory import MemoryBackend
 
@@ -37,7 +38,7 @@ class Site:
         self.gate = SealManager(
             system_table=FakeSystem(),
             open_core=FakeUnit().open,
-            key_file=None,
+            seals=ConfiguredSeals(SHARES),
             org="org",
             world=self.world,
             check_paths=checkpoint,

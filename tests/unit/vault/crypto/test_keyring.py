@@ -52,6 +52,8 @@ def test_vectors(case: dict[str, Any]) -> None:
     assert keyring.epoch == case["epoch"]
     assert [generation.state for generation in keyring.generations] == case["states"]
     assert b"".join(getattr(keyring, name) for name in SUBKEYS).hex() == case["subkeys"]
+    uses = (keyring.break_glass_uses, keyring.break_glass_used_at)
+    assert b"".join(each.to_bytes(8) for each in uses).hex() == case.get("uses", "00" * 16)
 
 
 @pytest.mark.parametrize(

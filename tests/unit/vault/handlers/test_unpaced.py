@@ -22,6 +22,9 @@ PHASES: Final = 2  # records of a mutation
 SHOWS_A_RIGHT: Final = "mount.preflight"
 """It succeeds only for a path below which a policy allows the caller something."""
 
+LOGS_IN: Final = "auth.login"
+"""It succeeds only for whoever shows a right credential, and what fails does so in step 1."""
+
 ENDS_THE_CREDENTIAL: Final = "session.close"
 
 
@@ -87,8 +90,9 @@ async def records(name: str, run: Callable[[Any], Awaitable[object]]) -> int:
     known = UNGUARDED[name]
     check = fail if known.precondition is not None and run is fail else None
     handler: Handler = dataclasses.replace(
-        known, run=run, precondition=check, audit_request=None, audit_response=None
-    )
+        known, run=run, precondition=check, audit_request=None, audit_response=None,
+        authenticate=None if known.authenticate is None else fail,
+    )  # fmt: skip
     pipeline = parts.pipeline(op=handler)
     for _ in range(TIMES):
         try:
@@ -112,7 +116,9 @@ async def test_failures_have_a_pace(name: str) -> None:
     assert await records(name, fail) <= BURST * (PHASES + 1)
 
 
-@pytest.mark.parametrize("name", sorted(CAN_SUCCEED - {SHOWS_A_RIGHT, ENDS_THE_CREDENTIAL}))
+@pytest.mark.parametrize(
+    "name", sorted(CAN_SUCCEED - {SHOWS_A_RIGHT, ENDS_THE_CREDENTIAL, LOGS_IN})
+)
 async def test_successes_that_show_nothing_have_a_pace(name: str) -> None:
     """Each caller may have so many."""
     assert await records(name, show_nothing) <= BURST * (PHASES + 1)

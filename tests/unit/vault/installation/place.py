@@ -130,12 +130,11 @@ def make_place(folder: Path, port: int) -> Place:
     (run.anchor / "vault.anchor").touch(mode=0o600)
     (run.key / "root.key").write_bytes(bytes(32))
     (run.key / "root.key").chmod(0o600)
-    record = SealRecord(
-        type="file", shares=1, threshold=1, org="local", vault="v", created_at=NOW
-    )
+    record = SealRecord(type="file", shares=1, threshold=1, org="local", vault="v", created_at=NOW)
     place.query("INSERT INTO system (name, value) VALUES (?, ?)", "seal", record.encode())
-    place.change(backup={"enabled": True, "destinations": [{"type": "sftp", "host": "b.example",
-        "user": "f", "path": "/b", "key_file": "backup.key", "known_hosts_file": "known"}]})  # fmt: skip
+    elsewhere = {"type": "sftp", "host": "b.example", "user": "f", "path": "/b"}
+    files = {"key_file": "backup.key", "known_hosts_file": "known"}
+    place.change(backup={"enabled": True, "destinations": [elsewhere | files]})
     key = folder / "backup.key"
     key.touch(mode=0o600)
     if os.geteuid() == 0:

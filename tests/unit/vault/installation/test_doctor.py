@@ -33,7 +33,9 @@ def _remove_config(place: Place) -> None:
 
 
 def _open_config(place: Place) -> None:
-    place.change(storage={"type": "postgresql", "connection_string": "postgresql://u:pw@127.0.0.1:1/d"})
+    place.change(
+        storage={"type": "postgresql", "connection_string": "postgresql://u:pw@127.0.0.1:1/d"}
+    )
     place.config.chmod(0o644)
 
 
@@ -113,7 +115,9 @@ def _tomorrow(place: Place) -> None:
     for name in ("server.crt", "server.key", "ca.crt", "ca.key"):
         (tls / name).unlink()
     place.world.advance(DAY // SECOND)
-    make_certificate(tls / "server.crt", tls / "server.key", place.run.names, place.run.user, place.world)
+    make_certificate(
+        tls / "server.crt", tls / "server.key", place.run.names, place.run.user, place.world
+    )
     place.world.step_wall(-DAY // SECOND)
 
 
@@ -423,9 +427,10 @@ def test_the_guide_has_every_finding(root: Path) -> None:
     known = set(codes_of_the_program(root))
     assert set(re.findall(r"^\| `([a-z_]+)` \|", page, re.MULTILINE)) == known
     assert len(known) > 40
-    here = Path(__file__).read_text() + (root / "tests/contract/store/test_inspection.py").read_text()
+    here = (
+        Path(__file__).read_text() + (root / "tests/contract/store/test_inspection.py").read_text()
+    )
     assert {code for code in known if not re.search(rf'["`]{code}["` ]', here)} <= {
-        "address_unusable", "root_key_unreadable", "client_authority_expired", "database_slow", "sealed",
+        "address_unusable", "root_key_unreadable", "client_authority_expired", "database_slow",
+        "sealed",
     }  # fmt: skip
-
-

@@ -16,6 +16,7 @@ from vault.crypto.keyring import Keyring
 from vault.errors import ConflictError, SetupError, UnavailableError, ValidationError
 from vault.model.records import SystemRow
 from vault.model.root_key import NewShares
+from vault.seal.configured_seal import ConfiguredSeal, ConfiguredSeals
 from vault.seal.manager import SEAL_ROW
 from vault.seal.root_key_operations import ATTEMPT_TTL, TOKEN_LENGTH, RootKeyOperations, mask_token
 from vault.seal.root_keys.file import FileRootKey
@@ -77,9 +78,9 @@ class Vault:
             await barrier.load_use_counter()
             self.store, self.barrier = store, barrier
             yield RootKeyOperations(
-                barrier, self.key_file, self.world, mint_root_token=self._mint,
-                suspend_peers=self._others, on_rekeyed=self._rekeyed,
-                request_seal=lambda: self.diary.append("seal"),
+                barrier, ConfiguredSeals(ConfiguredSeal(self.key_file)), self.world, node="n1",
+                mint_root_token=self._mint, suspend_peers=self._others, on_rekeyed=self._rekeyed,
+                request_reopening=lambda: self.diary.append("seal"),
             )  # fmt: skip
 
     async def _mint(self) -> str:

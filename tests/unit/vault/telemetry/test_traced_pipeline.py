@@ -110,7 +110,8 @@ async def test_a_read_shows_its_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     handlers = {"x.read": Handler(OperationType("op"), run=handle, capability=Capability.READ)}
     traced = TracedPipeline(
         tracing, PipelineParts(
-        authenticator=fake, authorizer=fake, limits=fake, audit=fake, load_facts=fake,
+        authenticator=fake, inline_logins=fake, authorizer=fake, limits=fake, audit=fake,
+        load_facts=fake,
         load_service_identity=partial(load_service_identity, fake),
         handlers=handlers, metrics=Metrics(), world=SystemWorld(),
     ))  # fmt: skip

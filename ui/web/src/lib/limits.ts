@@ -32,6 +32,7 @@ export const AGENT_LIMITS = {
   entities: 1000,
   "group-aliases": 1000,
   groups: 1000,
+  "jwt/revocations": 1000,
   leases: 1000,
   "readers/{path}": 1000,
   rotations: 1000,

@@ -129,12 +129,6 @@ async def test_another_namespace_is_not_ours(wire: Wire) -> None:
     assert answer.errors == []
 
 
-async def test_wrapping_is_refused(wire: Wire) -> None:
-    """Ignoring it would tell a secret that was to be handed on unseen."""
-    answer = await wire.ask("GET", "secret/data/x", headers={"X-Vault-Wrap-TTL": "60"})
-    assert (answer.status, wire.gate.asked) == (400, [])
-
-
 async def test_a_bad_body(wire: Wire) -> None:
     """Not JSON, or no object."""
     for body in (b"{", b"[]", b"null", b'"x"'):

@@ -76,7 +76,10 @@ async def test_visible(wire: Wire) -> None:
     """What the caller may use; nothing for who has no token."""
     wire.gate.answers |= {"mount.visible": [MOUNTS[0]], "auth.mount.visible": []}
     data = (await wire.ask("GET", "sys/internal/ui/mounts")).json["data"]
-    assert (set(data["secret"]), set(data["auth"])) == ({"secret/", "sys/"}, {"token/"})
+    assert (set(data["secret"]), set(data["auth"])) == (
+        {"cubbyhole/", "secret/", "sys/"},
+        {"token/"},
+    )
     wire.token = ""
     data = (await wire.ask("GET", "sys/internal/ui/mounts")).json["data"]
     assert data == {"auth": {}, "secret": {}}
