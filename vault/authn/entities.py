@@ -429,12 +429,13 @@ class EntityDirectory:
         name: str,
         *,
         metadata: Mapping[str, str],
-        groups: Iterable[str] = (),
+        groups: Iterable[str] | None = (),
         roles: Iterable[str] = (),
     ) -> UserRow:
         """Return the entity of a name at a mount, made with its alias where there is none.
 
-        Metadata, roles and external groups of the mount follow what the source says. Raises
+        Metadata, roles and external groups of the mount follow what the source says; groups stay as
+        they are where it says nothing of them (None). Raises
         `AuthenticationError` (`entity_disabled`), and `ValidationError` for a name that cannot be
         an alias or an entity in too many groups.
         """
@@ -470,7 +471,7 @@ class EntityDirectory:
         if now - entity.last_login > LOGIN_INTERVAL:
             entity = replace(entity, last_login=now)
             tx.put(USERS, entity)
-        return follow_source(tx, entity, mount, groups)
+        return entity if groups is None else follow_source(tx, entity, mount, groups)
 
 
 def new_entity(tx: RowTx, entity_id: str, name: str, now: int) -> UserRow:

@@ -35,13 +35,13 @@ def _refusal() -> LoginRefusedError:
 class _Holder(Struct, frozen=True):
     """Who logged in, before the entity is looked at.
 
-    `groups`: the keys of what their source calls their groups now; `roles`: those it maps to.
+    `groups`: the keys of what their source calls their groups now; None: it does not say. `roles`: those it maps to.
     """
 
     identity: Identity
     alias_key: str
     accessor: str
-    groups: tuple[str, ...]
+    groups: tuple[str, ...] | None
     roles: tuple[str, ...]
 
 
@@ -100,8 +100,9 @@ def _alias_key(login: VerifiedLogin) -> str:
     return _key(login, alias) if alias else ""
 
 
-def _group_keys(login: VerifiedLogin) -> tuple[str, ...]:
-    return tuple(_key(login, name) for name in dict.fromkeys(login.result.groups))
+def _group_keys(login: VerifiedLogin) -> tuple[str, ...] | None:
+    groups = login.result.groups
+    return None if groups is None else tuple(_key(login, one) for one in dict.fromkeys(groups))
 
 
 def _key(login: VerifiedLogin, name: str) -> str:
@@ -149,6 +150,8 @@ def _with_entity(
 
 def _memberships(get: RowLookup, row: _Holder, entity: UserRow) -> dict[str, str]:
     """As `vault.authn.groups.follow_source` would store them."""
+    if row.groups is None:
+        return entity.member_of or {}
     found = without_mount(entity.member_of or {}, row.accessor)
     for key in row.groups:
         group = get(GROUP_ALIASES, key)

@@ -26,7 +26,7 @@ class Source:
     """Logins at a source that says what the test says."""
 
     def __init__(self) -> None:
-        self.groups: tuple[str, ...] = ()
+        self.groups: tuple[str, ...] | None = ()
         self.roles: tuple[str, ...] = ()
 
     async def verify(self, path: str, _fields: Mapping[str, Any], origin: Origin) -> VerifiedLogin:
@@ -84,6 +84,8 @@ async def test_groups_and_roles_count_as_the_source_says_now(house: House) -> No
     source.roles = ()
     assert await policies(house, source) == {"role", "p-barred", "p-above"}
     await house.admit(JWT, "ann", groups=["barred"])
+    source.groups = None  # it says nothing of groups
+    assert await policies(house, source) == {"role", "p-barred", "p-above"}
     source.groups = ()
     assert await policies(house, source) == {"role"}
 
