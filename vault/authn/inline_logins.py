@@ -35,7 +35,8 @@ def _refusal() -> LoginRefusedError:
 class _Holder(Struct, frozen=True):
     """Who logged in, before the entity is looked at.
 
-    `groups`: the keys of what their source calls their groups now; None: it does not say. `roles`: those it maps to.
+    `groups`: the keys of what their source calls their groups now; None: it does not say. `roles`:
+    those it maps to.
     """
 
     identity: Identity

@@ -49,7 +49,7 @@ def require_authority_over_key(
 
     A caller with permissions may make a key for the same permissions, or fewer.
     """
-    if caller.ceiling:
+    if caller.ceiling or caller.is_transient:
         _require_whole(caller)
     _require_within(get, caller, policies)
     if caller.permissions and not (
@@ -105,6 +105,11 @@ def _require_whole(caller: Identity) -> None:
         raise _refusal("an API key with permissions cannot edit users, roles or tokens")
     if caller.ceiling:
         raise _refusal("a token of another issuer cannot edit users, roles, keys or tokens")
+    if caller.is_transient:
+        raise _refusal(
+            "a login that goes with a request cannot edit users, roles, keys or tokens: log in at "
+            "the auth mount first"
+        )
 
 
 def _require_held(effects: "_PolicyEffects", caller: Identity, policies: Iterable[str]) -> None:
