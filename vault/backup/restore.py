@@ -225,9 +225,10 @@ class Selection(NamedTuple):
     """What of a backup is restored.
 
     Tokens are left out unless `keep_tokens`: one that was revoked later would be valid again. So
-    are secret-ids of AppRole that count a number of times: one may be used up by now. Then leases of dynamic credentials end, and their users are dropped: most belong to tokens.
-    `only`: of the secrets those of these names, and those below names that end with a slash; empty
-    is all. `later`: what was taken away after the backup is taken away again, but for secrets and
+    are secret-ids of AppRole that count a number of times: one may be used up by now. Then
+    leases of dynamic credentials end, and their users are dropped: most belong to tokens. `only`:
+    of the secrets those of these names, and those below names that end with a slash; empty is all.
+    `later`: what was taken away after the backup is taken away again, but for secrets and
     versions that were erased if `keep_erased`.
     """
 
