@@ -347,10 +347,10 @@ class LoginResult:
     `alias`: the name at the source in its one spelling; empty: no entity. `groups`: names of
     groups at the source; None: it says nothing of them. `roles`: native roles that claims or groups
     are mapped to. `role`: the entry that was used, for the token's row. `certificate`: hex SHA-256
-    of the leaf that each request with the token must present. `renewal`: what `LoginMethod.renew` will need. `details`:
-    what the audit record says of the login beside the rest (the accessor of a secret-id).
-    `claim`: run in the transaction that makes the token; raises `LoginRefusedError` when somebody
-    else was quicker (a one-time secret was used, a signed statement was seen before).
+    of the leaf that each request with the token must present. `renewal`: what `LoginMethod.renew`
+    will need. `details`: what the audit record says of the login beside the rest (the accessor of a
+    secret-id). `claim`: run in the transaction that makes the token; raises `LoginRefusedError`
+    when somebody else was quicker (a one-time secret was used, a signed statement was seen before).
     """
 
     alias: str
