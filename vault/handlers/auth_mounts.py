@@ -61,7 +61,7 @@ class AuthMountHandlers:
                 operations.LIST_VISIBLE_AUTH,
                 run=self.list_visible,
                 capability=None,
-                discloses=bool,
+                is_audited=False,  # the list of the mounts of secrets, with which it is asked, is
             ),
             Handler(operations.READ_AUTH, run=self.read, capability=Capability.READ),
             Handler(operations.ENABLE_AUTH, run=self.enable, capability=sudo, mutates=True),

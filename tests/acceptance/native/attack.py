@@ -255,7 +255,7 @@ def _thing(agent: Agent, id_: str, number: int, sent: str) -> tuple[str, str]:
         "auth_enable": f"auth/mounts/a{number}", "auth_tune": f"auth/mounts/t{number}",
         "auth_move": "auth/moves", "auth_act": "auth/actions",
         "policies_dry_run": "policies-dry-run", "replays_replay": "policies-replay",
-        "policies_explain": "policies-explain",
+        "policies_explain": "policies-explain", "jwt_revoke": "jwt/revocations",
         "users_create": "users", "roles_write": f"roles/r{number}", "batch_read": "batch/read",
         "tokens_create": "tokens", "tokens_renew_self": "tokens/self/renew",
         "tokens_lookup": "tokens/lookup", "tokens_revoke_text": "tokens/revoke",

@@ -29,7 +29,7 @@ def test_nothing_without_a_credential(shared_agent: Agent, token: str) -> None:
             method, path, token=token, headers={"Content-Type": "application/json"}
         )
         if described.get("security") == []:
-            assert answer.status == 200, path
+            assert answer.status in {200, 400}, path  # some need a body
             continue
         if token and answer.status in {400, 415}:  # malformed, and told so to whoever shows a text
             continue

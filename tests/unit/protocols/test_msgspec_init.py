@@ -69,7 +69,9 @@ print(*sorted({shape.__module__ for shape in set(below(msgspec.Struct)) - known}
 
 # What only the command line reads, in its one thread.
 COMMANDS: Final = """
-vault.backup.diff vault.control_link.capture_comparison vault.store.copy
+protocols.http.local_probe
+vault.backup.diff vault.control_link.capture_comparison vault.installation.vault_checks
+vault.store.copy
 """
 
 # What only the helper process of a key provider reads, in its one thread.
@@ -86,14 +88,15 @@ ROTATORS: Final = """
 vault.rotation.rotators.aws vault.rotation.rotators.generated vault.rotation.rotators.ldap
 vault.rotation.rotators.mysql vault.rotation.rotators.postgresql vault.rotation.rotators.redis
 vault.rotation.rotators.script vault.rotation.rotators.ssh vault.rotation.rotators.tls
-vault.rotation.rotators.webhook vault.rotation.targets.ldap
+vault.rotation.rotators.webhook
 """
 
 # What only an agent with a control plane reads, or the command line.
 LINKS: Final = """
-protocols.pki.messages vault.backup.diff vault.store.copy
+protocols.http.local_probe protocols.pki.messages vault.backup.diff vault.store.copy
 vault.control_link.capture_comparison vault.control_link.dependencies
 vault.control_link.enrol_client vault.control_link.host vault.control_link.identity
+vault.installation.vault_checks
 """
 
 
@@ -117,7 +120,7 @@ def test_two_threads_may_read_a_shape_for_the_first_time() -> None:
             "vault",
             COMMANDS + HELPER + ROTATORS,
         ),
-        ("control.app", "control", "control.offline"),
+        ("control.app", "control", "control.offline protocols.http.local_probe"),
         ("vault.app", "vault", LINKS + HELPER + ROTATORS),
     ],
 )

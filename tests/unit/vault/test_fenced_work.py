@@ -73,7 +73,7 @@ def pipeline_over(parts: Permissive, vault: Vault) -> Pipeline:
         authenticator=every, authorizer=every, limits=every, audit=every, load_facts=every,
         load_service_identity=partial(load_service_identity, every),
         handlers={operations.ROTATE_KEY.name: rotation}, metrics=every, world=FakeWorld(),
-        failures=None, refusals=None, self_service=None,
+        failures=None, refusals=None, self_service=None, inline_logins=every,
         snapshots=SnapshotRefresher((), lambda: 0),
     ))  # fmt: skip
 

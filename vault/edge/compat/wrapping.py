@@ -145,7 +145,7 @@ async def wrap(dialect: Dialect, request: Request) -> Reply:
 async def unwrap(dialect: Dialect, request: Request) -> Reply:
     """The answer behind the token of the body, or behind the caller's own."""
     text, path = _token(request), _at("unwrap")
-    if text and text != dialect.credential(request):  # not secret: the caller sent both
+    if text and text != dialect.credential(request):  # not secret: both are what the caller sent
         found = await dialect.run_operation(
             request, operations.UNWRAP, path, UnwrapAnswer(token=text)
         )

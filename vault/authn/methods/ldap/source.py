@@ -214,7 +214,7 @@ def _search_groups(directory: Directory, config: LdapConfig, filled: str) -> lis
 
 
 def _group_names(config: LdapConfig, group: str, fields: dict[str, list[bytes]]) -> list[str]:
-    """Of an entry that is a group its name; of one that names groups (memberOf) all of them."""
+    """Of a group its name; of a person, whose attribute names groups, all of these."""
     known = {name.lower(): values for name, values in fields.items()}
     values = known.get(config.groupattr.lower(), [])
     if not values:
