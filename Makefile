@@ -25,6 +25,8 @@ ROUNDS ?= 200
 # Of `make simulate`: how many seeds, and after how many minutes no other begins.
 SEEDS ?= 100
 MINUTES ?= 1000000
+# Of `make iac-check`: where a Debian, wheels and chroots are kept.
+IAC ?= .iac
 # Of `make lint`: what else is done while one core looks at types.
 BESIDE_TYPES :=
 # The same machine's other interpreter, for `make test-both`.
@@ -197,6 +199,15 @@ image: ## images of agent, control plane and command line, on a Debian by deboot
 image-check: setup ## run the images: first start, unseal, read-only root, restart, upgrade, SIGTERM (TAG=…, OLD=…, QUICK=1)
 	@$(PY) -m tools.image_check $(if $(TAG),--tag $(TAG)) $(if $(OLD),--old $(OLD)) $(if $(QUICK),--quick)
 
+.iac/venv/.stamp: requirements/iac.txt | setup
+	@$(PY) -m venv --clear .iac/venv
+	@.iac/venv/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r $<
+	@touch $@
+
+.PHONY: iac-check
+iac-check: .iac/venv/.stamp ## cfn-lint, checkov, and images and the Ansible role installed into chroots (as root; ONLY=lint: without)
+	@$(PY) -m tools.iac_check $(if $(ONLY),--only $(ONLY)) --folder $(IAC)
+
 .PHONY: charts-check
 charts-check: setup ## run the pods of the Helm charts with podman, on the images of `make image` (TAG=…; as root)
 	@$(PY) -m tools.charts_check $(if $(TAG),--tag $(TAG))
@@ -207,6 +218,6 @@ lock: ## choose and pin the newest versions that pyproject.toml and requirements
 
 .PHONY: clean
 clean: ## remove what the targets made: environments, caches, the data of `make run`
-	rm -rf .venv .venv-other .run .run-* .bench .image .release build dist ./*.egg-info .mypy_cache .ruff_cache \
+	rm -rf .venv .venv-other .run .run-* .bench .iac .image .release build dist ./*.egg-info .mypy_cache .ruff_cache \
 	  .pytest_cache .hypothesis .import_linter_cache schemathesis-report ui/web/dist ui/web/build ui/web/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

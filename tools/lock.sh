@@ -13,5 +13,6 @@ compile pyproject.toml -c requirements/base.txt --extra all --extra ldap -o requ
 compile requirements/build.in -o requirements/build.txt
 compile pyproject.toml requirements/dev.in --extra all -o requirements/dev.txt
 compile requirements/bench.in -o requirements/bench.txt
+compile requirements/iac.in -o requirements/iac.txt
 compile requirements/charts.in --no-deps -o requirements/charts.txt
 compile requirements/release.in -o requirements/release.txt

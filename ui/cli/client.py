@@ -163,7 +163,8 @@ class ApiClient:
             again = f"it is too long ago that you showed who you are: {way}"
             return StepUpError(f"{again}{request}", code)
         if ticket := (told.get("details") or {}).get("ticket"):
-            text += f"; an administrator can look into it: `freehold policy explain {ticket}`"
+            help_ = f"an administrator sees why by `freehold policy explain {ticket}`"
+            return FaultsError([f"{text}{request}", help_], code)
         if len(faults := _faults(told)) > 1:
             return FaultsError([f"{fault}{request}" for fault in faults], code)
         return CliError(f"{text}{request}", code)

@@ -150,6 +150,9 @@ def _copy_mount(copy: Copy, path: str, about: dict[str, Any]) -> None:
                 return
         else:
             copy.note("mount", path, COPIED)
+    elif there.get("type") != "kv":  # a source that lies would write to the agent's own API
+        copy.note("mount", path, NOT, "the agent has something else than secrets there")
+        return
     elif str((there.get("options") or {}).get("version")) != version:
         copy.note("mount", path, NOT, "the agent has this mount with another version of KV")
         return

@@ -22,10 +22,10 @@ from vault.authn.privilege import require_authority_over_key
 from vault.authn.revocation import Revoker
 from vault.errors import AuthorizationError, ConflictError, NotFoundError, ValidationError
 from vault.model.identity import Identity, Permission
-from vault.model.records import ApiKeyRow, RecordStatus, TokenRow, UserRow
+from vault.model.records import BATCH_ACCESSOR, ApiKeyRow, RecordStatus, TokenRow, UserRow
 from vault.store.store import Store
 from vault.store.table import StoreQuery
-from vault.store.tables import API_KEYS, USERS
+from vault.store.tables import API_KEYS, TOKENS, USERS
 from vault.store.transaction import StoreTx
 
 MAX_KEYS: Final = 100  # of one user that are not revoked
@@ -115,6 +115,13 @@ class ApiKeys:
             user = tx.get(USERS, user_id)
             if user is None:
                 raise NotFoundError("user_not_found", "no such user")
+            if user_id == caller.id and _is_bound(tx, caller):
+                raise AuthorizationError(
+                    "credential_bound",
+                    "your token is a batch token, or counts from some networks, with one "
+                    "certificate or so many times alone: it makes no API key of your own, which "
+                    "would count everywhere; log in another way, or ask somebody else for a key",
+                )
             held = user_policies(tx.get, user)
             require_authority_over_key(tx.get, caller, held, granted)
             if user.status != RecordStatus.ACTIVE:
@@ -196,6 +203,16 @@ class ApiKeys:
 
 def _is_own(caller: Identity, user: UserRow, row: ApiKeyRow) -> bool:
     return caller.credential == row.id or (caller.id == user.id and not caller.permissions)
+
+
+def _is_bound(tx: StoreTx, caller: Identity) -> bool:
+    """Whether the caller's token is one that a key would set free. A batch token has no row."""
+    if caller.credential.startswith(BATCH_ACCESSOR):
+        return True
+    if not caller.holds_token:
+        return False
+    rows = tx.select(TOKENS, StoreQuery(equals={"accessor": caller.credential}, limit=1))
+    return any(row.bound_cidrs or row.certificate or row.num_uses for row in rows)
 
 
 def _make_room(tx: StoreTx, user_id: str) -> None:

@@ -44,6 +44,13 @@ def are_within(inner: Iterable[str], outer: Iterable[str]) -> bool:
     return all(any(_is_subnet(_parsed(text), other) for other in allowed) for text in inner)
 
 
+def common_networks(some: Iterable[str], others: Iterable[str]) -> list[str]:
+    """What lies in both: of two networks either one lies in the other, or nothing lies in both."""
+    ours, theirs = tuple(some), tuple(others)
+    narrow = [one for one in ours if are_within((one,), theirs)]
+    return list(dict.fromkeys([*narrow, *(one for one in theirs if are_within((one,), ours))]))
+
+
 def certificate_digest(origin: Origin) -> str:
     """Hex SHA-256 of the client certificate of a connection; empty without one."""
     if origin.peer_certificate is None:

@@ -90,18 +90,19 @@ def user_policies(get: RowLookup, user: UserRow) -> set[str]:
 
     Roles are the user's own and those that a source maps its claims or groups to.
     """
-    found = set(user.policies) | _role_policies(get, user.roles)
+    found = set(user.policies) | role_policies(get, user.roles)
     # Neither a group nor a claim at a source makes root: an old row that says so changes nothing.
     given: set[str] = set()
     for alias in aliases_of(get, user):
-        given |= _role_policies(get, alias.roles)
+        given |= role_policies(get, alias.roles)
     for group in groups_of(get, user):
         given.update(group.policies)
     given.discard(ROOT_POLICY)
     return found | given
 
 
-def _role_policies(get: RowLookup, names: Iterable[str]) -> set[str]:
+def role_policies(get: RowLookup, names: Iterable[str]) -> set[str]:
+    """The policies of these roles, as they are now."""
     found = set[str]()
     for name in names:
         role: RoleRow | None = get(ROLES, name)

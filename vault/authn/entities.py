@@ -31,10 +31,16 @@ from vault.authn.groups import (
     without_mount,
 )
 from vault.authn.methods.method import LoginRefusedError, LoginResult, RowTx
-from vault.authn.privilege import require_authority_over
+from vault.authn.privilege import require_authority_over, require_none_denies
 from vault.authn.revocation import Revoker
 from vault.authn.roles import MAX_POLICIES, normalized_policy_names
-from vault.authn.users import MAX_USERNAME, credentials_of, remove_user, username_key
+from vault.authn.users import (
+    MAX_USERNAME,
+    credentials_of,
+    remove_user,
+    require_authority_to_remove,
+    username_key,
+)
 from vault.errors import (
     AuthenticationError,
     ConflictError,
@@ -193,7 +199,7 @@ class Entities:
             for entity_id in wanted:
                 row = tx.get(USERS, entity_id)
                 if row is not None:
-                    require_authority_over(tx.get, caller, user_policies(tx.get, row))
+                    require_authority_to_remove(tx.get, caller, row)
                     ending += remove_user(tx, row)
             return ending
 
@@ -233,7 +239,7 @@ class Entities:
                 if other is None:
                     raise ValidationError("merge_invalid", "entity id to merge from is invalid")
                 require_authority_over(tx.get, caller, user_policies(tx.get, other))
-                target, ended = _merge(tx, target, other, kept, now)
+                target, ended = _merge(tx, caller, target, other, keep=kept, now=now)
                 ending += ended
             require_authority_over(tx.get, caller, user_policies(tx.get, target))
             done[:] = [target]
@@ -298,7 +304,7 @@ class Entities:
             if old is not None and replace(row, updated_at=old.updated_at, mac=old.mac) == old:
                 return old, False
             if old is not None and (old.alias_key, old.entity_id) != (key, owner.id):
-                owner = self._take_from(tx, caller, old, owner)
+                owner = self._take_from(tx, caller, old, owner, is_renamed=old.alias_key != key)
             require_authority_over(tx.get, caller, user_policies(tx.get, owner))
             add_alias(tx, owner, row)
             return row, True
@@ -332,6 +338,7 @@ class Entities:
             owner = tx.get(USERS, row.entity_id)
             if owner is not None:
                 require_authority_over(tx.get, caller, user_policies(tx.get, owner))
+                require_none_denies(tx.get, caller, user_policies(tx.get, owner))
                 rest = drop_alias(tx, owner, row)
                 require_authority_over(tx.get, caller, user_policies(tx.get, rest))
             else:
@@ -340,14 +347,25 @@ class Entities:
         await self._store.commit(apply)
 
     def _take_from(
-        self, tx: StoreTx, caller: Identity, old: EntityAliasRow, owner: UserRow
+        self,
+        tx: StoreTx,
+        caller: Identity,
+        old: EntityAliasRow,
+        owner: UserRow,
+        *,
+        is_renamed: bool,
     ) -> UserRow:
-        """Take the alias from whoever has it; return `owner` as it is then."""
+        """Take the alias from whoever has it; return `owner` as it is then.
+
+        `is_renamed`: whoever is called so at the source is somebody new from then on.
+        """
         former = tx.get(USERS, old.entity_id)
         if former is None:
             tx.delete(ENTITY_ALIASES, old.alias_key)
             return owner
         require_authority_over(tx.get, caller, user_policies(tx.get, former))
+        if is_renamed:
+            require_none_denies(tx.get, caller, user_policies(tx.get, former))
         left = drop_alias(tx, former, old)
         require_authority_over(tx.get, caller, user_policies(tx.get, left))
         return left if former.id == owner.id else owner
@@ -411,12 +429,13 @@ class EntityDirectory:
         name: str,
         *,
         metadata: Mapping[str, str],
-        groups: Iterable[str] = (),
+        groups: Iterable[str] | None = (),
         roles: Iterable[str] = (),
     ) -> UserRow:
         """Return the entity of a name at a mount, made with its alias where there is none.
 
-        Metadata, roles and external groups of the mount follow what the source says. Raises
+        Metadata, roles and external groups of the mount follow what the source says; groups stay as
+        they are where it says nothing of them (None). Raises
         `AuthenticationError` (`entity_disabled`), and `ValidationError` for a name that cannot be
         an alias or an entity in too many groups.
         """
@@ -452,7 +471,7 @@ class EntityDirectory:
         if now - entity.last_login > LOGIN_INTERVAL:
             entity = replace(entity, last_login=now)
             tx.put(USERS, entity)
-        return follow_source(tx, entity, mount, groups)
+        return entity if groups is None else follow_source(tx, entity, mount, groups)
 
 
 def new_entity(tx: RowTx, entity_id: str, name: str, now: int) -> UserRow:
@@ -501,7 +520,13 @@ def drop_alias(tx: StoreTx, entity: UserRow, row: EntityAliasRow) -> UserRow:
 
 
 def _merge(
-    tx: StoreTx, target: UserRow, other: UserRow, keep: frozenset[str], now: int
+    tx: StoreTx,
+    caller: Identity,
+    target: UserRow,
+    other: UserRow,
+    *,
+    keep: frozenset[str],
+    now: int,
 ) -> tuple[UserRow, list[str]]:
     """Have `target` take over from `other`, which goes; return it, and whose tokens end."""
     own = {row.mount_accessor: row for row in _aliases(tx, target)}
@@ -515,9 +540,11 @@ def _merge(
         elif (there.id in keep) == (row.id in keep):
             clashes.append(MergeClash(there, row))
         elif row.id in keep:
+            require_none_denies(tx.get, caller, user_policies(tx.get, target))
             target = drop_alias(tx, target, there)
             moving.append(row)
         else:
+            require_none_denies(tx.get, caller, user_policies(tx.get, other))
             other_groups = without_mount(other_groups, row.mount_accessor)
     if clashes:
         raise _clash_error(target, other, clashes)

@@ -226,7 +226,12 @@ class Groups:
             require_authority_over_role(
                 tx.get, caller, before := closure_policies(tx.get, group), before
             )
+            if group.alias_key not in {"", key}:  # its members leave it
+                require_authority_over_role(tx.get, caller, before, None)
             if old is not None:
+                if old.group_id != group.id and (left := tx.get(GROUPS, old.group_id)) is not None:
+                    held = closure_policies(tx.get, left)
+                    require_authority_over_role(tx.get, caller, held, None)
                 _drop_alias(tx, old)
                 group = tx.get(GROUPS, group.id) or group
             if group.alias_key:

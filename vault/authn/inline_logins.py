@@ -5,25 +5,27 @@ would have given a token counts for the one operation.
 """
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from actors.world import World
-from vault.authn.aliases import AliasMount, alias_key
+from vault.authn.aliases import alias_key, alias_mount
 from vault.authn.bound_origin import is_within
 from vault.authn.credential_validity import (
     RowLookup,
     entity_values,
     resolve_identity,
+    role_policies,
     user_policies,
 )
+from vault.authn.groups import MAX_GROUPS, without_mount
 from vault.authn.logins import Logins, VerifiedLogin, login_policies
 from vault.authn.methods.method import LoginRefusedError
 from vault.errors import NotFoundError, ValidationError
-from vault.model.auth_mounts import AUTH
 from vault.model.identity import ROOT_POLICY, Identity
 from vault.model.operation import InlineLogin, Origin
-from vault.model.records import RecordStatus
+from vault.model.records import RecordStatus, UserRow
 from vault.store.store import Store
-from vault.store.tables import ENTITY_ALIASES, USERS
+from vault.store.tables import ENTITY_ALIASES, GROUP_ALIASES, USERS
 
 
 def _refusal() -> LoginRefusedError:
@@ -31,10 +33,17 @@ def _refusal() -> LoginRefusedError:
 
 
 class _Holder(Struct, frozen=True):
-    """Who logged in, before the entity is looked at."""
+    """Who logged in, before the entity is looked at.
+
+    `groups`: the keys of what their source calls their groups now; None: it does not say. `roles`:
+    those it maps to.
+    """
 
     identity: Identity
     alias_key: str
+    accessor: str
+    groups: tuple[str, ...] | None
+    roles: tuple[str, ...]
 
 
 class InlineLogins:
@@ -68,6 +77,9 @@ class InlineLogins:
                 policies=tuple(sorted({*login_policies(login.result.token)} - {ROOT_POLICY})),
             ),
             _alias_key(login),
+            login.mount.accessor,
+            _group_keys(login),
+            login.result.roles,
         )
         found = await resolve_identity(
             self._store, _with_entity, holder, self._world.now(), seen=None
@@ -85,11 +97,18 @@ def _check_parameters(login: VerifiedLogin) -> None:
 
 
 def _alias_key(login: VerifiedLogin) -> str:
-    mount, alias = login.mount, login.result.alias
-    if not alias:
-        return ""
+    alias = login.result.alias
+    return _key(login, alias) if alias else ""
+
+
+def _group_keys(login: VerifiedLogin) -> tuple[str, ...] | None:
+    groups = login.result.groups
+    return None if groups is None else tuple(_key(login, one) for one in dict.fromkeys(groups))
+
+
+def _key(login: VerifiedLogin, name: str) -> str:
     try:
-        return alias_key(AliasMount(mount.accessor, f"{AUTH}{mount.path}", mount.type), alias)
+        return alias_key(alias_mount(login.mount), name)
     except ValidationError:
         raise _refusal() from None
 
@@ -97,21 +116,46 @@ def _alias_key(login: VerifiedLogin) -> str:
 def _with_entity(
     get: RowLookup,
     row: _Holder,
-    now: int,  # noqa: ARG001  # the signature of an `IdentityRule`
+    now: int,
     real: int | None = None,  # noqa: ARG001  # the same
 ) -> Identity | None:
-    """With what the entity of its alias has, where there is one; None: it is disabled or gone."""
+    """With what the entity of its alias has, where there is one; None: it is disabled or gone.
+
+    Groups and roles are those that a login would take over now: they may be what denies.
+    """
     alias = get(ENTITY_ALIASES, row.alias_key) if row.alias_key else None
-    if alias is None:
-        return row.identity
-    entity = get(USERS, alias.entity_id)
-    if entity is None or entity.status != RecordStatus.ACTIVE:
+    stored = None if alias is None else get(USERS, alias.entity_id)
+    if alias is not None and (stored is None or stored.status != RecordStatus.ACTIVE):
         return None
-    policies = {*row.identity.policies, *user_policies(get, entity)} - {ROOT_POLICY}
+    entity = stored or UserRow(
+        id=row.identity.id, username="", name_key="", created_at=now, updated_at=now
+    )
+    member_of = _memberships(get, row, entity)
+    if len(member_of) > MAX_GROUPS:  # as a login is refused: one left out may be what denies
+        return None
+    entity = replace(entity, member_of=member_of)
+    others = [key for key in entity.aliases or () if key != row.alias_key]
+    held = user_policies(get, replace(entity, aliases=others))
+    given = set(row.identity.policies) | role_policies(get, row.roles)
+    policies = tuple(sorted((given | held) - {ROOT_POLICY}))
+    if stored is None:
+        return replace(row.identity, policies=policies)
     return Identity(
         id=entity.id,
         name=entity.username,
         method=row.identity.method,
-        policies=tuple(sorted(policies)),
+        policies=policies,
         entity=entity_values(get, entity),
     )
+
+
+def _memberships(get: RowLookup, row: _Holder, entity: UserRow) -> dict[str, str]:
+    """As `vault.authn.groups.follow_source` would store them."""
+    if row.groups is None:
+        return entity.member_of or {}
+    found = without_mount(entity.member_of or {}, row.accessor)
+    for key in row.groups:
+        group = get(GROUP_ALIASES, key)
+        if group is not None:
+            found[group.group_id] = key
+    return found

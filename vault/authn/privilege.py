@@ -49,7 +49,7 @@ def require_authority_over_key(
 
     A caller with permissions may make a key for the same permissions, or fewer.
     """
-    if caller.ceiling:
+    if caller.ceiling or caller.is_transient:
         _require_whole(caller)
     _require_within(get, caller, policies)
     if caller.permissions and not (
@@ -80,6 +80,20 @@ def require_authority_over_role(
         )
 
 
+def require_none_denies(get: RowLookup, caller: Identity, policies: Collection[str]) -> None:
+    """Raise `AuthorizationError` where one of these policies denies the caller something.
+
+    For what is forgotten of somebody who can log in again, and would come back without them.
+    """
+    binding = _PolicyEffects(get).names_that_deny(caller.binding_policies)
+    if lifted := sorted(binding.intersection(policies)):
+        raise AuthorizationError(
+            "denial_lifted",
+            f"{_names(lifted)} denies you something, and would no longer bind whoever logs in "
+            "anew: only somebody who is not bound by it can do this",
+        )
+
+
 def _require_within(get: RowLookup, caller: Identity, policies: Collection[str]) -> None:
     effects = _PolicyEffects(get)
     _require_held(effects, caller, policies)
@@ -91,6 +105,11 @@ def _require_whole(caller: Identity) -> None:
         raise _refusal("an API key with permissions cannot edit users, roles or tokens")
     if caller.ceiling:
         raise _refusal("a token of another issuer cannot edit users, roles, keys or tokens")
+    if caller.is_transient:
+        raise _refusal(
+            "a login that goes with a request cannot edit users, roles, keys or tokens: log in at "
+            "the auth mount first"
+        )
 
 
 def _require_held(effects: "_PolicyEffects", caller: Identity, policies: Iterable[str]) -> None:

@@ -9,12 +9,13 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Final, Protocol
 
-from msgspec import UNSET, Struct
+from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
 from actors.world import World
 from vault.authn import token_lifetime
 from vault.authn.batch_tokens import BatchTokens
+from vault.authn.bound_origin import common_networks
 from vault.authn.credential_scheme import TOKEN, CredentialScheme, MintedCredential
 from vault.authn.credential_validity import (
     KEY_PARENT,
@@ -485,9 +486,7 @@ def _with_parent(tx: StoreTx, caller: Identity, row: TokenRow, *, orphan: bool) 
         above = _parent(tx, caller)
         maker = token_identity(tx.get, above, row.created_at)
         parent, user_id = above.id, above.user_id
-        row = replace(
-            row, bound_cidrs=row.bound_cidrs or above.bound_cidrs, certificate=above.certificate
-        )
+        row = replace(row, bound_cidrs=_bound_cidrs(row, above), certificate=above.certificate)
         if not orphan and _depth(tx, above) >= MAX_DEPTH:
             raise ValidationError("too_deep", f"a line of tokens is at most {MAX_DEPTH} long")
     if maker is None:  # it ended after the caller was authenticated
@@ -496,6 +495,17 @@ def _with_parent(tx: StoreTx, caller: Identity, row: TokenRow, *, orphan: bool) 
         return _without_parent(row, maker)
     # What is made with sudo for somebody else must not be cut down to the maker's own policies.
     return replace(row, parent=parent, user_id=user_id if _holds_all(caller, row.policies) else "")
+
+
+def _bound_cidrs(row: TokenRow, above: TokenRow) -> list[str] | UnsetType:
+    """The networks of a new token: those of its role, within those of the one that makes it."""
+    if not row.bound_cidrs or not above.bound_cidrs:
+        return row.bound_cidrs or above.bound_cidrs
+    if both := common_networks(row.bound_cidrs, above.bound_cidrs):
+        return both
+    raise _invalid(
+        "bound_cidrs", "the networks of the role lie outside of those that the parent is bound to"
+    )
 
 
 def _without_parent(row: TokenRow, maker: Identity) -> TokenRow:

@@ -7,8 +7,8 @@ from typing import Final
 from msgspec.structs import replace
 
 from actors.world import World
-from vault.authn.credential_validity import KEY_PARENT, user_policies
-from vault.authn.privilege import require_authority_over
+from vault.authn.credential_validity import KEY_PARENT, RowLookup, user_policies
+from vault.authn.privilege import require_authority_over, require_none_denies
 from vault.authn.revocation import TOKENS_OF_USER, Revoker
 from vault.authn.roles import normalized_policy_names
 from vault.errors import ConflictError, NotFoundError, ValidationError
@@ -175,10 +175,21 @@ class Users:
 
         def change(tx: StoreTx) -> list[str]:
             user = _require_user(tx, user_id)
-            require_authority_over(tx.get, caller, user_policies(tx.get, user))
+            require_authority_to_remove(tx.get, caller, user)
             return remove_user(tx, user)
 
         await self._revoker.revoke_families(change)
+
+
+def require_authority_to_remove(get: RowLookup, caller: Identity, user: UserRow) -> None:
+    """Raise `AuthorizationError` unless the caller may delete this user.
+
+    Whoever has an alias logs in again and is made anew, without what was denied before.
+    """
+    policies = user_policies(get, user)
+    require_authority_over(get, caller, policies)
+    if user.aliases:
+        require_none_denies(get, caller, policies)
 
 
 def remove_user(tx: StoreTx, user: UserRow) -> list[str]:

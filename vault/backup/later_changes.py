@@ -86,6 +86,13 @@ _APPLIED: Final = frozenset({
 _LISTED: Final = frozenset({
     "alias.delete",
     "alias.write",
+    "auth.action.delete",
+    "auth.action.update",
+    "auth.entry.delete",
+    "auth.entry.write",
+    "auth.mount.disable",
+    "auth.mount.move",
+    "auth.mount.tune",
     "entity.delete",
     "entity.delete_many",
     "entity.merge",
@@ -97,6 +104,7 @@ _LISTED: Final = frozenset({
     "group.write",
     "group_alias.delete",
     "group_alias.write",
+    "jwt.revoke",
     "mount.delete",
     "mount.tune",
     "policy.write",
@@ -400,6 +408,8 @@ class _LogReader:
         is_done = body.get("result") == "ok"
         if record.seq < self.start or not (is_done or body.get("code") in _UNCERTAIN):
             return []
+        if _field(body.get("response"), "secret_id_accessor") is not None:
+            return []  # a new secret-id took nothing away; there may be one for each job
         request = None if begun is None else begun.request
         return [_action(record, node, request, body.get("response"), certain=is_done)]
 
@@ -448,6 +458,13 @@ _NOT_ON_RECORD: Final = "the log does not say which ones"
 _REASONS: Final = {
     "alias.delete": "the alias is there again: delete it",
     "alias.write": "the alias is that of the backup: write it again",
+    "auth.action.delete": "what was removed at the auth mount is there again: remove it",
+    "auth.action.update": "a secret-id that was destroyed, or a former password, counts again",
+    "auth.entry.delete": "the role, user or configuration is there again: delete it",
+    "auth.entry.write": "the role, user or configuration is that of the backup: write it again",
+    "auth.mount.disable": "the auth mount and its roles are there again: disable it",
+    "auth.mount.move": "the auth mount is at its former path: move it",
+    "auth.mount.tune": "the auth mount has its former settings",
     "entity.delete": "the entity is there again: delete it",
     "entity.delete_many": "the entities are there again: delete them",
     "entity.merge": "the entities are apart again: merge them",
@@ -459,6 +476,7 @@ _REASONS: Final = {
     "group.write": "the group is that of the backup: write it again",
     "group_alias.delete": "the alias of the group is there again: delete it",
     "group_alias.write": "the alias of the group is that of the backup: write it again",
+    "jwt.revoke": "tokens of the issuer that were revoked count again: revoke them",
     "mount.delete": "the mount and its secrets are there again: delete it",
     "mount.tune": "the mount has its former settings",
     "policy.write": "the policy is that of the backup: write it again",

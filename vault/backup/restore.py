@@ -54,6 +54,7 @@ from vault.model.dynamic import STANDING
 from vault.model.lease_transitions import end
 from vault.model.records import (
     AccessRow,
+    AuthEntryRow,
     ConsumerRow,
     CubbyholeRow,
     DynamicLeaseRow,
@@ -223,10 +224,11 @@ def verify_outside(source: Destination, backup: str, keys: VaultKeys) -> tuple[M
 class Selection(NamedTuple):
     """What of a backup is restored.
 
-    Tokens are left out unless `keep_tokens`: one that was revoked later would be valid again. Then
-    leases of dynamic credentials end, and their users are dropped: most belong to tokens.
-    `only`: of the secrets those of these names, and those below names that end with a slash; empty
-    is all. `later`: what was taken away after the backup is taken away again, but for secrets and
+    Tokens are left out unless `keep_tokens`: one that was revoked later would be valid again. So
+    are secret-ids of AppRole that count a number of times: one may be used up by now. Then
+    leases of dynamic credentials end, and their users are dropped: most belong to tokens. `only`:
+    of the secrets those of these names, and those below names that end with a slash; empty is all.
+    `later`: what was taken away after the backup is taken away again, but for secrets and
     versions that were erased if `keep_erased`.
     """
 
@@ -547,6 +549,8 @@ def _chosen(entries: Iterator[Entry], selection: Selection) -> Iterator[Entry]:
                 continue
             if isinstance(row, CubbyholeRow):
                 continue
+            if isinstance(row, AuthEntryRow) and row.uses_left:
+                continue  # of a login that counts so many times: they may be used up by now
         if selection.only:
             if isinstance(row, SecretRow):
                 if not is_named(row.name, selection.only):

@@ -11,8 +11,15 @@ from msgspec.structs import replace
 from actors.world import World
 from vault import operations
 from vault.authn.methods.method import TokenType
+from vault.authz.access import AccessRequest
 from vault.authz.authorizer import Authorizer
-from vault.errors import ConflictError, NotFoundError, UnavailableError, ValidationError
+from vault.errors import (
+    AuthorizationError,
+    ConflictError,
+    NotFoundError,
+    UnavailableError,
+    ValidationError,
+)
 from vault.handlers.handler import Call, Handler, Handlers, handler_table
 from vault.handlers.stores import AuthMountStore, AuthMountTx
 from vault.model.auth_mounts import AUTH, MOVED_FROM, TOKEN_MOUNT, TOKEN_PATH, AuthMountTable
@@ -133,9 +140,10 @@ class AuthMountHandlers:
         return await self._change(change)
 
     async def move(self, call: Call[MoveAuth]) -> AuthMountRow:
-        """Move a mount; its entries and tokens stay with it."""
+        """Move a mount; its entries and tokens stay with it. It takes `sudo` at both paths."""
         path = _path(call)
         target = ResourcePath.parse_folder(call.payload.to)
+        self._require_sudo(call, target)
 
         def change(tx: AuthMountTx) -> AuthMountRow:
             row = tx.find(path)
@@ -148,6 +156,29 @@ class AuthMountHandlers:
             return row
 
         return await self._change(change)
+
+    def _require_sudo(self, call: Call[MoveAuth], target: ResourcePath) -> None:
+        """Raise `AuthorizationError` unless the caller may enable a method there.
+
+        Whoever may manage what lies in one folder cannot bring it into another.
+        """
+        api = call.op.api
+        decision = self.authorizer.decide(
+            AccessRequest(
+                capability=Capability.SUDO,
+                path=ResourcePath.parse(f"{PREFIX}{target}".removesuffix("/")),
+                identity=call.identity,
+                origin=call.op.origin,
+                now=self.world.now(),
+                api=None if api is None else replace(api, needs_sudo=True),
+            )
+        )
+        if not decision.allowed:
+            raise AuthorizationError(
+                "permission_denied",
+                "permission denied: sudo at the path that the mount would have is not allowed; ask "
+                "for a policy that allows it",
+            )
 
     async def disable(self, call: Call[Nothing]) -> None:
         """Disable a mount: its tokens end at once; then its entries and their rows are removed.

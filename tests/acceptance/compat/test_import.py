@@ -1,7 +1,10 @@
 """Moving in: what a real OpenBao holds is copied to an agent."""
 
 import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import hvac
@@ -106,3 +109,41 @@ def test_everything_that_can_be_read_moves(both: Both, source: hvac.Client, fold
     assert third == {f"{mount}/a/b": "copied", f"{mount}/c": "not copied"}
     assert value("a/b") == {"k": "one-secret-5"}
     assert value("c") == {"k": "own"}
+
+
+class Liar(BaseHTTPRequestHandler):
+    """A source that names the agent's own API as a mount of secrets."""
+
+    def do_GET(self) -> None:
+        """What is asked for in turn: mounts, folders, a value."""
+        path = self.path.partition("?")[0]
+        mount = {"type": "kv", "options": {"version": "None"}}
+        answers: dict[str, Any] = {
+            "/v1/sys/mounts": {"sys/": mount, "cubbyhole/": mount},
+            "/v1/sys/": {"keys": ["policies/acl/planted"]},
+            "/v1/cubbyhole/": {"keys": ["planted"]},
+            "/v1/sys/policies/acl/planted": {"policy": POLICY},
+            "/v1/cubbyhole/planted": {"a": 1},
+        }
+        body = json.dumps({"data": answers.get(path, {})}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        """Nothing."""
+
+
+def test_a_source_that_lies_writes_nothing_but_secrets(both: Both, folder: Path) -> None:
+    """The operator's token is not lent to whoever runs the other server."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Liar) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_address[1]}"
+        liar: Any = SimpleNamespace(address=address, token="t")
+        rows = import_from((liar, both[1]), folder)
+        server.shutdown()
+    assert results(rows, "sys/") == {"sys/": "not copied"}
+    assert results(rows, "cubbyhole/").get("cubbyhole/planted") is None
+    client = hvac.Client(url=both[1].address, token=both[1].token)
+    assert "planted" not in client.sys.list_acl_policies()["data"]["keys"]

@@ -52,6 +52,11 @@ CALLS = [
     Call("POST", "sys/wrapping/unwrap", {"token": "{w}"}),
     Call("POST", "sys/wrapping/lookup", {"token": "{new}"}),
     Call("POST", "sys/wrapping/unwrap", {"token": "{new}"}),
+    Call("POST", "sys/auth/MOUNT", {"type": "userpass"}),
+    Call("POST", "auth/MOUNT/users/al", {"password": "p"}),
+    Call("POST", "auth/MOUNT/login/al", {"password": "p"}, "1m", token="", keep=WRAP),
+    Call("POST", "sys/wrapping/unwrap", token="{w}", keep={"in": "auth.client_token"}),
+    Call("GET", "auth/token/lookup-self", token="{in}"),
     Call("GET", "MOUNT/data/none", ttl="1m"),
     Call("DELETE", "MOUNT/data/w", ttl="1m"),
     Call("POST", "auth/token/create", {"policies": ["default"]}, "1m", keep=WRAP),
@@ -127,6 +132,9 @@ def _normal(body: Any) -> object:
     for name in ("token", "wrapped_accessor"):
         if isinstance(body, dict) and name in (body.get("wrap_info") or {}):
             found["wrap_info"][name] = f"<{name}>"
+    for part in ("auth", "data"):
+        if isinstance(body, dict) and (body.get(part) or {}).get("entity_id"):
+            found[part]["entity_id"] = "<entity_id>"
     return found
 
 

@@ -50,19 +50,7 @@ async def test_an_agent_is_watched_from_its_first_word_to_its_last() -> None:
                         "agent/store/other",
                         "agent/store/other-2",
                         "agent/work/other",
-                        "agent/work/other-2",
-                        "agent/work/other-3",
-                        "agent/work/other-4",
-                        "agent/work/other-5",
-                        "agent/work/other-6",
-                        "agent/work/other-7",
-                        "agent/work/other-8",
-                        "agent/work/other-9",
-                        "agent/work/other-10",
-                        "agent/work/other-11",
-                        "agent/work/other-12",
-                        "agent/work/other-13",
-                        "agent/work/other-14",
+                        *(f"agent/work/other-{number}" for number in range(2, 18)),
                     ]
                     await feed.until(  # a worker tells its counts once a second
                         lambda: feed.rows[2]["metrics"]["counters"]["requests"] >= 1

@@ -20,6 +20,7 @@ _MARK: Final = "--- next command ---"
 _VOLATILE: Final = (
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z"), "TIME"),
     (re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"), "UUID"),
+    (re.compile(r"\bfdt_[\w-]{60,}"), "TICKET"),
     (re.compile(r"\b([0-9a-f]{64}|[0-9a-f]{32})\b"), "HASH"),
     (re.compile(r"[A-Za-z0-9+/]{43}="), "KEY"),
     (re.compile(r"127\.0\.0\.1:\d+"), "127.0.0.1:PORT"),

@@ -167,6 +167,8 @@ QUERIES: Final[dict[str, str]] = {
 
 REFUSED: Final[dict[str, int]] = {
     "POST /api/v1/policies-explain": 400,  # a ticket is of a refusal
+    **{f"LIST /v1/cubbyhole{more}": 404 for more in ("", "/", "/{path}")},
+    "GET /v1/cubbyhole/{path}": 404,
     "POST /v1/sys/wrapping/wrap": 400,  # it asks for no wrapping
     "POST /v1/sys/wrapping/unwrap": 400,
     "POST /v1/sys/wrapping/rewrap": 400,

@@ -20,11 +20,12 @@ from vault.backup.keys import VaultKeys
 from vault.backup.later_changes import LaterChanges, NotApplied, read_later_changes
 from vault.crypto.keyring import Keyring
 from vault.errors import ConflictError
-from vault.model.records import NodeRow, PolicyRow, RoleRow, UsageRow
+from vault.model.records import AuthEntryRow, NodeRow, PolicyRow, RoleRow, UsageRow
 from vault.store.sql import SqlBackend
 from vault.store.tables import (
     ACCESS,
     API_KEYS,
+    AUTH_ENTRIES,
     NODES,
     POLICIES,
     ROLES,
@@ -186,6 +187,40 @@ def test_without_tokens(case: Case) -> None:
     changes = later(vault, manifest, log)
     rows, counts = restored(vault, folder, manifest.id, changes, keep_tokens=False)
     assert (counts, rows[TOKENS.name]) == ({}, [])
+
+
+def test_one_time_logins(case: Case) -> None:
+    """What may be used up since does not count again; what counts without a number stays."""
+    vault, _, folder = case
+    rows = [
+        AuthEntryRow(
+            mount_id="m", kind="secret-id", name=name, id=name, uses_left=uses, created_at=1,
+            updated_at=1,
+        )
+        for name, uses in (("once", 1), ("always", 0))
+    ]  # fmt: skip
+    vault.commit(put(AUTH_ENTRIES, *rows))
+    manifest = back_up(vault, folder)
+    for keep, names in ((False, ["always"]), (True, ["always", "once"])):
+        found, _ = restored(vault, folder, manifest.id, LaterChanges(), keep_tokens=keep)
+        assert column(found, AUTH_ENTRIES, "name") == names
+
+
+def test_logins_are_listed(case: Case) -> None:
+    """What was changed of auth mounts and revoked of issuers; a new secret-id is no loss."""
+    vault, log, folder = case
+    manifest = back_up(vault, folder)
+    operations = [
+        "auth.action.delete", "auth.action.update", "auth.entry.delete", "auth.entry.write",
+        "auth.mount.disable", "auth.mount.move", "auth.mount.tune", "jwt.revoke",
+    ]  # fmt: skip
+    for operation in operations:
+        log.append(operation, "auth/m")
+    log.append("auth.action.update", "auth/m", response={"secret_id_accessor": "a"})
+    changes = later(vault, manifest, log)
+    assert [(one.operation, one.count) for one in changes.not_applied] == [
+        (operation, 1) for operation in operations
+    ]
 
 
 def test_authority(case: Case) -> None:

@@ -6,7 +6,9 @@ from typing import Any
 
 import msgspec
 import pytest
+import trio
 from ldap import MOD_ADD, MOD_DELETE
+from trio.testing import wait_all_tasks_blocked
 
 from actors.world import SystemWorld
 from tests.support.certificates import Authority
@@ -23,7 +25,7 @@ from vault.authn.methods.method import (
 )
 from vault.errors import UnavailableError, ValidationError
 from vault.model.operation import Origin
-from vault.model.records import TokenRow
+from vault.model.records import AuthMountRow, TokenRow
 
 PEOPLE, GROUPS = f"ou=people,{SUFFIX}", f"ou=groups,{SUFFIX}"
 PASSWORD = "correct-horse"
@@ -263,3 +265,55 @@ async def test_what_is_unsafe_cannot_be_configured(fields: dict[str, Any]) -> No
     with pytest.raises(ValidationError) as caught:
         await prepared(change)
     assert caught.value.details["field"] in {*fields, "bindpass"}
+
+
+def asking(name: str, mount: AuthMountRow = MOUNT) -> LoginRequest:
+    """A login with the right password."""
+    fields = {"password": PASSWORD}
+    return LoginRequest(
+        mount=mount, path=f"login/{name}", fields=fields, origin=Origin(ip="127.0.0.1")
+    )
+
+
+@pytest.mark.parametrize("spelling", ["\uff41nn", "ANN", "\uff21\uff2e\uff2e", "\u00e5nn"])
+async def test_no_spelling_that_a_directory_takes_has_tries_of_its_own(
+    server: Slapd, spelling: str
+) -> None:
+    """They compare compatibility forms as equal, and Active Directory accents as well."""
+    asked = method(config(server))
+    assert asked.lockout_name(asking(spelling)) == asked.lockout_name(asking("ann")) == "ann"
+    if spelling != "\u00e5nn":  # slapd tells accents apart
+        assert (await log_in(asked, spelling)).alias == "ann"
+
+
+async def test_a_directory_that_is_slow_holds_up_no_other(server: Slapd) -> None:
+    """However many logins wait for it: each mount has threads of its own."""
+
+    class World(SystemWorld):
+        """In which one directory never answers."""
+
+        async def run_sync(self, fn: Any, *args: Any, limiter: Any = None, **more: Any) -> Any:
+            """For as long as the test runs."""
+            if args[0].starttls:
+                async with limiter:
+                    await trio.sleep_forever()
+            return await super().run_sync(fn, *args, limiter=limiter, **more)
+
+    class Both(Entries):
+        """A configuration for each mount."""
+
+        async def get(self, mount_id: str, kind: str, name: str) -> Any:
+            """The slow one is that with STARTTLS."""
+            if mount_id == MOUNT.id or kind != CONFIG:
+                return await super().get(mount_id, kind, name)
+            slow = msgspec.structs.replace(config(server), starttls=True)
+            return await Entries({(CONFIG, CONFIG): slow}).get(MOUNT.id, kind, name)
+
+    asked = LdapMethod(Both({(CONFIG, CONFIG): config(server)}), World())
+    other = msgspec.structs.replace(MOUNT, id="slow")
+    async with trio.open_nursery() as nursery:
+        for _ in range(32):
+            nursery.start_soon(asked.login, asking("ann", other))
+        await wait_all_tasks_blocked()
+        assert (await asked.login(asking("ann"))).alias == "ann"
+        nursery.cancel_scope.cancel()

@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Iterable
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from msgspec.structs import replace
 
 from vault.authn.bound_origin import parse_cidrs
-from vault.authn.methods.method import TokenFields, TokenType
+from vault.authn.methods.method import EntryChange, TokenFields, TokenType
 from vault.authn.token_lifetime import MAX_TTL
 from vault.authn.tokens import MAX_POLICIES
 from vault.errors import ValidationError
@@ -86,6 +86,26 @@ def checked_token_fields(document: F) -> F:
         token_bound_cidrs=parse_cidrs(document.token_bound_cidrs, "token_bound_cidrs"),
         token_type=kind,
     )
+
+
+def require_secret_again(change: EntryChange[Any], secret: str, places: Iterable[str]) -> None:
+    """Raise `ValidationError` if a stored secret would go to where its writer did not send it.
+
+    Whoever may write a configuration cannot read the secrets in it, and must not learn them by
+    naming a server of their own.
+    """
+    old, new = change.old, change.new
+    if old is None or not getattr(old, secret) or not getattr(new, secret):
+        return
+    if secret in change.given:
+        return
+    for place in places:
+        if getattr(old, place) != getattr(new, place):
+            raise ValidationError(
+                "secret_needed",
+                f"{place} says where {secret} is sent: write {secret} again with it",
+                field=secret,
+            )
 
 
 def _check_batch(document: TokenFields) -> None:

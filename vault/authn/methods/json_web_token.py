@@ -6,12 +6,17 @@ browser to the provider first (`vault.authn.methods.oidc_flow`).
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import replace
+from typing import Any, Final
 
 from vault.authn.jwt.compact import InvalidTokenError
 from vault.authn.jwt.source_client import SourceError
 from vault.authn.jwt.sources import RemoteKeys
-from vault.authn.methods.documents import checked_token_fields, folded_name
+from vault.authn.methods.documents import (
+    checked_token_fields,
+    folded_name,
+    require_secret_again,
+)
 from vault.authn.methods.jwt_mounts import (
     LOGIN,
     LOGIN_TYPE,
@@ -40,6 +45,12 @@ from vault.authn.methods.oidc_flow import AUTH_URL, CALLBACK, STATE, BeginOidc, 
 from vault.errors import ValidationError
 from vault.model.identity import Method
 from vault.model.records import AuthMountRow, TokenRow
+
+_PROVIDER: Final = (
+    "oidc_discovery_url",
+    "oidc_discovery_ca_pem",
+    "override_allowed_server_names",
+)
 
 
 class JwtMethod:
@@ -119,6 +130,7 @@ class JwtMethod:
     async def _prepare_config(self, change: EntryChange[JwtConfig]) -> JwtConfig:
         new = one_way(change)
         check_config(new)
+        require_secret_again(replace(change, new=new), "oidc_client_secret", _PROVIDER)
         if not change.given.get("skip_jwks_validation") and (
             new.jwks_url or new.oidc_discovery_url
         ):

@@ -249,7 +249,8 @@ def result_of(name: str, role: JwtRole, claims: Claims) -> LoginResult:
     alias = claim_text(claims, role.user_claim, pointer=role.user_claim_json_pointer)
     if len(alias.encode()) > MAX_ALIAS:
         raise InvalidTokenError("the claim that names its holder is too long")
-    groups = claim_texts(claims, role.groups_claim, MAX_GROUPS) if role.groups_claim else ()
+    # A role without groups says nothing of them: what these deny stays, whichever role is chosen.
+    groups = claim_texts(claims, role.groups_claim, MAX_GROUPS) if role.groups_claim else None
     mapped = map_claims(claims, role.claim_mappings)
     return LoginResult(
         alias=alias,

@@ -33,7 +33,11 @@ from vault.authn.jwt.source_client import (
     check_source_url,
 )
 from vault.authn.jwt.sources import BREAKER_FAILURES, BREAKER_SECONDS, GivenKeys
-from vault.authn.methods.documents import checked_token_fields, exact_name
+from vault.authn.methods.documents import (
+    checked_token_fields,
+    exact_name,
+    require_secret_again,
+)
 from vault.authn.methods.jwt_mounts import LOGIN, ROLE, ROLE_ALIASES, refused
 from vault.authn.methods.method import (
     CONFIG,
@@ -222,7 +226,7 @@ class KubernetesMethod:
     async def _review(self, cluster: _Cluster, role: KubernetesRole, token: str) -> _Status:
         config = cluster.config
         local = _Local() if config.disable_local_ca_jwt else await self._local_files()
-        reviewer = config.token_reviewer_jwt or local.token
+        reviewer = config.token_reviewer_jwt or _own_token(config, local)
         spec: dict[str, Any] = {"token": token}
         if role.audience:
             spec["audiences"] = [role.audience]
@@ -274,6 +278,15 @@ class KubernetesMethod:
                 self._clusters.clear()
             self._clusters[mount.id] = kept
         return kept
+
+
+def _own_token(config: KubernetesConfig, local: _Local) -> str:
+    """The token of the agent's pod, for the pod's own cluster alone: its CA says which that is.
+
+    Else whoever configures a mount with a server and CA of their own would be sent it.
+    """
+    is_own = config.kubernetes_ca_cert.strip() in {"", local.ca.strip()}
+    return local.token if is_own and config.kubernetes_host.startswith("https://") else ""
 
 
 def _read_local(folder: Path, now: float) -> _Local:
@@ -344,6 +357,7 @@ def _result_of(name: str, role: KubernetesRole, account: Account) -> LoginResult
 
 async def _prepare_config(change: EntryChange[KubernetesConfig]) -> KubernetesConfig:
     new = change.new
+    require_secret_again(change, "token_reviewer_jwt", ("kubernetes_host", "kubernetes_ca_cert"))
     try:
         has_keys = given_keys(new) is not None
     except UnusableKeyError as error:

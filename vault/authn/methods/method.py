@@ -345,12 +345,12 @@ class LoginResult:
     """Who it is, as the source says, and what token it gets.
 
     `alias`: the name at the source in its one spelling; empty: no entity. `groups`: names of
-    groups at the source. `roles`: native roles that claims or groups are mapped to. `role`: the
-    entry that was used, for the token's row. `certificate`: hex SHA-256 of the leaf that each
-    request with the token must present. `renewal`: what `LoginMethod.renew` will need. `details`:
-    what the audit record says of the login beside the rest (the accessor of a secret-id).
-    `claim`: run in the transaction that makes the token; raises `LoginRefusedError` when somebody
-    else was quicker (a one-time secret was used, a signed statement was seen before).
+    groups at the source; None: it says nothing of them. `roles`: native roles that claims or groups
+    are mapped to. `role`: the entry that was used, for the token's row. `certificate`: hex SHA-256
+    of the leaf that each request with the token must present. `renewal`: what `LoginMethod.renew`
+    will need. `details`: what the audit record says of the login beside the rest (the accessor of a
+    secret-id). `claim`: run in the transaction that makes the token; raises `LoginRefusedError`
+    when somebody else was quicker (a one-time secret was used, a signed statement was seen before).
     """
 
     alias: str
@@ -358,7 +358,7 @@ class LoginResult:
     display_name: str
     token: TokenParameters
     metadata: Mapping[str, str] = field(default_factory=dict)
-    groups: tuple[str, ...] = ()
+    groups: tuple[str, ...] | None = ()
     roles: tuple[str, ...] = ()
     role: str = ""
     certificate: str = ""

@@ -120,9 +120,9 @@ class CompatDialect(Dialect):
 
     async def finish(self, request: Request, route: Route, reply: Reply) -> Reply:
         """Wrapped, where the request asks for that."""
-        if not request.wrap_ttl or route.public:
+        if not request.wrap_ttl:
             return reply
-        return await wrapping.wrapped_reply(self, request, reply)
+        return await wrapping.wrapped_reply(self, request, reply, only_tokens=route.public)
 
     def finds_in_mounts(self, path: str) -> bool:
         """All but the agent's own routes."""

@@ -94,15 +94,19 @@ def requested_ttl(request: Request) -> int:
     return ttl
 
 
-async def wrapped_reply(dialect: Dialect, request: Request, reply: Reply) -> Reply:
+async def wrapped_reply(
+    dialect: Dialect, request: Request, reply: Reply, *, only_tokens: bool = False
+) -> Reply:
     """The answer behind a token; one that holds nothing is told as it is.
+
+    `only_tokens`: so is one that brings no token. Of what anybody may ask, a login brings one.
 
     Raises as the operation, with the outcome `done` where the request has changed something.
     """
     if reply.status != OK or reply.content_type != JSON or not reply.body:
         return reply
     answer = json_text.decode(reply.body, type=_Answer)
-    if answer.data == _NULL and answer.auth == _NULL:
+    if answer.auth == _NULL and (only_tokens or answer.data == _NULL):
         return reply
     accessor = ""
     if answer.auth != _NULL:

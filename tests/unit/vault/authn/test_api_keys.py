@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
+from msgspec.structs import replace
 
 from protocols.instant import MAX_NS
 from vault.authn import api_keys as module
@@ -16,7 +17,8 @@ from vault.errors import (
     ValidationError,
 )
 from vault.model.identity import Identity, Method, Permission
-from vault.store.tables import API_KEYS
+from vault.model.records import BATCH_ACCESSOR, TokenRow
+from vault.store.tables import API_KEYS, TOKENS
 
 ROOT = Identity(id="r", name="root", method=Method.SERVICE, policies=("root",))
 ADM = Identity(id="a", name="adm", method=Method.TOKEN, policies=("adm", "default"))
@@ -127,3 +129,34 @@ async def test_bounds(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         desk.world.time += 1
     statuses = [key.status for key in await desk.keys.list_for_user(user.id)]
     assert (statuses.count("active"), statuses.count("revoked")) == (3, 2)
+
+
+@pytest.mark.parametrize(
+    "bound", [{"bound_cidrs": ["10.0.0.0/8"]}, {"certificate": "ab"}, {"num_uses": 3}, {}]
+)
+async def test_a_bound_token_makes_no_key_of_its_own_user(desk: Any, bound: dict[str, Any]) -> None:
+    """It would count from everywhere, as often as one likes; one for others is a right apart."""
+    ann, bob = await desk.users.create(ROOT, "ann"), await desk.users.create(ROOT, "bob")
+    row = TokenRow(
+        id="t", accessor="acc", secret_hash=b"", user_id=ann.id, created_at=1, issued_at=1, **bound
+    )
+    await desk.store.commit(lambda tx: tx.put(TOKENS, row))
+    caller = Identity(id=ann.id, name="ann", method=Method.TOKEN, credential="acc")
+    batch = replace(caller, credential=f"{BATCH_ACCESSOR}x")
+    for who in (caller, batch) if bound else (batch,):
+        with pytest.raises(AuthorizationError) as caught:
+            await desk.keys.create(who, ann.id, "mine")
+        assert caught.value.code == "credential_bound"
+    if not bound:
+        await desk.keys.create(caller, ann.id, "mine")
+    await desk.keys.create(caller, bob.id, "theirs")
+
+
+async def test_what_comes_with_a_request_makes_no_key(desk: Any) -> None:
+    """A login in its headers is over when the request is; a key is not."""
+    ann = await desk.users.create(ROOT, "ann")
+    caller = Identity(id=ann.id, name="ann", method=Method.USERPASS)
+    for bad in (desk.keys.create(caller, ann.id, "k"), desk.users.create(caller, "eve")):
+        with pytest.raises(AuthorizationError) as caught:
+            await bad
+        assert caught.value.code == "more_privileged"

@@ -287,6 +287,8 @@ async def test_external_groups_follow_the_source(house: House) -> None:
     await house.admit(LDAP, "ann", groups=["cn=ops"])
     assert await house.policies(ann) == {"p-ops", "p-cloud"}
     assert (await house.groups.get(groups["devs"])).members == ()
+    await house.admit(LDAP, "ann", groups=None)  # a login in which nothing was said of groups
+    assert await house.policies(ann) == {"p-ops", "p-cloud"}
     alias = (await house.groups.get(groups["ops"])).alias
     assert alias is not None
     await house.groups.write_alias(ROOT, alias_id=alias.id, name="cn=admins")

@@ -17,6 +17,7 @@ from vault.authn.batch_tokens import BatchTokens
 from vault.authn.bearer import token_method
 from vault.authn.credential_scheme import BATCH, TOKEN
 from vault.authn.credential_usage import CredentialUsage
+from vault.authn.jwt.source_client import SourceClient
 from vault.authn.lockout import Lockout
 from vault.authn.logins import LoginParts, Logins
 from vault.authn.methods.method import NoDirectory
@@ -280,7 +281,13 @@ async def house() -> AsyncIterator[House]:
         users = Users(store, revoker, world)
         entries = AuthEntryStore(barrier, world)
         methods = make_login_methods(
-            MethodParts(entries=entries, scheme=scheme, world=world, random=os.urandom)
+            MethodParts(
+                entries=entries,
+                scheme=scheme,
+                world=world,
+                random=os.urandom,
+                sources=SourceClient(world),
+            )
         )
         entries.methods, table = methods, AuthMountTable()
         logins = Logins(

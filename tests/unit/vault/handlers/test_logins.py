@@ -362,3 +362,40 @@ async def test_users_of_the_store_are_no_entities_yet(house: House) -> None:
     issued = await house.log_in("approle/login", role_id=role_id, secret_id=secret_id)
     assert issued.row.user_id == ""
     assert await house.store.select(USERS, StoreQuery()) == []
+
+
+async def test_no_role_widens_the_networks_of_what_makes_a_token(house: House) -> None:
+    """A role's networks count within those of the parent; where nothing is in both, it is refused.
+
+    An orphan is bound as well: it would be the way out.
+    """
+    role_id, secret_id = await approle(
+        house, token_bound_cidrs=["10.0.0.0/8"], token_policies=["makes"]
+    )
+    issued = await house.log_in("approle/login", role_id=role_id, secret_id=secret_id)
+    who = await caller(house, issued.text)
+    assert who is not None
+    for asked, orphan, made in (
+        (("0.0.0.0/0", "::/0"), False, ["10.0.0.0/8"]),
+        (("10.1.0.0/16", "192.0.2.0/24"), False, ["10.1.0.0/16"]),
+        (("0.0.0.0/0",), True, ["10.0.0.0/8"]),
+    ):
+        new = NewToken(policies=("makes",), bound_cidrs=asked)
+        child = await house.tokens.create(who, new, orphan=orphan)
+        assert child.row.bound_cidrs == made
+        assert await caller(house, child.text, ELSEWHERE) is None
+    for kind in ("", "batch"):
+        wide = NewToken(policies=("makes",), bound_cidrs=("192.0.2.0/24",), type=kind)
+        with pytest.raises(ValidationError, match="outside"):
+            await house.tokens.create(who, wide)
+
+
+async def test_a_mount_is_moved_by_who_may_manage_both_places(house: House) -> None:
+    """Whoever manages a folder of mounts brings none of them elsewhere."""
+    await house.enable("userpass", "team/people")
+    team = await house.allow("team", "sys/auth/team/*", capabilities=("sudo",))
+    move = "auth.mount.move"
+    with pytest.raises(AuthorizationError):
+        await house.do(move, "sys/auth/team/people", MoveAuth(to="everybody"), by=team)
+    moved = await house.do(move, "sys/auth/team/people", MoveAuth(to="team/all"), by=team)
+    assert moved.path == "team/all/"

@@ -1,6 +1,7 @@
 """What is configured of a directory: OpenBao's fields, of which some have one value here."""
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -8,10 +9,15 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from protocols.instant import SECOND
-from vault.authn.methods.documents import checked_policies, checked_token_fields
+from vault.authn.methods.documents import (
+    checked_policies,
+    checked_token_fields,
+    require_secret_again,
+)
 from vault.authn.methods.method import MAX_GROUPS, Duration, EntryChange, TokenFields
 from vault.connections.ldap import LdapAddress, parse_ldap_address
 from vault.errors import ValidationError
+from vault.model.fold import fold_text
 
 MAX_SERVERS: Final = 8
 MAX_FILTER: Final = 1_000  # characters
@@ -85,20 +91,30 @@ class LdapUser(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 def canonical(name: str) -> str:
-    """A name as a directory compares it: without case (RFC 4518); spaces around it are refused."""
+    """A name as a directory compares it: without case and compatibility forms (RFC 4518).
+
+    Spaces around it are refused.
+    """
     if name != " ".join(name.split()) or not name or not name.isprintable():
         raise ValidationError(
             "name_invalid",
             "a name has 1 to 512 printable characters, and single spaces within it only",
             field="name",
         )
-    return name.casefold()
+    return fold_text(name)
+
+
+def without_marks(name: str) -> str:
+    """A canonical name without accents: Active Directory takes `ádmin` for `admin`."""
+    parts = unicodedata.normalize("NFKD", name)
+    return "".join(each for each in parts if unicodedata.category(each) != "Mn")
 
 
 async def prepared(change: EntryChange[LdapConfig]) -> LdapConfig:
     """What is stored. Raises `ValidationError` for what would be unsafe or cannot work."""
     new = change.new
     _refuse_unserved(new)
+    require_secret_again(change, "bindpass", ("url", "starttls", "certificate"))
     new = checked_token_fields(new)
     try:
         addresses = new.addresses

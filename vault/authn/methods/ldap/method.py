@@ -10,7 +10,13 @@ from msgspec.structs import replace
 
 from actors.world import World
 from vault.authn.methods.ldap import config as settings
-from vault.authn.methods.ldap.config import LdapConfig, LdapGroup, LdapUser, canonical
+from vault.authn.methods.ldap.config import (
+    LdapConfig,
+    LdapGroup,
+    LdapUser,
+    canonical,
+    without_marks,
+)
 from vault.authn.methods.ldap.source import (
     ConfigurationFaultError,
     DirectoryUser,
@@ -31,7 +37,8 @@ from vault.authn.methods.method import (
 from vault.errors import UnavailableError, ValidationError
 from vault.model.records import AuthMountRow, TokenRow
 
-MAX_THREADS: Final = 8  # questions to all directories at once; others wait for their turn
+MAX_THREADS: Final = 4
+"""Questions of a mount at once; others wait for their turn. One that is slow holds up no other."""
 MAX_PASSWORD: Final = 1_024  # characters
 MAX_USERNAME: Final = 512
 GROUP: Final = "group"
@@ -52,7 +59,7 @@ class LdapMethod:
     def __init__(self, entries: EntryReader, world: World) -> None:
         self._entries = entries
         self._world = world
-        self._threads = trio.CapacityLimiter(MAX_THREADS)
+        self._threads: dict[str, trio.CapacityLimiter] = {}  # by mount
         self.kinds: Mapping[str, EntryKind[Any]] = {
             CONFIG: EntryKind(
                 name=CONFIG,
@@ -80,7 +87,7 @@ class LdapMethod:
     def lockout_name(self, request: LoginRequest) -> str:
         """The name as directories compare it: no other spelling has tries of its own."""
         try:
-            return canonical(_username(request))
+            return without_marks(canonical(_username(request)))
         except ValidationError:
             return ""
 
@@ -103,7 +110,7 @@ class LdapMethod:
                 username,
                 password,
                 self._world.uptime,
-                limiter=self._threads,
+                limiter=self._threads_of(request.mount),
                 abandon_on_cancel=True,
             )
         except NotProvenError:
@@ -129,7 +136,7 @@ class LdapMethod:
                 config,
                 username,
                 self._world.uptime,
-                limiter=self._threads,
+                limiter=self._threads_of(mount),
                 abandon_on_cancel=True,
             )
         except NotProvenError:
@@ -144,6 +151,16 @@ class LdapMethod:
                 "the groups of this person have changed: log in again",
                 vault_message="policies have changed, not renewing",
             )
+
+    def _threads_of(self, mount: AuthMountRow) -> trio.CapacityLimiter:
+        """The threads of a mount; those of others are forgotten while nobody uses them."""
+        found = self._threads.get(mount.id)
+        if found is None:
+            for other, threads in list(self._threads.items()):
+                if not (threads.borrowed_tokens or threads.statistics().tasks_waiting):
+                    del self._threads[other]
+            found = self._threads[mount.id] = trio.CapacityLimiter(MAX_THREADS)
+        return found
 
     async def _config(self, mount: AuthMountRow) -> LdapConfig:
         entry = await self._entries.get(mount.id, CONFIG, CONFIG)
@@ -206,5 +223,5 @@ def _refused(name: str) -> LoginRefusedError:
         "login_refused",
         "the name or the password is wrong",
         vault_message="ldap operation failed: failed to bind as user",
-        counts_for=name,
+        counts_for=without_marks(name),
     )

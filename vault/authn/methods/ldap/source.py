@@ -4,17 +4,21 @@ Blocking: for a thread. A question takes as long as the configuration allows, wh
 slow.
 """
 
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Any, Final
 
 from protocols.instant import SECOND
+from protocols.outbound import AddressClass, classify, is_loopback
 from vault.authn.methods.ldap.config import LdapConfig, fill
 from vault.authn.methods.method import MAX_GROUPS
 from vault.connections.deadline import Deadline
 from vault.connections.ldap import (
     Directory,
+    LdapAddress,
     common_name,
     connected,
     escape_filter,
@@ -247,6 +251,7 @@ def _first_that_answers(
 ) -> Directory:
     addresses = config.addresses
     for last, address in zip(range(len(addresses) - 1, -1, -1), addresses, strict=True):
+        _require_allowed(address)
         attempt = stack.enter_context(ExitStack())
         tls = None
         if address.scheme == "ldaps" or config.starttls:
@@ -265,6 +270,22 @@ def _first_that_answers(
         else:
             return directory
     raise unavailable()
+
+
+def _require_allowed(address: LdapAddress) -> None:
+    """Raise `ConfigurationFaultError` for an address where no directory is.
+
+    That is of a link, where clouds keep credentials, or reserved; and this machine's unless the URL
+    says so. libldap resolves the name again, so this is no guard against a name that changes.
+    """
+    most = AddressClass.LOOPBACK if is_loopback(address.host) else AddressClass.PRIVATE
+    try:
+        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return  # the library says so, too
+    for *_, place in found:
+        if classify(ip_address(str(place[0]).partition("%")[0])) > most:
+            raise ConfigurationFaultError("its address is not one to connect to")
 
 
 def _greet(ldap: Any, directory: Directory) -> None:
