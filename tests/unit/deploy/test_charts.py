@@ -462,6 +462,7 @@ REFUSED: list[tuple[str, Values, str]] = [
     ("agent", {"persistence": {"data": {"size": "ten"}}}, "persistence.data.size"),
     ("agent", {"service": {"port": 0}}, "service.port"),
     ("agent", {"drainDelay": "90s"}, "drainDelay"),
+    ("agent", {"drainDelay": "0s"}, "drainDelay"),
     ("control", {"database": {"type": "postgresql"}}, "urlSecret.name"),
     ("control", {**CONTROL_SEVERAL, "persistence": {}}, "persistence"),
     ("control", {**CONTROL_SEVERAL, "redis": {}}, "redis.urlSecret.name"),
