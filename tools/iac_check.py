@@ -36,6 +36,7 @@ OFFLINE: Final = {"SYSTEMD_OFFLINE": "1", "PIP_CERT": ""}
 PATIENCE: Final = 60.0  # seconds for an agent to listen
 UID: Final = "10001"
 BUILD: Final = "/tmp/freehold"  # noqa: S108  # where deploy/packer uploads to, on a machine of its own
+UNITS: Final = "/run/mount-units"
 MOUNTS: Final = (
     "/etc/freehold/tls",
     "/var/log/freehold",
@@ -280,6 +281,7 @@ def first_boots(chroot: Chroot, data: str, anchor: str) -> None:
         chroot.run("mountpoint", path)
     enabled = chroot.run("systemctl", "is-enabled", "freehold-agent").stdout
     require(enabled == "enabled\n", f"the unit is {enabled!r}")
+    check_mount_units(chroot)
     authority = chroot.path / "etc/freehold/tls/ca.crt"
     first = authority.read_bytes()
     # Shares in place of a cloud that is not here.
@@ -298,6 +300,18 @@ def first_boots(chroot: Chroot, data: str, anchor: str) -> None:
             chroot.call("operator", "unseal", stdin=made["shares"][0])
             read_again(chroot, str(made["root_token"]))
     require(not chroot.doctor(), f"doctor: {chroot.doctor()}")
+
+
+def check_mount_units(chroot: Chroot) -> None:
+    """What systemd makes of /etc/fstab at the next boot: a unit each, folders after their disk."""
+    with step("systemd reads the mounts"):
+        chroot.run("mkdir", UNITS)
+        chroot.run("/usr/lib/systemd/system-generators/systemd-fstab-generator", *[UNITS] * 3)
+        for path in MOUNTS:
+            name = chroot.run("systemd-escape", "--path", "--suffix=mount", path).stdout.strip()
+            unit = (chroot.path / UNITS.lstrip("/") / name).read_text()
+            bound = "Type=none" in unit
+            require(bound == ("RequiresMountsFor=/srv/freehold" in unit), f"{name}: {unit}")
 
 
 def refuse_a_strange_disk(chroot: Chroot, strange: str, anchor: str) -> None:

@@ -133,11 +133,9 @@ def test_files_that_are_named_exist(root: Path) -> None:
     """Of the repository, wherever a path of it stands."""
     named = re.compile(r"(?<![\w./-])(?:deploy|docs|requirements|tools)/[\w./*-]*\w")
     found = [(path, name) for path, text in texts(root) for name in named.findall(text)]
-    # The chart is made beside this (deploy/helm).
-    wanted = {(path, name) for path, name in found if not name.startswith("deploy/helm/")}
-    missing = {(path, name) for path, name in wanted if not list(root.glob(name))}
+    missing = {(path, name) for path, name in found if not list(root.glob(name))}
     assert not missing
-    assert len(wanted) > 20
+    assert len(found) > 20
 
 
 def test_units_that_are_named_exist(root: Path) -> None:
@@ -200,6 +198,15 @@ def test_templates_that_are_named_exist_and_get_what_they_want(
             given = set(re.findall(r"^    (\w+) +=", body, re.MULTILINE))
             assert given == set(re.findall(r"\$\{(\w+)\}", text))
         assert modules[cloud]["locals"]
+
+
+def test_the_chart_is_this_repositorys(root: Path, modules: dict[str, dict[str, Any]]) -> None:
+    """Unless another one is named; a sealed agent is not waited for."""
+    release = blocks(modules["kubernetes"], "resource", "helm_release")["agent"]
+    [folder] = re.findall(r"\$\{path\.module\}/([\w./-]+)", release["chart"])
+    chart = root / "deploy/terraform/kubernetes" / folder / "Chart.yaml"
+    assert yaml.safe_load(chart.read_text())["name"] == "freehold-agent"
+    assert release["wait"] is False
 
 
 def test_references_lead_somewhere(root: Path, modules: dict[str, dict[str, Any]]) -> None:
