@@ -56,7 +56,12 @@ class CubbyholeHandlers:
                 mutates=True,
                 is_self_service=True,
             ),
-            Handler(operations.WRAP_VALUE, run=self.wrap_value, capability=update),
+            Handler(
+                operations.WRAP_VALUE,
+                run=self.wrap_value,
+                capability=update,
+                is_self_service=True,  # every token may, and each leaves a row for as long as asked
+            ),
             Handler(
                 operations.WRAP_ANSWER,
                 run=self.wrap,
