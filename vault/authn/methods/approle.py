@@ -548,7 +548,7 @@ def _accessor(fields: AccessorField) -> str:
 
 
 def _role_not_found(name: str) -> NotFoundError:
-    return NotFoundError("role_not_found", f'role "{echoed(name)}" does not exist')
+    return NotFoundError("approle_not_found", f'role "{echoed(name)}" does not exist')
 
 
 def _accessor_not_found() -> NotFoundError:

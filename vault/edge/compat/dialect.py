@@ -250,7 +250,7 @@ _OUTCOMES: Final = {
     "done": "outcome: done; do not repeat it",
 }
 _CODES_WITH_MESSAGE: Final = frozenset(
-    {"no_handler", "namespace_not_found", "role_not_found", "accessor_not_found"}
+    {"no_handler", "namespace_not_found", "approle_not_found", "accessor_not_found"}
 )
 
 
