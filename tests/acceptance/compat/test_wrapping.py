@@ -45,7 +45,6 @@ CALLS = [
     Call("POST", "sys/wrapping/wrap", {"a": 1}, "60", keep=WRAP),
     Call("POST", "sys/wrapping/unwrap", token="{w}"),
     Call("POST", "sys/wrapping/wrap", {"a": 1}),
-    Call("POST", "sys/wrapping/wrap", {"a": 1}, "xx"),
     Call("POST", "MOUNT/data/w", {"data": {"k": "v"}}),
     Call("GET", "MOUNT/data/w", ttl="1m", keep=WRAP),
     Call("POST", "sys/wrapping/rewrap", {"token": "{w}"}, keep={"new": "wrap_info.token"}),

@@ -83,7 +83,7 @@ def requested_ttl(request: Request) -> int:
     except VaultError:
         raise ValidationError(
             "wrap_ttl_invalid",
-            f'error parsing X-Vault-Wrap-TTL header: time: invalid duration "{text}"',
+            "error parsing X-Vault-Wrap-TTL header: time: invalid duration",
         ) from None
     if ttl < 0:
         raise ValidationError("wrap_ttl_invalid", "requested wrapping ttl is negative")
