@@ -3,8 +3,8 @@
 import sys
 from typing import Final
 
-KEPT: Final = 20
-REMOVED_PER: Final = 4
+KEPT: Final = 10
+REMOVED_PER: Final = 2
 
 
 def main() -> None:

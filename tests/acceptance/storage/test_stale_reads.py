@@ -110,9 +110,9 @@ def test_reads_of_an_agent_that_is_cut_off(agent: Agent, proxy: Proxy) -> None:
         agent.call("GET", "/v1/secret/data/never"),
         agent.call("GET", VALUE, token="s.unknown"),
         agent.call("GET", VALUE, headers={"X-Vault-Index": str(int(found.headers[COMMIT]) + 1)}),
-        agent.call("GET", "/health/ready"),
     ):
         assert (refused.status, is_stale(refused)) in {(503, False), (503, True)}, refused
+    await_answer(agent, lambda found: found.status == 503, "GET", "/health/ready")
     require_bound(agent, brief, cut)
     proxy.resume()
     await_answer(agent, lambda found: found.status == 200 and not is_stale(found))
