@@ -112,8 +112,8 @@ def test_reads_of_an_agent_that_is_cut_off(agent: Agent, proxy: Proxy) -> None:
         agent.call("GET", VALUE, headers={"X-Vault-Index": str(int(found.headers[COMMIT]) + 1)}),
     ):
         assert (refused.status, is_stale(refused)) in {(503, False), (503, True)}, refused
-    await_answer(agent, lambda found: found.status == 503, "GET", "/health/ready")
     require_bound(agent, brief, cut)
+    await_answer(agent, lambda found: found.status == 503, "GET", "/health/ready")
     proxy.resume()
     await_answer(agent, lambda found: found.status == 200 and not is_stale(found))
     await_answer(agent, lambda found: found.status == 200, "POST", VALUE, {"data": {"n": 2}})
