@@ -466,7 +466,7 @@ folder, work = Path(sys.argv[1]), Path(sys.argv[2])
 def killing(_what, _total):
     def tick(_count):
         for found in work.glob(PREFIX + "*/restored.db*"):
-            if found.stat().st_size > 200_000:
+            if found.stat().st_size > 1_000_000:
                 print(Path(f"/proc/self/task/{os.getpid()}/children").read_text(), flush=True)
                 os.kill(os.getpid(), signal.SIGKILL)
     yield tick
