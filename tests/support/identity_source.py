@@ -64,7 +64,7 @@ def key_set(*keys: SigningKey) -> bytes:
 
 
 @dataclass
-class Heard:
+class ReceivedRequest:
     """A request that a server was sent."""
 
     method: str
@@ -74,7 +74,7 @@ class Heard:
 
 
 @dataclass
-class Said:
+class PreparedReply:
     """An answer. `endless`: the body is repeated for ever. `late`: none, until the caller left."""
 
     status: int = 200
@@ -84,7 +84,7 @@ class Said:
     late: bool = False
 
 
-Handler = Callable[[Heard], Said | Awaitable[Said]]
+Handler = Callable[[ReceivedRequest], PreparedReply | Awaitable[PreparedReply]]
 
 
 @dataclass
@@ -92,14 +92,14 @@ class SourceServer:
     """A running server. `answers` may be changed at any time."""
 
     address: str
-    answers: dict[str, Said | Handler]
-    heard: list[Heard] = field(default_factory=list)
+    answers: dict[str, PreparedReply | Handler]
+    heard: list[ReceivedRequest] = field(default_factory=list)
     connections: int = 0
 
 
 @asynccontextmanager
 async def source_server(
-    answers: dict[str, Said | Handler], tls: tuple[Path, Path] | None = None
+    answers: dict[str, PreparedReply | Handler], tls: tuple[Path, Path] | None = None
 ) -> AsyncIterator[SourceServer]:
     """A server on a port of its own, with these answers by path. `tls`: certificate and key."""
     listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
@@ -144,17 +144,17 @@ async def _serve(stream: Any, server: SourceServer) -> None:
         else:
             return
     assert request is not None
-    heard = Heard(
+    heard = ReceivedRequest(
         request.method.decode(),
         request.target.decode(),
         {name.decode(): value.decode() for name, value in request.headers},
         body,
     )
     server.heard.append(heard)
-    said = server.answers.get(heard.target.partition("?")[0], Said(404))
+    said = server.answers.get(heard.target.partition("?")[0], PreparedReply(404))
     if callable(said):
         made = said(heard)
-        said = made if isinstance(made, Said) else await made
+        said = made if isinstance(made, PreparedReply) else await made
     while said.late:
         if not await stream.receive_some(65536):
             return

@@ -22,7 +22,7 @@ from typing import Final
 from tools.release import packages
 from tools.release.artefacts import DIST, ROOT, folder_name, platform_name, read_version
 from tools.release.environments import FOLDER
-from tools.release.first_secret import Installation, control_plane, first_secret, start_up
+from tools.release.first_secret import Installation, check_control_plane, first_secret, start_up
 
 SUITE: Final = "trixie"
 BASE: Final = ROOT / ".release/base.tar"
@@ -113,7 +113,7 @@ def _use(folder: Path, program: Path) -> str:
     installed = Installation([str(program)], str(work), work)
     _require_version(installed)
     seconds = first_secret(installed)
-    control_plane(installed)
+    check_control_plane(installed)
     return f"first secret {seconds:.1f} s after the start of the agent"
 
 
@@ -254,7 +254,7 @@ def _use_in(root: Path) -> str:
     installed = Installation(["/usr/bin/freehold"], "/var/lib/freehold/check", outside, prefix)
     _require_version(installed)
     seconds = first_secret(installed, owner)
-    control_plane(installed)
+    check_control_plane(installed)
     return f"first secret {seconds:.1f} s after the start of the agent"
 
 

@@ -138,7 +138,7 @@ def first_secret(installed: Installation, owner: Sequence[int] = ()) -> float:
     return taken
 
 
-def control_plane(installed: Installation) -> None:
+def check_control_plane(installed: Installation) -> None:
     """Its migrations run, and it serves its pages."""
     port, link = free_port(), free_port()
     outside = installed.outside

@@ -10,7 +10,7 @@ import msgspec
 from msgspec.structs import replace
 
 from actors.world import World
-from vault.authn.bearer import is_bound_elsewhere
+from vault.authn.bearer import violates_binding
 from vault.authn.credential_scheme import (
     BATCH,
     MAX_CREDENTIAL_BYTES,
@@ -71,7 +71,7 @@ class BatchTokens:
         """Whom it stands for; see `CredentialMethod`. Nothing is counted or spent."""
         _ = use
         row = self.find(located)
-        if row is None or origin.browser or is_bound_elsewhere(row, origin):
+        if row is None or origin.browser or violates_binding(row, origin):
             return None
         return await self._identities.resolve(located.id, row, self._world.now(), None)
 

@@ -51,15 +51,15 @@ class BearerMethod(Generic[R]):
         stored_hash: Callable[[R], bytes],
         rule: IdentityRule,
         is_session: Callable[[R], bool] = lambda _: False,
-        is_bound_elsewhere: Callable[[R, Origin], bool] = lambda _row, _origin: False,
+        violates_binding: Callable[[R, Origin], bool] = lambda _row, _origin: False,
         consume_use: Callable[[R], Awaitable[bool]] | None = None,
     ) -> None:
         """`is_session`: it is a browser's, and counts in a cookie alone; any other never does.
 
-        `is_bound_elsewhere`: it does not count from this address or with this client certificate.
+        `violates_binding`: it does not count from this address or with this client certificate.
         """
         self._is_session = is_session
-        self._is_bound_elsewhere = is_bound_elsewhere
+        self._violates_binding = violates_binding
         self._store = store
         self._scheme = scheme
         self._lockout = lockout
@@ -97,7 +97,7 @@ class BearerMethod(Generic[R]):
             return None
         if use:
             self._lockout.record_success(pair)
-        if self._is_session(row) is not origin.browser or self._is_bound_elsewhere(row, origin):
+        if self._is_session(row) is not origin.browser or self._violates_binding(row, origin):
             return None
         identity = await self._identities.resolve(located.id, row, now, epoch)
         if identity is None and now < not_before(row):
@@ -155,12 +155,12 @@ def token_method(
         stored_hash=lambda row: row.secret_hash,
         rule=token_identity,
         is_session=is_session,
-        is_bound_elsewhere=is_bound_elsewhere,
+        violates_binding=violates_binding,
         consume_use=spend,
     )
 
 
-def is_bound_elsewhere(row: TokenRow, origin: Origin) -> bool:
+def violates_binding(row: TokenRow, origin: Origin) -> bool:
     """Whether a token does not count from where a request came."""
     if row.bound_cidrs and not is_within(origin.ip, row.bound_cidrs):
         return True

@@ -38,6 +38,7 @@ class DeniedAccess(Struct, frozen=True, kw_only=True, array_like=True):
     path: str
     ip: str
     mfa: bool
+    ceiling: tuple[str, ...] = ()  # the last field: older tickets have none
 
     def as_access(self, now: int) -> AccessRequest:
         """The same question, asked at `now`."""
@@ -48,6 +49,7 @@ class DeniedAccess(Struct, frozen=True, kw_only=True, array_like=True):
             policies=self.policies,
             permissions=self.permissions,
             denied_by=self.denied_by,
+            ceiling=self.ceiling,
             credential=self.credential,
             mfa=self.mfa,
         )
@@ -93,6 +95,7 @@ class DenialTickets:
             credential=identity.credential,
             policies=identity.policies,
             denied_by=identity.denied_by,
+            ceiling=identity.ceiling,
             permissions=identity.permissions,
             capability=access.capability,
             path=str(access.path),

@@ -75,6 +75,10 @@ class Directory:
         self._connection = connection
         self._deadline = deadline
 
+    def until(self, deadline: Deadline) -> "Directory":
+        """Return the same connection with another end of its waits."""
+        return Directory(self._ldap, self._connection, deadline)
+
     def bind(self, dn: str, password: str) -> None:
         """Log in as an entry. An empty password is the caller's to refuse: it logs in as nobody."""
         self.run("simple_bind", dn, password)

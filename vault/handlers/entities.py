@@ -44,13 +44,13 @@ class EntityHandlers:
                 operations.READ_ENTITY,
                 run=self.read,
                 capability=Capability.READ,
-                audit_response=_told,
+                audit_response=_audit_response,
             ),
             Handler(
                 operations.FIND_ENTITY,
                 run=self.find,
                 capability=Capability.READ,
-                audit_response=lambda found: None if found is None else _told(found),
+                audit_response=lambda found: None if found is None else _audit_response(found),
             ),
             Handler(
                 operations.CREATE_ENTITY,
@@ -235,7 +235,7 @@ def _count(rows: list[EntityView] | list[EntityAliasRow]) -> object:
     return {"count": len(rows)}
 
 
-def _told(view: EntityView) -> object:
+def _audit_response(view: EntityView) -> object:
     return _row(view.row)
 
 

@@ -42,13 +42,13 @@ class GroupHandlers:
                 operations.READ_GROUP,
                 run=self.read,
                 capability=Capability.READ,
-                audit_response=_told,
+                audit_response=_audit_response,
             ),
             Handler(
                 operations.FIND_GROUP,
                 run=self.find,
                 capability=Capability.READ,
-                audit_response=lambda found: None if found is None else _told(found),
+                audit_response=lambda found: None if found is None else _audit_response(found),
             ),
             Handler(
                 operations.CREATE_GROUP,
@@ -211,7 +211,7 @@ class GroupHandlers:
         return await (self.groups.find_by_name(name) if by_name else self.groups.get(name))
 
 
-def _told(view: GroupView) -> object:
+def _audit_response(view: GroupView) -> object:
     return _row(view.row)
 
 

@@ -107,7 +107,7 @@ def ask(server: Server, call: Call, kept: Kept) -> tuple[int, Any]:
     return reply.status, msgspec.json.decode(body) if body else None
 
 
-def told(server: Server, mount: str) -> list[object]:
+def answers_of(server: Server, mount: str) -> list[object]:
     """What all calls come to, one after the other."""
     kept: Kept = {"root": server.token}
     engine = Call("POST", f"sys/mounts/{mount}", {"type": "kv", "options": {"version": "2"}})
@@ -140,8 +140,8 @@ def _normal(body: Any) -> object:
 def test_wrapping(both: Both, once: Callable[[str, Callable[[], Any]], Any]) -> None:
     """Each request is answered with the same status and the same body."""
     openbao, freehold = both
-    expected = once("wrapping", lambda: told(openbao, "wrapping"))
-    pairs = zip(CALLS, expected, told(freehold, "wrapping"), strict=True)
+    expected = once("wrapping", lambda: answers_of(openbao, "wrapping"))
+    pairs = zip(CALLS, expected, answers_of(freehold, "wrapping"), strict=True)
     different = [(n, c, a, b) for n, (c, a, b) in enumerate(pairs) if a != b]
     assert not different, "\n".join(f"{n} {c}:\n  {a}\n  {b}" for n, c, a, b in different)
 
@@ -205,3 +205,13 @@ def test_a_cubbyhole_has_bounds(both: Both) -> None:
     status, body = ask(server, again, kept)
     assert (status, body["errors"]) == (413, ["a token keeps at most 1048576 bytes in all"])
     assert ask(server, large, kept)[0] == 204  # in place of itself
+
+
+def test_a_wrapping_ttl_that_is_too_long_is_refused_before_anything_is_done(both: Both) -> None:
+    """A token that nobody is given would be left behind."""
+    server, kept = both[1], {"root": both[1].token}
+    accessors = Call("LIST", "auth/token/accessors")
+    before = ask(server, accessors, kept)[1]["data"]["keys"]
+    create = Call("POST", "auth/token/create", {"policies": ["default"]}, "769h")
+    assert ask(server, create, kept)[0] == 400
+    assert set(ask(server, accessors, kept)[1]["data"]["keys"]) <= set(before)

@@ -218,7 +218,7 @@ async def test_tls_is_verified(server: Slapd) -> None:
         assert caught.value.code == "source_misconfigured"
 
 
-async def test_a_server_that_is_down_or_silent_is_told_as_such(server: Slapd) -> None:
+async def test_a_server_that_is_down_or_silent_is_reported_so(server: Slapd) -> None:
     """Within the time that is configured; the next server of the list takes its place."""
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
@@ -228,8 +228,11 @@ async def test_a_server_that_is_down_or_silent_is_told_as_such(server: Slapd) ->
             with pytest.raises(UnavailableError) as caught:
                 await log_in(method(config(server, url=url, request_timeout=300_000_000)), "ann")
             assert caught.value.code == "source_unavailable"
-    url = f"ldap://127.0.0.1:9, {config(server).url}"
-    await log_in(method(config(server, url=url)), "ann")
+        for dead in ("ldap://127.0.0.1:9", slow):
+            url = f"{dead}, {config(server).url}"
+            await log_in(method(config(server, url=url, connection_timeout=300_000_000)), "ann")
+        url = f"{slow}, {config(server).url}"
+        await log_in(method(config(server, url=url, request_timeout=1_000_000_000)), "ann")
 
 
 async def test_a_wrong_account_is_a_fault_of_the_configuration(server: Slapd) -> None:

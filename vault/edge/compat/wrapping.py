@@ -9,6 +9,7 @@ from protocols import json_text
 from protocols.instant import SECOND, parse_duration, rfc3339
 from vault import operations
 from vault.authn.cubbyhole import WrappedAnswer
+from vault.authn.token_lifetime import MAX_TTL
 from vault.edge.compat.envelope import data_reply
 from vault.edge.compat.fields import Fields
 from vault.edge.dialect import Dialect
@@ -87,6 +88,8 @@ def requested_ttl(request: Request) -> int:
         ) from None
     if ttl < 0:
         raise ValidationError("wrap_ttl_invalid", "requested wrapping ttl is negative")
+    if ttl > MAX_TTL:  # before anything is done: the answer could not be wrapped then
+        raise ValidationError("wrap_ttl_invalid", "an answer can be wrapped for at most 768 hours")
     if ttl and request.header(_FORMAT_HEADER) not in {"", "uuid"}:
         raise ValidationError(
             "wrap_format_unsupported", "a wrapping token has one format: leave X-Vault-Wrap-Format"

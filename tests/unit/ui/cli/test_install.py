@@ -64,7 +64,7 @@ def test_settings_that_cannot_be_read_are_a_finding(cli: Run, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("command", [("agent", "init"), ("doctor",)])
-def test_a_user_who_is_not_there_is_told(cli: Run, tmp_path: Path, command: tuple[str]) -> None:
+def test_an_unknown_user_is_refused(cli: Run, tmp_path: Path, command: tuple[str]) -> None:
     """With the command that makes one; nothing is made."""
     file = tmp_path / "etc/vault.yaml"
     done = cli(*command, "--config", str(file), "--user", "no-such-user")

@@ -31,7 +31,7 @@ def vault(nursery: trio.Nursery, providers: list[MemoryKeyProvider]) -> Vault:
 
 
 @pytest.mark.parametrize("fault", [*FAULTS, None], ids=lambda each: each.code if each else "junk")
-async def test_one_that_fails_is_skipped_and_told_of(
+async def test_a_failing_provider_is_skipped_and_reported(
     vault: Vault, providers: list[MemoryKeyProvider], fault: KeyProviderError | None
 ) -> None:
     """Whatever it is: away, slow, of a wrong PIN, or with an answer that is no root key."""

@@ -234,7 +234,7 @@ def _asked(config: LdapConfig, clock: Callable[[], float]) -> Iterator[Directory
     deadline = Deadline(config.request_timeout / SECOND, clock)
     with ExitStack() as stack:
         try:
-            yield _first_that_answers(ldap, config, deadline, stack)
+            yield _first_that_answers(ldap, config, deadline, clock, stack)
         except (
             ldap.SERVER_DOWN, ldap.TIMEOUT, ldap.TIMELIMIT_EXCEEDED, ldap.UNAVAILABLE, ldap.BUSY,
             ldap.CONNECT_ERROR, TimeoutError,
@@ -247,8 +247,13 @@ def _asked(config: LdapConfig, clock: Callable[[], float]) -> Iterator[Directory
 
 
 def _first_that_answers(
-    ldap: Any, config: LdapConfig, deadline: Deadline, stack: ExitStack
+    ldap: Any,
+    config: LdapConfig,
+    deadline: Deadline,
+    clock: Callable[[], float],
+    stack: ExitStack,
 ) -> Directory:
+    """Connect to the servers in order. A silent one leaves each of the others its share of time."""
     addresses = config.addresses
     for last, address in zip(range(len(addresses) - 1, -1, -1), addresses, strict=True):
         _require_allowed(address)
@@ -256,10 +261,11 @@ def _first_that_answers(
         tls = None
         if address.scheme == "ldaps" or config.starttls:
             tls = _tls(config, attempt)
+        share = min(config.connection_timeout / SECOND, deadline.left() / (last + 1))
         try:
-            directory = attempt.enter_context(connected(address, tls, deadline))
+            directory = attempt.enter_context(connected(address, tls, Deadline(share, clock)))
             _greet(ldap, directory)
-        except (ldap.SERVER_DOWN, ldap.TIMEOUT, ldap.CONNECT_ERROR) as error:
+        except (ldap.SERVER_DOWN, ldap.TIMEOUT, ldap.CONNECT_ERROR, TimeoutError) as error:
             attempt.close()
             if is_tls_failure(ldap, error):
                 raise ConfigurationFaultError(
@@ -268,7 +274,7 @@ def _first_that_answers(
             if not last:
                 raise
         else:
-            return directory
+            return directory.until(deadline)
     raise unavailable()
 
 

@@ -13,7 +13,13 @@ from actors.testing import FakeWorld
 from actors.world import SystemWorld
 from protocols.outbound import AddressClass, resolve_host
 from tests.support.certificates import Authority
-from tests.support.identity_source import Said, SigningKey, SourceServer, key_set, source_server
+from tests.support.identity_source import (
+    PreparedReply,
+    SigningKey,
+    SourceServer,
+    key_set,
+    source_server,
+)
 from vault.authn.jwt import sources
 from vault.authn.jwt.compact import InvalidTokenError, parse_token
 from vault.authn.jwt.keys import MAX_KEYS, UnusableKeyError, keys_from_jwks, keys_from_pem
@@ -54,7 +60,7 @@ class Clock(FakeWorld):
 
 @asynccontextmanager
 async def remote(
-    first: Said, seconds: float = 5.0
+    first: PreparedReply, seconds: float = 5.0
 ) -> AsyncIterator[tuple[SourceServer, RemoteKeys, Clock]]:
     """Keys at a server that answers so."""
     world = Clock()
@@ -65,11 +71,11 @@ async def remote(
 
 async def test_keys_are_asked_for_once_and_again_after_a_while() -> None:
     """Not for each token; a key that the source withdraws ends with the next time."""
-    async with remote(Said(body=key_set(KEY))) as (server, keys, world):
+    async with remote(PreparedReply(body=key_set(KEY))) as (server, keys, world):
         for _ in range(3):
             await keys.verify(TOKEN)
         assert len(server.heard) == 1
-        server.answers[KEYS] = Said(body=key_set(OTHER))
+        server.answers[KEYS] = PreparedReply(body=key_set(OTHER))
         world.at += REFRESH_SECONDS
         with pytest.raises(InvalidTokenError):
             await keys.verify(TOKEN)
@@ -79,9 +85,9 @@ async def test_keys_are_asked_for_once_and_again_after_a_while() -> None:
 
 async def test_an_unknown_key_id_asks_again_at_most_every_so_often() -> None:
     """A rotated key is found; invented key ids make one request in that time."""
-    async with remote(Said(body=key_set(KEY))) as (server, keys, world):
+    async with remote(PreparedReply(body=key_set(KEY))) as (server, keys, world):
         await keys.verify(TOKEN)
-        server.answers[KEYS] = Said(body=key_set(KEY, OTHER))
+        server.answers[KEYS] = PreparedReply(body=key_set(KEY, OTHER))
         with pytest.raises(InvalidTokenError):
             await keys.verify(OTHERS)
         world.at += REFETCH_SECONDS
@@ -95,7 +101,10 @@ async def test_an_unknown_key_id_asks_again_at_most_every_so_often() -> None:
 
 async def test_many_at_once_ask_once() -> None:
     """They wait for the one answer."""
-    async with remote(Said(body=key_set(KEY))) as (server, keys, _), trio.open_nursery() as nursery:
+    async with (
+        remote(PreparedReply(body=key_set(KEY))) as (server, keys, _),
+        trio.open_nursery() as nursery,
+    ):
         for _ in range(30):
             nursery.start_soon(keys.verify, TOKEN)
     assert len(server.heard) == 1
@@ -104,21 +113,21 @@ async def test_many_at_once_ask_once() -> None:
 @pytest.mark.parametrize(
     ("said", "reason"),
     [
-        (Said(500), "answers 500"),
-        (Said(404), "answers 404"),
-        (Said(302, headers={"Location": "http://169.254.169.254/latest"}), "redirects"),
-        (Said(307, headers={"Location": "http://127.0.0.1:1/"}), "redirects"),
-        (Said(200, b"not json"), "no JSON Web Key Set"),
-        (Said(200, b"{}"), "no JSON Web Key Set"),
-        (Said(200, b'{"keys":[]}'), "no key"),
-        (Said(200, b'{"keys":5}'), "list"),
-        (Said(200, json.dumps({"keys": [{}] * (MAX_KEYS + 1)}).encode()), "list"),
-        (Said(200, b" " * (MAX_BODY + 1)), "longer"),
-        (Said(200, b" " * 65536, endless=True), "within"),
-        (Said(late=True), "within"),
+        (PreparedReply(500), "answers 500"),
+        (PreparedReply(404), "answers 404"),
+        (PreparedReply(302, headers={"Location": "http://169.254.169.254/latest"}), "redirects"),
+        (PreparedReply(307, headers={"Location": "http://127.0.0.1:1/"}), "redirects"),
+        (PreparedReply(200, b"not json"), "no JSON Web Key Set"),
+        (PreparedReply(200, b"{}"), "no JSON Web Key Set"),
+        (PreparedReply(200, b'{"keys":[]}'), "no key"),
+        (PreparedReply(200, b'{"keys":5}'), "list"),
+        (PreparedReply(200, json.dumps({"keys": [{}] * (MAX_KEYS + 1)}).encode()), "list"),
+        (PreparedReply(200, b" " * (MAX_BODY + 1)), "longer"),
+        (PreparedReply(200, b" " * 65536, endless=True), "within"),
+        (PreparedReply(late=True), "within"),
     ],
 )  # fmt: skip
-async def test_a_source_that_is_no_use(said: Said, reason: str) -> None:
+async def test_a_source_that_is_no_use(said: PreparedReply, reason: str) -> None:
     """It says so with a 503 that names the reason, follows nobody, and leaves nothing open."""
     async with remote(said, SLOW) as (server, keys, _):
         with pytest.raises(UnavailableError, match=reason) as caught:
@@ -132,7 +141,7 @@ async def test_a_source_that_is_no_use(said: Said, reason: str) -> None:
 
 async def test_a_source_that_is_down() -> None:
     """Nobody listens."""
-    async with remote(Said()) as (server, _, world):
+    async with remote(PreparedReply()) as (server, _, world):
         address = server.address
     keys = RemoteKeys(SourceSettings(jwks_url=address), SourceClient(world), world)
     with pytest.raises(UnavailableError, match="no connection"):
@@ -141,13 +150,13 @@ async def test_a_source_that_is_down() -> None:
 
 async def test_a_source_that_fails_again_and_again_is_left_alone_for_a_while() -> None:
     """The breaker opens: no request for some seconds, then one."""
-    async with remote(Said(500)) as (server, keys, world):
+    async with remote(PreparedReply(500)) as (server, keys, world):
         for _ in range(10):
             with pytest.raises(UnavailableError):
                 await keys.verify(TOKEN)
             world.at += 0.001
         assert len(server.heard) == sources.BREAKER_FAILURES
-        server.answers[KEYS] = Said(body=key_set(KEY))
+        server.answers[KEYS] = PreparedReply(body=key_set(KEY))
         world.at += BREAKER_SECONDS
         await keys.verify(TOKEN)
         assert len(server.heard) == sources.BREAKER_FAILURES + 1
@@ -155,9 +164,9 @@ async def test_a_source_that_fails_again_and_again_is_left_alone_for_a_while() -
 
 async def test_known_keys_count_for_an_hour_while_the_source_does_not_answer() -> None:
     """What is up stays up; what cannot be asked for too long does not count."""
-    async with remote(Said(body=key_set(KEY))) as (server, keys, world):
+    async with remote(PreparedReply(body=key_set(KEY))) as (server, keys, world):
         await keys.verify(TOKEN)
-        server.answers[KEYS] = Said(500)
+        server.answers[KEYS] = PreparedReply(500)
         world.at += STALE_SECONDS - 1
         await keys.verify(TOKEN)
         with pytest.raises(UnavailableError):  # not known, and nobody can say
@@ -169,23 +178,23 @@ async def test_known_keys_count_for_an_hour_while_the_source_does_not_answer() -
 
 async def test_a_cancelled_caller_leaves_the_question_to_the_next() -> None:
     """A source that was slow for one caller is asked by another."""
-    async with remote(Said(late=True)) as (server, keys, _):
+    async with remote(PreparedReply(late=True)) as (server, keys, _):
         with trio.move_on_after(0.05):
             await keys.verify(TOKEN)
-        server.answers[KEYS] = Said(body=key_set(KEY))
+        server.answers[KEYS] = PreparedReply(body=key_set(KEY))
         await keys.verify(TOKEN)
 
 
-def provider(address: str, **changed: object) -> Said:
+def provider(address: str, **changed: object) -> PreparedReply:
     """A provider's metadata."""
     said = {"issuer": address, "jwks_uri": address + KEYS, **changed}
-    return Said(body=json.dumps(said).encode())
+    return PreparedReply(body=json.dumps(said).encode())
 
 
 async def test_discovery() -> None:
     """The metadata name the key set."""
     world = Clock()
-    async with source_server({KEYS: Said(body=key_set(KEY))}) as server:
+    async with source_server({KEYS: PreparedReply(body=key_set(KEY))}) as server:
         server.answers[WELL_KNOWN] = provider(server.address, token_endpoint="https://t.example/")
         settings = SourceSettings(discovery_url=server.address)
         keys = RemoteKeys(settings, SourceClient(world), world)
@@ -205,7 +214,7 @@ async def test_discovery() -> None:
 async def test_metadata_that_lie(changed: dict[str, Any]) -> None:
     """Another issuer, or keys where nobody may be sent to."""
     world = Clock()
-    async with source_server({KEYS: Said(body=key_set(KEY))}) as server:
+    async with source_server({KEYS: PreparedReply(body=key_set(KEY))}) as server:
         server.answers[WELL_KNOWN] = provider(server.address, **changed)
         keys = RemoteKeys(
             SourceSettings(discovery_url=server.address), SourceClient(world, seconds=SLOW), world
@@ -253,7 +262,7 @@ async def test_addresses_that_are_not_connected_to(
 async def test_the_authority_of_the_mount(tmp_path: Path) -> None:
     """TLS with a CA of its own; another CA is refused, and so is a certificate for another name."""
     authority, other = Authority(tmp_path, "ours"), Authority(tmp_path, "other")
-    answers: dict[str, Any] = {KEYS: Said(body=key_set(KEY))}
+    answers: dict[str, Any] = {KEYS: PreparedReply(body=key_set(KEY))}
     world = Clock()
 
     async def loopback(host: str, port: int) -> list[str]:
