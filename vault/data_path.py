@@ -39,6 +39,11 @@ from vault.authn.logins import LoginParts, Logins
 from vault.authn.methods.method import AuthSurface
 from vault.authn.methods.registry import MethodParts, make_login_methods
 from vault.authn.methods.token_roles import TokenRoles
+from vault.authn.mfa.configuration import MfaConfiguration
+from vault.authn.mfa.enforcement import EnforcementRules
+from vault.authn.mfa.login_factors import LoginFactorParts, LoginFactors
+from vault.authn.mfa.passkeys import RelyingParty
+from vault.authn.mfa.second_factors import FactorParts, SecondFactors
 from vault.authn.revocation import Revoker
 from vault.authn.roles import Roles, load_service_identity
 from vault.authn.sessions import SessionLimits
@@ -88,6 +93,7 @@ from vault.handlers.read_limits import ReadLimits
 from vault.handlers.roles import RoleHandlers
 from vault.handlers.rotation_selection import RotationSelectionHandlers
 from vault.handlers.rotations import RotationHandlers
+from vault.handlers.second_factors import SecondFactorHandlers
 from vault.handlers.secrets import SecretHandlers
 from vault.handlers.sessions import SessionHandlers
 from vault.handlers.source_checks import SourceCheckHandlers
@@ -205,7 +211,16 @@ class DataPath:
         )
         scheme = parts.credential_scheme
         self.batch_tokens = BatchTokens(store, scheme, world)
-        self.tokens = Tokens(store, scheme, self.revoker, world, limits, batch=self.batch_tokens)
+        self._enforcements = EnforcementRules(authentication.mfa.required_for)
+        self.tokens = Tokens(
+            store,
+            scheme,
+            self.revoker,
+            world,
+            limits,
+            batch=self.batch_tokens,
+            enforcements=self._enforcements,
+        )
         self.cubbyholes = Cubbyholes(store, scheme, self.revoker, world)
         self.users = Users(store, self.revoker, world)
         self.entities = Entities(store, self.revoker, world, EnabledMounts(self.auth_mounts))
@@ -235,9 +250,24 @@ class DataPath:
         )
         self.jwt_revocations = JwtRevocations(store, lifetimes_of(issuers), world)
         self.jwt = JwtCredentials(
-            store, issuers, mounts_by_path(self.auth_mounts), self.jwt_revocations, world
+            store,
+            issuers,
+            mounts_by_path(self.auth_mounts),
+            self.jwt_revocations,
+            world,
+            self._enforcements,
         )
         """Tokens of trusted issuers."""
+        self.login_factors = LoginFactors(
+            LoginFactorParts(
+                store=self.auth_entries,
+                rules=self._enforcements,
+                scheme=scheme,
+                batch=self.batch_tokens,
+                world=world,
+            )
+        )
+        """The second phase of logins."""
         self.logins = Logins(
             LoginParts(
                 store=self.auth_entries,
@@ -247,6 +277,7 @@ class DataPath:
                 scheme=scheme,
                 batch=self.batch_tokens,
                 world=world,
+                factors=self.login_factors,
             )
         )
         self.source_records = SourceRecords(store, self.revoker, self.auth_mounts)
@@ -306,6 +337,7 @@ class DataPath:
             **self.auth_mount_handlers.handlers(),
             **AuthEntryHandlers(self.auth_entries, self.logins).handlers(),
             **LoginHandlers(self.logins).handlers(),
+            **self._second_factors().handlers(),
             **JwtRevocationHandlers(self.jwt_revocations).handlers(),
             **MalformedRequestHandlers(self.authorizer).handlers(),
             **TokenHandlers(
@@ -385,6 +417,22 @@ class DataPath:
             ).handlers(),
         }
 
+    def _second_factors(self) -> SecondFactorHandlers:
+        parts, mfa = self.parts, self.parts.settings.authentication.mfa
+        party = RelyingParty.of(mfa.public_url, mfa.issuer) if mfa.public_url else None
+        factors = SecondFactors(
+            FactorParts(
+                store=self.auth_entries,
+                scheme=parts.credential_scheme,
+                world=parts.world,
+                random=parts.random,
+                issuer=mfa.issuer,
+                party=party,
+            )
+        )
+        configuration = MfaConfiguration(self.auth_entries, self._enforcements, parts.world)
+        return SecondFactorHandlers(factors, self.login_factors, configuration, self.tokens)
+
     def make_pipeline(self, handlers: Handlers) -> Pipeline:
         """The pipeline over these handlers."""
         parts, world = self.parts, self.parts.world
@@ -392,7 +440,7 @@ class DataPath:
         return parts.make_pipeline(
             PipelineParts(
                 authenticator=self._make_authenticator(),
-                inline_logins=InlineLogins(self.logins, parts.store, world),
+                inline_logins=InlineLogins(self.logins, parts.store, world, self._enforcements),
                 authorizer=self.authorizer,
                 limits=RateLimiter(
                     self._buckets(Limit.REQUESTS, rate.requests_per_second, rate.burst_size),

@@ -212,6 +212,7 @@ def token_identity(
         credential=row.accessor,
         line=line.first,
         entity=() if user is None else entity_values(get, user),
+        mfa_at=row.mfa_at or 0,
     )
 
 

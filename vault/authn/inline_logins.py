@@ -4,6 +4,8 @@ The login is as any other: lockout, the source's breaker, one-time secrets that 
 would have given a token counts for the one operation.
 """
 
+from functools import partial
+
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -20,6 +22,7 @@ from vault.authn.credential_validity import (
 from vault.authn.groups import MAX_GROUPS, without_mount
 from vault.authn.logins import Logins, VerifiedLogin, login_policies
 from vault.authn.methods.method import LoginRefusedError
+from vault.authn.mfa.enforcement import NO_ENFORCEMENTS, EnforcementRules, login_subject
 from vault.errors import NotFoundError, ValidationError
 from vault.model.identity import ROOT_POLICY, Identity
 from vault.model.operation import InlineLogin, Origin
@@ -44,12 +47,20 @@ class _Holder(Struct, frozen=True):
     accessor: str
     groups: tuple[str, ...] | None
     roles: tuple[str, ...]
+    mount_type: str
 
 
 class InlineLogins:
     """Of one process."""
 
-    def __init__(self, logins: Logins, store: Store, world: World) -> None:
+    def __init__(
+        self,
+        logins: Logins,
+        store: Store,
+        world: World,
+        enforcements: EnforcementRules = NO_ENFORCEMENTS,
+    ) -> None:
+        self._rule = partial(_with_entity, enforcements)
         self._logins = logins
         self._store = store
         self._world = world
@@ -68,7 +79,6 @@ class InlineLogins:
     async def _authenticate(self, shown: InlineLogin, origin: Origin) -> Identity:
         login = await self._logins.verify(shown.path, shown.fields, origin)
         _check_parameters(login)
-        await self._logins.spend(login)
         holder = _Holder(
             Identity(
                 id=login.identity.id,
@@ -80,12 +90,14 @@ class InlineLogins:
             login.mount.accessor,
             _group_keys(login),
             login.result.roles,
+            login.mount.type,
         )
         found = await resolve_identity(
-            self._store, _with_entity, holder, self._world.now(), seen=None
+            self._store, self._rule, holder, self._world.now(), seen=None
         )
         if found is None:
             raise _refusal()
+        await self._logins.spend(login)
         return found
 
 
@@ -114,6 +126,7 @@ def _key(login: VerifiedLogin, name: str) -> str:
 
 
 def _with_entity(
+    enforcements: EnforcementRules,
     get: RowLookup,
     row: _Holder,
     now: int,
@@ -134,6 +147,14 @@ def _with_entity(
     if len(member_of) > MAX_GROUPS:  # as a login is refused: one left out may be what denies
         return None
     entity = replace(entity, member_of=member_of)
+    subject = login_subject(get, accessor=row.accessor, mount_type=row.mount_type, entity=entity)
+    if enforcements.required(get, subject):
+        raise LoginRefusedError(
+            "second_factor_needed",
+            "this login needs a second factor, which cannot come with a request: log in first",
+            vault_status=403,
+            vault_message="permission denied",
+        )
     others = [key for key in entity.aliases or () if key != row.alias_key]
     held = user_policies(get, replace(entity, aliases=others))
     given = set(row.identity.policies) | role_policies(get, row.roles)

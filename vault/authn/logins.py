@@ -32,10 +32,13 @@ from vault.authn.methods.method import (
     LoginRefusedError,
     LoginRequest,
     LoginResult,
+    LoginStep,
     RowTx,
     TokenParameters,
     TokenType,
 )
+from vault.authn.mfa.login_factors import Admission, LoginDraft, LoginFactors
+from vault.authn.mfa.proof import Proof
 from vault.authn.tokens import MAX_POLICIES, IssuedToken, clean_display_name
 from vault.errors import (
     NotFoundError,
@@ -60,15 +63,15 @@ COOLDOWN: Final = 10.0  # seconds that a source which does not answer is left al
 
 
 @dataclass(frozen=True, kw_only=True)
-class VerifiedLogin:
+class VerifiedLogin(LoginStep):
     """Who logs in, by the word of the method; nothing is stored of it yet."""
 
-    identity: Identity
     mount: AuthMountRow
     path: str
     result: LoginResult
     origin: Origin
     lockout_name: str
+    factors: Proof | None = None  # that came with the login; None: it asks which it needs
 
 
 class LoginStore(Protocol):
@@ -96,6 +99,7 @@ class LoginParts:
     scheme: CredentialScheme
     batch: BatchTokens
     world: World
+    factors: LoginFactors
 
 
 class Logins:
@@ -126,8 +130,14 @@ class Logins:
         held = await self._parts.store.get(mount.id, LOCKOUT, name)
         return _has_lockout(mount) and _is_locked(mount, held, self._parts.world.now())
 
-    async def verify(self, path: str, fields: Mapping[str, Any], origin: Origin) -> VerifiedLogin:
-        """Who logs in at a path below `auth/`.
+    async def verify(
+        self,
+        path: str,
+        fields: Mapping[str, Any],
+        origin: Origin,
+        factors: Proof | None = None,
+    ) -> VerifiedLogin:
+        """Who logs in at a path below `auth/`; `factors` came with it, and are looked at later.
 
         Raises `LoginRefusedError`, `NotFoundError` for no such mount, `ValidationError`, and
         `UnavailableError` (`source_unavailable`, `logins_full`).
@@ -157,10 +167,14 @@ class Logins:
             result=result,
             origin=origin,
             lockout_name=name,
+            factors=factors,
         )
 
     async def issue(self, login: VerifiedLogin) -> IssuedToken:
-        """The token of a login. Raises `LoginRefusedError` where it does not hold any more."""
+        """The token of a login, or what it waits for.
+
+        Raises `LoginRefusedError` where it does not hold any more, or its factors are wrong.
+        """
         mount, result = login.mount, login.result
         draft, warnings = self._draft(login)
         is_batch = token_type(mount, result.token.type) == TokenType.BATCH
@@ -174,7 +188,9 @@ class Logins:
             secret_hash=minted.secret_hash,
         )
 
-        def change(entries: EntryTx, rows: RowTx) -> TokenRow:
+        request_id = self._parts.factors.new_request_id()
+
+        def change(entries: EntryTx, rows: RowTx) -> tuple[TokenRow, Admission]:
             if login.lockout_name:
                 held = entries.get(LOCKOUT, login.lockout_name)
                 if _is_locked(mount, held, entries.now):
@@ -189,11 +205,38 @@ class Logins:
                 else ""
             )
             row = replace(draft, user_id=user_id)
+            admission = self._parts.factors.admit(
+                entries,
+                rows,
+                LoginDraft(
+                    mount=mount,
+                    row=replace(row, id="", accessor="", secret_hash=b""),
+                    is_batch=is_batch,
+                    warnings=warnings,
+                    details=result.details,
+                ),
+                request_id=request_id,
+                proof=login.factors,
+            )
+            if admission.is_refused or admission.requirement is not None:
+                return row, admission
+            if admission.mfa_at:
+                row = replace(row, mfa_at=admission.mfa_at)
             if not is_batch:
                 rows.put(TOKENS, row)
-            return row
+            return row, admission
 
-        row, text = await self._parts.store.transact_rows(mount.id, change), minted.text
+        row, admission = await self._parts.store.transact_rows(mount.id, change)
+        text = minted.text
+        if admission.is_refused:
+            raise _factor_refused()
+        if admission.requirement is not None:
+            return IssuedToken(
+                row=replace(row, id="", accessor="", secret_hash=b""),
+                warnings=warnings,
+                details=dict(result.details),
+                requirement=admission.requirement,
+            )
         if is_batch:
             row, text = self._parts.batch.mint(row)
         return IssuedToken(row=row, text=text, warnings=warnings, details=dict(result.details))
@@ -415,6 +458,16 @@ def _is_locked(mount: AuthMountRow, held: Any, now: int) -> bool:
 def _locked() -> LoginRefusedError:
     """Whoever is locked out hears what every refused caller hears of OpenBao."""
     return LoginRefusedError("login_locked", "permission denied", vault_status=403)
+
+
+def _factor_refused() -> LoginRefusedError:
+    return LoginRefusedError(
+        "second_factor_refused",
+        "the second factor was not accepted: a code counts once, and after too many wrong ones "
+        "none does for 15 minutes",
+        vault_status=403,
+        vault_message="permission denied",
+    )
 
 
 def _source_unavailable() -> UnavailableError:

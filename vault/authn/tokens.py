@@ -24,6 +24,7 @@ from vault.authn.credential_validity import (
     resolve_identity,
     token_identity,
 )
+from vault.authn.mfa.enforcement import NO_ENFORCEMENTS, EnforcementRules, MfaRequirement
 from vault.authn.revocation import Revoker, child_tokens
 from vault.authn.sessions import SESSION_CREATE_PATH, SessionLimits
 from vault.errors import AuthorizationError, ValidationError
@@ -75,13 +76,15 @@ class NewToken(Struct, frozen=True, kw_only=True):
 class IssuedToken(Struct, frozen=True, kw_only=True):
     """A token that was made or renewed. `text` is there at its making, and never again.
 
-    `details`: what the audit record says of the login that made it.
+    `details`: what the audit record says of the login that made it. `requirement`: of a login that
+    waits for its second factor; then there is no text, and `row` is of no token yet.
     """
 
     row: TokenRow
     text: str = ""
     warnings: tuple[str, ...] = ()
     details: dict[str, str] = {}
+    requirement: MfaRequirement | None = None
 
     def __repr__(self) -> str:
         return f"Issued(accessor={self.row.accessor!r})"
@@ -112,7 +115,9 @@ class Tokens:
         sessions: SessionLimits = SessionLimits(),  # noqa: B008  # frozen
         *,
         batch: BatchTokens | None = None,
+        enforcements: EnforcementRules = NO_ENFORCEMENTS,
     ) -> None:
+        self._enforcements = enforcements
         self._batch = batch or BatchTokens(store, scheme, world)
         self._sessions = sessions
         self._store = store
@@ -320,6 +325,12 @@ class Tokens:
             current = tx.get(TOKENS, row.id)
             if current is None or token_identity(tx.get, current, now) is None:
                 raise ValidationError("token_not_found", "token not found")
+            if self._enforcements.is_lacking(tx.get, current):
+                raise ValidationError(
+                    "second_factor_needed",
+                    "logins like this need a second factor by now, and none was shown for this "
+                    "token: show one, or log in again",
+                )
             renewed, warnings = token_lifetime.renew_lifetime(current, increment, now)
             tx.put(TOKENS, renewed)
             return renewed, warnings
@@ -478,6 +489,7 @@ def choose_policies(caller: Identity, new: NewToken, *, sudo: bool) -> tuple[str
 
 def _with_parent(tx: StoreTx, caller: Identity, row: TokenRow, *, orphan: bool) -> TokenRow:
     """Put a new token under what made it; raises unless that may have children."""
+    mfa_at: int | UnsetType = UNSET
     if caller.method is Method.API_KEY:
         key = tx.get(API_KEYS, caller.credential)
         maker = None if key is None else api_key_identity(tx.get, key, row.created_at)
@@ -487,6 +499,7 @@ def _with_parent(tx: StoreTx, caller: Identity, row: TokenRow, *, orphan: bool) 
         maker = token_identity(tx.get, above, row.created_at)
         parent, user_id = above.id, above.user_id
         row = replace(row, bound_cidrs=_bound_cidrs(row, above), certificate=above.certificate)
+        mfa_at = above.mfa_at
         if not orphan and _depth(tx, above) >= MAX_DEPTH:
             raise ValidationError("too_deep", f"a line of tokens is at most {MAX_DEPTH} long")
     if maker is None:  # it ended after the caller was authenticated
@@ -494,7 +507,10 @@ def _with_parent(tx: StoreTx, caller: Identity, row: TokenRow, *, orphan: bool) 
     if orphan:
         return _without_parent(row, maker)
     # What is made with sudo for somebody else must not be cut down to the maker's own policies.
-    return replace(row, parent=parent, user_id=user_id if _holds_all(caller, row.policies) else "")
+    if not _holds_all(caller, row.policies):
+        return replace(row, parent=parent)
+    # It is for the same person: a factor that was shown for the parent was shown for it, then.
+    return replace(row, parent=parent, user_id=user_id, mfa_at=mfa_at)
 
 
 def _bound_cidrs(row: TokenRow, above: TokenRow) -> list[str] | UnsetType:

@@ -17,11 +17,13 @@ from zoneinfo import TZPATH, ZoneInfo
 
 from msgspec import Meta, Struct, field
 
+from actors.slewed_clock import EARLY
 from protocols.instant import SECOND
 from vault.authz.access import AccessRequest
 from vault.model.identity import Method
 
 MAX_CONDITIONS: Final = 16  # a rule; seven kinds exist, so this is every kind twice
+MAX_MFA_AGE: Final = 366 * 24 * 3600  # seconds
 MAX_ITEMS: Final = 256  # networks, tags or values of one condition
 
 DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -108,7 +110,12 @@ class Metadata(ConditionBase, frozen=True, tag="metadata"):
 
 
 class MfaPresent(ConditionBase, frozen=True, tag="mfa_present"):
-    """The caller's credential was strengthened by a second factor."""
+    """A second factor was shown for the caller's credential, at most `max_age` seconds ago.
+
+    Without `max_age` however long ago.
+    """
+
+    max_age: Annotated[int, Meta(ge=1, le=MAX_MFA_AGE)] | None = None
 
 
 Condition = TimeWindow | SourceNetwork | AuthMethod | Tags | Metadata | MfaPresent
@@ -175,7 +182,20 @@ def _check(condition: Condition) -> Check:
             key, values = condition.key, frozenset(condition.among or (condition.equals,))
             return lambda access: access.facts.metadata.get(key) in values
         case MfaPresent():
-            return lambda access: access.identity.mfa
+            return _mfa_check(condition)
+
+
+def _mfa_check(condition: MfaPresent) -> Check:
+    if condition.max_age is None:
+        return lambda access: access.identity.mfa
+    oldest = condition.max_age * SECOND
+
+    def check(access: AccessRequest) -> bool:
+        shown = access.identity.mfa_at
+        # One that is ahead was shown by a clock that was: its age is not known.
+        return shown > 0 and -EARLY <= access.now - shown <= oldest
+
+    return check
 
 
 def _tags_check(condition: Tags) -> Check:

@@ -38,7 +38,8 @@ class DeniedAccess(Struct, frozen=True, kw_only=True, array_like=True):
     path: str
     ip: str
     mfa: bool
-    ceiling: tuple[str, ...] = ()  # the last field: older tickets have none
+    ceiling: tuple[str, ...] = ()  # older tickets have none of these
+    mfa_at: int = 0
 
     def as_access(self, now: int) -> AccessRequest:
         """The same question, asked at `now`."""
@@ -51,7 +52,7 @@ class DeniedAccess(Struct, frozen=True, kw_only=True, array_like=True):
             denied_by=self.denied_by,
             ceiling=self.ceiling,
             credential=self.credential,
-            mfa=self.mfa,
+            mfa_at=self.mfa_at,
         )
         is_folder = self.path.endswith("/")
         parse = ResourcePath.parse_folder if is_folder else ResourcePath.parse
@@ -101,6 +102,7 @@ class DenialTickets:
             path=str(access.path),
             ip=access.origin.ip,
             mfa=identity.mfa,
+            mfa_at=identity.mfa_at,
         )
         content = _encode(denied)
         return PREFIX + urlsafe_b64encode(self._seal(content)).decode().rstrip("=")

@@ -21,9 +21,10 @@ from vault.authn.lease_owners import (
     owner_of_token,
 )
 from vault.authn.methods.method import Entry, EntryTx, LoginMethod, RowTx, is_alive
+from vault.authn.mfa.entries import SEALED
 from vault.barrier import Barrier, VaultTx
 from vault.errors import NotFoundError
-from vault.model.auth_mounts import TOKEN_MOUNT
+from vault.model.auth_mounts import BUILT_IN_MOUNTS, MFA_MOUNT
 from vault.model.dynamic import CONNECTIONS as CONNECTIONS_FOLDER
 from vault.model.dynamic import COUNTED, CREDENTIALS, ROLES
 from vault.model.health import CacheState, KeyringState
@@ -942,7 +943,7 @@ class AuthEntryTx:
         self._world = world
         self.now = world.now()
         self._sealed = sealed
-        mount = TOKEN_MOUNT if mount_id == TOKEN_MOUNT.id else tx.get(AUTH_MOUNTS, mount_id)
+        mount = BUILT_IN_MOUNTS.get(mount_id) or tx.get(AUTH_MOUNTS, mount_id)
         if mount is None:
             raise NotFoundError("mount_not_found", "there is no auth mount at this path")
         self._mount = mount
@@ -1011,6 +1012,10 @@ class AuthEntryTx:
         query = _entries_query(self._mount.id, kind, prefix, after, limit)
         return [row.name for row in self._tx.select(AUTH_ENTRIES, query)]
 
+    def of_mount(self, mount_id: str) -> "AuthEntryTx":
+        """The entries of another mount, in the same transaction."""
+        return AuthEntryTx(self._tx, mount_id, self._world, self._sealed)
+
 
 class AuthEntryStore:
     """What auth methods keep: `EntryReader`. Reads raise as `Store.get`."""
@@ -1067,6 +1072,8 @@ class AuthEntryStore:
         return len(rows)
 
     def _sealed(self, method: str, kind: str) -> Collection[str]:
+        if method == MFA_MOUNT.type:
+            return SEALED.get(kind, ())
         found = self.methods.get(method)
         entry_kind = None if found is None else found.kinds.get(kind)
         return () if entry_kind is None else entry_kind.sealed

@@ -238,7 +238,8 @@ class TokenRow(Struct, frozen=True, kw_only=True, gc=False):
     the method needs to renew it. `bound_cidrs`: the networks it counts from. `certificate`: hex
     SHA-256 of the client certificate that each request must present. `verified_at`: when the source
     last said who it is. `role` of another token: its token role. `max_ttl`: the bound of all its
-    renewals that its mount or role sets (ns), beside the default one.
+    renewals that its mount or role sets (ns), beside the default one. `mfa_at`: when a second
+    factor was shown for it last (0 or unset: never).
     """
 
     id: str
@@ -269,6 +270,7 @@ class TokenRow(Struct, frozen=True, kw_only=True, gc=False):
     certificate: str | UnsetType = UNSET
     verified_at: int | UnsetType = UNSET
     max_ttl: int | UnsetType = UNSET
+    mfa_at: int | UnsetType = UNSET
     mac: bytes = b""
 
     @property

@@ -81,6 +81,7 @@ CREATE TABLE tokens(id VARCHAR(512)NOT NULL,accessor VARCHAR(512)NOT NULL,
   expires_at BIGINT NOT NULL,renewable BOOLEAN NOT NULL,num_uses BIGINT NOT NULL,
   uses_left BIGINT NOT NULL,mac BLOB NOT NULL,denied_by JSON,mount_id JSON,role JSON,
   renewal JSON,bound_cidrs JSON,certificate JSON,verified_at JSON,max_ttl JSON,
+  mfa_at JSON,
   CONSTRAINT pk_tokens PRIMARY KEY(id),CONSTRAINT uq_tokens_accessor UNIQUE(accessor));
 CREATE INDEX ix_tokens_parent ON tokens(parent);
 CREATE INDEX ix_tokens_user_id ON tokens(user_id);

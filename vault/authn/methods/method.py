@@ -27,6 +27,7 @@ from msgspec import Struct
 from vault.authn.credential_validity import RowLookup
 from vault.errors import AuthenticationError
 from vault.model.auth_mounts import AUTH, AuthMountTable
+from vault.model.identity import Identity
 from vault.model.operation import Origin
 from vault.model.records import AuthEntryRow, AuthMountRow, TokenRow
 from vault.store.table import StoreQuery, Table
@@ -164,6 +165,10 @@ class EntryTx(Protocol):
         self, kind: str, prefix: str = "", after: str = "", limit: int = 100
     ) -> list[str]:
         """Names that begin with `prefix`, beyond `after`, in byte order."""
+        ...
+
+    def of_mount(self, mount_id: str) -> "EntryTx":
+        """The entries of another mount, in the same transaction."""
         ...
 
 
@@ -365,6 +370,13 @@ class LoginResult:
     renewal: Mapping[str, str] = field(default_factory=dict)
     details: Mapping[str, str] = field(default_factory=dict)
     claim: Callable[[EntryTx], None] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoginStep:
+    """What step 1 of a login comes to: who it is, before there is a token."""
+
+    identity: Identity
 
 
 class LoginMethod(Protocol):

@@ -66,6 +66,7 @@ class _Answer(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 class _Auth(Struct, frozen=True):
     accessor: str = ""
+    mfa_requirement: Raw = Raw(b"null")
 
 
 _NULL: Final = Raw(b"null")
@@ -113,7 +114,10 @@ async def wrapped_reply(
         return reply
     accessor = ""
     if answer.auth != _NULL:
-        accessor = json_text.decode(answer.auth, type=_Auth).accessor
+        auth = json_text.decode(answer.auth, type=_Auth)
+        if auth.mfa_requirement != _NULL:
+            return reply  # a login that waits brings no token: who finishes it asks for wrapping
+        accessor = auth.accessor
     payload = WrapAnswer(
         content=msgspec.json.encode(answer),
         ttl=request.wrap_ttl,

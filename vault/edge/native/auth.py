@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from protocols.instant import go_duration, parse_duration, rfc3339, rfc3339_or_none
+from protocols.instant import SECOND, go_duration, parse_duration, rfc3339, rfc3339_or_none
 from vault import operations
 from vault.authn.methods.method import (
     Action,
@@ -20,8 +20,10 @@ from vault.authn.methods.method import (
     forms_of,
 )
 from vault.edge.dialect import Dialect
-from vault.edge.native.endpoint import Endpoints
+from vault.edge.native.endpoint import Endpoints, encode_reply
+from vault.edge.native.mfa import WaitingBody
 from vault.edge.native.tokens import Duration, TokenBody
+from vault.edge.reply import Reply
 from vault.edge.request import Request
 from vault.model.auth_mounts import AUTH, TOKEN_MOUNT
 from vault.model.operation import OperationType
@@ -42,6 +44,7 @@ from vault.model.results import ActionResult, StoredEntry
 
 auth = Endpoints("auth", "Login methods: where they are mounted, what they keep, and logins.")
 
+ACCEPTED: Final = 202
 Text = Annotated[str, Meta(min_length=1, max_length=512)]
 _OPERATIONS: Final[Mapping[ActionVerb, OperationType[RunAuthAction, ActionResult]]] = {
     ActionVerb.READ: operations.READ_BY_AUTH_METHOD,
@@ -171,6 +174,8 @@ class WhoamiBody(Struct, frozen=True, kw_only=True):
     root: bool
     accessor: str
     expires_at: str | None
+    mfa_at: str | None
+    mfa_age_seconds: int | None
     role: str | UnsetType = UNSET
 
 
@@ -342,11 +347,12 @@ async def act(dialect: Dialect, request: Request, *, body: AuthAction) -> Action
     "Log in at an auth mount",
     body=dict[str, Any],
     returns=TokenBody,
+    also=(202,),
     public=True,
 )
 async def log_in(
     dialect: Dialect, request: Request, path: str, *, body: dict[str, Any]
-) -> TokenBody:
+) -> TokenBody | Reply:
     await dialect.catch_up(request)
     issued = await dialect.run_operation(
         request,
@@ -354,6 +360,8 @@ async def log_in(
         ResourcePath.parse(f"{AUTH}{path}"),
         LogIn(path=path, fields=body),
     )
+    if issued.requirement is not None:
+        return encode_reply(WaitingBody.of(issued.requirement), ACCEPTED)
     return TokenBody.of(issued.row, token=issued.text, warnings=list(issued.warnings))
 
 
@@ -381,6 +389,10 @@ async def whoami(dialect: Dialect, request: Request) -> WhoamiBody:
         root=found.root,
         accessor="" if row.is_batch else row.accessor,
         expires_at=rfc3339_or_none(row.expires_at),
+        mfa_at=rfc3339_or_none(row.mfa_at or 0),
+        mfa_age_seconds=(
+            max(0, dialect.world.now() - row.mfa_at) // SECOND if row.mfa_at else None
+        ),
         role=row.role,
     )
 
