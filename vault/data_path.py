@@ -41,7 +41,7 @@ from vault.authn.methods.registry import MethodParts, make_login_methods
 from vault.authn.methods.token_roles import TokenRoles
 from vault.authn.revocation import Revoker
 from vault.authn.roles import Roles, load_service_identity
-from vault.authn.sessions import SessionLimits
+from vault.authn.sessions import SessionLimits, Sessions
 from vault.authn.source_checks import LoginSources, SourceRecords
 from vault.authn.stream_registry import StreamRegistry
 from vault.authn.tokens import Tokens
@@ -199,8 +199,9 @@ class DataPath:
         self._streams_checked_at = 0  # transactions that were over
         self.changes = ChangeHub(parts.feed, world)
         self.revoker = Revoker(store, self.streams, world.now)
-        limits = SessionLimits(
+        limits = self._session_limits = SessionLimits(
             timeout=authentication.session_timeout,
+            idle=authentication.session_idle,
             max_per_user=authentication.max_sessions_per_user,
         )
         scheme = parts.credential_scheme
@@ -246,7 +247,9 @@ class DataPath:
                 directory=EntityDirectory(world),
                 scheme=scheme,
                 batch=self.batch_tokens,
+                revoker=self.revoker,
                 world=world,
+                sessions=limits,
             )
         )
         self.source_records = SourceRecords(store, self.revoker, self.auth_mounts)
@@ -286,7 +289,6 @@ class DataPath:
         """Of all operations that any process runs by itself."""
         secrets, access, world = self.secrets, self.access_counters, self.parts.world
         recorder = self.consumer_recorder
-        authentication = self.parts.settings.authentication
         return {
             **SecretHandlers(
                 secrets, self.mounts, access, recorder, self.read_limits, world
@@ -319,7 +321,11 @@ class DataPath:
             ).handlers(),
             **CubbyholeHandlers(self.cubbyholes).handlers(),
             **SessionHandlers(
-                self.tokens, authentication.session_idle, authentication.session_timeout
+                self.tokens,
+                Sessions(
+                    self.parts.store, self.revoker, self.credential_usage, self.auth_mounts, world
+                ),
+                self._session_limits,
             ).handlers(),
             **UserHandlers(self.users, self.authorizer).handlers(),
             **EntityHandlers(self.entities).handlers(),

@@ -7,7 +7,7 @@ agents, no more get through than one after the other.
 """
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeVar
 
@@ -32,10 +32,12 @@ from vault.authn.methods.method import (
     LoginRefusedError,
     LoginRequest,
     LoginResult,
-    RowTx,
+    LoginTx,
     TokenParameters,
     TokenType,
 )
+from vault.authn.revocation import EndedFamilies, Revoker
+from vault.authn.sessions import SessionLimits, session_row
 from vault.authn.tokens import MAX_POLICIES, IssuedToken, clean_display_name
 from vault.errors import (
     NotFoundError,
@@ -47,7 +49,7 @@ from vault.model.identity import DEFAULT_POLICY, ROOT_POLICY, Identity
 from vault.model.name import canonical_name
 from vault.model.operation import Origin
 from vault.model.records import AuthMountRow, TokenRow
-from vault.store.tables import TOKENS
+from vault.store.tables import SESSIONS, TOKENS
 
 T = TypeVar("T")
 
@@ -75,7 +77,7 @@ class LoginStore(Protocol):
     """The transaction of a login."""
 
     def transact_rows(
-        self, mount_id: str, change: Callable[[EntryTx, RowTx], T], *, max_encryptions: int = 0
+        self, mount_id: str, change: Callable[[EntryTx, LoginTx], T], *, max_encryptions: int = 0
     ) -> Awaitable[T]:
         """Run `change` over the entries of a mount and the rows of other tables."""
         ...
@@ -95,7 +97,9 @@ class LoginParts:
     directory: IdentityDirectory
     scheme: CredentialScheme
     batch: BatchTokens
+    revoker: Revoker
     world: World
+    sessions: SessionLimits = SessionLimits()  # noqa: RUF009  # frozen
 
 
 class Logins:
@@ -160,12 +164,16 @@ class Logins:
         )
 
     async def issue(self, login: VerifiedLogin) -> IssuedToken:
-        """The token of a login. Raises `LoginRefusedError` where it does not hold any more."""
+        """The token of a login; a person's is a session, for which older ones may have to end.
+
+        Raises `LoginRefusedError` where the login does not hold any more.
+        """
         mount, result = login.mount, login.result
-        draft, warnings = self._draft(login)
         is_batch = token_type(mount, result.token.type) == TokenType.BATCH
         if is_batch:
             _check_batch(result.token)
+        draft, warnings = self._draft(login, is_batch=is_batch)
+        limits = self._parts.sessions
         minted = self._parts.scheme.mint_token()
         draft = replace(
             draft,
@@ -174,7 +182,7 @@ class Logins:
             secret_hash=minted.secret_hash,
         )
 
-        def change(entries: EntryTx, rows: RowTx) -> TokenRow:
+        def change(entries: EntryTx, rows: LoginTx) -> tuple[TokenRow, EndedFamilies | None]:
             if login.lockout_name:
                 held = entries.get(LOCKOUT, login.lockout_name)
                 if _is_locked(mount, held, entries.now):
@@ -188,12 +196,21 @@ class Logins:
                 if result.alias
                 else ""
             )
-            row = replace(draft, user_id=user_id)
+            row, ended = replace(draft, user_id=user_id), None
+            if user_id and result.is_person and not is_batch:
+                surplus = limits.surplus(rows.rows, user_id, entries.now)
+                ended = self._parts.revoker.end_within(rows.rows, surplus)
+                row = replace(row, session=True)
+                rows.put(SESSIONS, session_row(row, login.origin.ip, limits.idle))
             if not is_batch:
                 rows.put(TOKENS, row)
-            return row
+            return row, ended
 
-        row, text = await self._parts.store.transact_rows(mount.id, change), minted.text
+        row, ended = await self._parts.store.transact_rows(mount.id, change)
+        text = minted.text
+        if ended is not None:
+            with suppress(UnavailableError):  # what is left of them does not stand any more
+                await self._parts.revoker.finish(ended)
         if is_batch:
             row, text = self._parts.batch.mint(row)
         return IssuedToken(row=row, text=text, warnings=warnings, details=dict(result.details))
@@ -205,7 +222,7 @@ class Logins:
         """
         mount, claim = login.mount, login.result.claim
 
-        def change(entries: EntryTx, _rows: RowTx) -> None:
+        def change(entries: EntryTx, _rows: LoginTx) -> None:
             if login.lockout_name:
                 held = entries.get(LOCKOUT, login.lockout_name)
                 if _is_locked(mount, held, entries.now):
@@ -241,14 +258,24 @@ class Logins:
             raise LoginRefusedError("not_renewable", "the auth mount of this token is gone")
         await self._ask(mount, lambda: method.renew(mount, row))
 
-    def _draft(self, login: VerifiedLogin) -> tuple[TokenRow, tuple[str, ...]]:
-        """The token's row without what identifies it, and warnings."""
+    def _draft(self, login: VerifiedLogin, *, is_batch: bool) -> tuple[TokenRow, tuple[str, ...]]:
+        """The token's row without what identifies it, and warnings.
+
+        A person's batch token, which nobody can count, revoke or see unused, ends with the idle
+        time.
+        """
         mount, result, asked = login.mount, login.result, login.result.token
+        limits = self._parts.sessions
         longest = mount.max_lease_ttl or token_lifetime.MAX_TTL
+        explicit = asked.explicit_max_ttl
+        if result.is_person:
+            longest = min(longest, limits.idle_at_once if is_batch else limits.timeout)
+            if not is_batch and (asked.period or limits.timeout < token_lifetime.MAX_TTL):
+                explicit = limits.max_ttl(explicit)  # which renewals of a period heed as well
         most = min(asked.max_ttl or longest, longest)
         life = token_lifetime.grant_lifetime(
             ttl=asked.ttl,
-            explicit_max_ttl=asked.explicit_max_ttl,
+            explicit_max_ttl=explicit,
             period=asked.period,
             root=False,
             default_ttl=mount.default_lease_ttl or token_lifetime.MAX_TTL,
@@ -270,7 +297,7 @@ class Logins:
             issued_at=now,
             ttl=life.ttl,
             period=life.period,
-            explicit_max_ttl=asked.explicit_max_ttl,
+            explicit_max_ttl=explicit,
             expires_at=now + life.ttl,
             num_uses=asked.num_uses,
             uses_left=asked.num_uses,
@@ -289,7 +316,7 @@ class Logins:
         if not name or not _has_lockout(mount):
             return
 
-        def change(entries: EntryTx, _rows: RowTx) -> bool:
+        def change(entries: EntryTx, _rows: LoginTx) -> bool:
             held = entries.get(LOCKOUT, name)
             if _is_locked(mount, held, entries.now):
                 return True
