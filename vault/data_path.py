@@ -7,7 +7,7 @@ seal, the link, work in the background) is in `vault.core`.
 """
 
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import IntEnum
@@ -36,7 +36,7 @@ from vault.authn.jwt_credentials import JwtCredentials, lifetimes_of
 from vault.authn.jwt_issuers import make_issuers, mounts_by_path
 from vault.authn.jwt_revocation import JwtRevocations
 from vault.authn.logins import LoginParts, Logins
-from vault.authn.methods.method import AuthSurface
+from vault.authn.methods.method import AuthSurface, LoginMethod
 from vault.authn.methods.registry import MethodParts, make_login_methods
 from vault.authn.methods.token_roles import TokenRoles
 from vault.authn.mfa.configuration import MfaConfiguration
@@ -46,7 +46,7 @@ from vault.authn.mfa.passkeys import RelyingParty
 from vault.authn.mfa.second_factors import FactorParts, SecondFactors
 from vault.authn.revocation import Revoker
 from vault.authn.roles import Roles, load_service_identity
-from vault.authn.sessions import SessionLimits
+from vault.authn.sessions import SessionLimits, SessionOpener, Sessions
 from vault.authn.source_checks import LoginSources, SourceRecords
 from vault.authn.stream_registry import StreamRegistry
 from vault.authn.tokens import Tokens
@@ -205,8 +205,9 @@ class DataPath:
         self._streams_checked_at = 0  # transactions that were over
         self.changes = ChangeHub(parts.feed, world)
         self.revoker = Revoker(store, self.streams, world.now)
-        limits = SessionLimits(
+        limits = self._session_limits = SessionLimits(
             timeout=authentication.session_timeout,
+            idle=authentication.session_idle,
             max_per_user=authentication.max_sessions_per_user,
         )
         scheme = parts.credential_scheme
@@ -258,28 +259,7 @@ class DataPath:
             self._enforcements,
         )
         """Tokens of trusted issuers."""
-        self.login_factors = LoginFactors(
-            LoginFactorParts(
-                store=self.auth_entries,
-                rules=self._enforcements,
-                scheme=scheme,
-                batch=self.batch_tokens,
-                world=world,
-            )
-        )
-        """The second phase of logins."""
-        self.logins = Logins(
-            LoginParts(
-                store=self.auth_entries,
-                mounts=self.auth_mounts,
-                methods=methods,
-                directory=EntityDirectory(world),
-                scheme=scheme,
-                batch=self.batch_tokens,
-                world=world,
-                factors=self.login_factors,
-            )
-        )
+        self.login_factors, self.logins = self._make_logins(methods)
         self.source_records = SourceRecords(store, self.revoker, self.auth_mounts)
         self.auth_mount_handlers = AuthMountHandlers(
             AuthMountStore(barrier),
@@ -296,6 +276,35 @@ class DataPath:
             store.count_all_transactions,
         )
         self._failures, self._refusals = self._make_limits()
+
+    def _make_logins(self, methods: Mapping[str, LoginMethod]) -> tuple[LoginFactors, Logins]:
+        """Both phases of logins, the second one first."""
+        store, scheme, world = self.auth_entries, self.parts.credential_scheme, self.parts.world
+        sessions = SessionOpener(self._session_limits, self.revoker)
+        factors = LoginFactors(
+            LoginFactorParts(
+                store=store,
+                rules=self._enforcements,
+                scheme=scheme,
+                batch=self.batch_tokens,
+                sessions=sessions,
+                world=world,
+            )
+        )
+        logins = Logins(
+            LoginParts(
+                store=store,
+                mounts=self.auth_mounts,
+                methods=methods,
+                directory=EntityDirectory(world),
+                scheme=scheme,
+                batch=self.batch_tokens,
+                world=world,
+                factors=factors,
+                sessions=sessions,
+            )
+        )
+        return factors, logins
 
     def _make_limits(self) -> tuple[FailureLimits, RecordLimits]:
         """How many failures are taken, and how many refusals recorded."""
@@ -317,7 +326,6 @@ class DataPath:
         """Of all operations that any process runs by itself."""
         secrets, access, world = self.secrets, self.access_counters, self.parts.world
         recorder = self.consumer_recorder
-        authentication = self.parts.settings.authentication
         return {
             **SecretHandlers(
                 secrets, self.mounts, access, recorder, self.read_limits, world
@@ -351,7 +359,11 @@ class DataPath:
             ).handlers(),
             **CubbyholeHandlers(self.cubbyholes).handlers(),
             **SessionHandlers(
-                self.tokens, authentication.session_idle, authentication.session_timeout
+                self.tokens,
+                Sessions(
+                    self.parts.store, self.revoker, self.credential_usage, self.auth_mounts, world
+                ),
+                self._session_limits,
             ).handlers(),
             **UserHandlers(self.users, self.authorizer).handlers(),
             **EntityHandlers(self.entities).handlers(),

@@ -80,6 +80,7 @@ from vault.model.payloads import (
     MoveAuth,
     NameFactor,
     Nothing,
+    OpenSession,
     PatchSecret,
     PauseRotations,
     PlanRotations,
@@ -101,6 +102,7 @@ from vault.model.payloads import (
     SelectEntry,
     SelectFactor,
     SelectRotations,
+    SessionSelector,
     ShowFactor,
     StepLease,
     StepRotation,
@@ -173,6 +175,7 @@ from vault.model.results import (
     SecretRotation,
     SecretValue,
     SecretWritten,
+    SessionInfo,
     SourceCheck,
     StaticRole,
     StoredEntry,
@@ -365,10 +368,14 @@ REWRAP: Final = OperationType[UnwrapAnswer, WrappedAnswer]("wrapping.rewrap")
 LOOK_UP_WRAPPING: Final = OperationType[TokenSelector, WrappedAnswer]("wrapping.lookup")
 
 # Browser sessions and live feeds
-OPEN_SESSION: Final = OperationType[Nothing, BrowserSession]("session.open")
+OPEN_SESSION: Final = OperationType[OpenSession, BrowserSession]("session.open")
 READ_SESSION: Final = OperationType[Nothing, BrowserSession]("session.current")
 RENEW_SESSION: Final = OperationType[Nothing, BrowserSession]("session.renew")
 CLOSE_SESSION: Final = OperationType[Nothing, BrowserSession]("session.close")
+LIST_SESSIONS: Final = OperationType[Nothing, list[SessionInfo]]("session.list")
+REVOKE_SESSION: Final = OperationType[SessionSelector, None]("session.revoke")
+LIST_USER_SESSIONS: Final = OperationType[Nothing, list[SessionInfo]]("session.list_of_user")
+REVOKE_USER_SESSION: Final = OperationType[SessionSelector, None]("session.revoke_of_user")
 REFUSE_SESSION: Final = OperationType[dict[str, str], None]("session.refuse")
 OPEN_FEED: Final = OperationType[Nothing, StreamSubscriber]("live.open")
 WATCH_TOPIC: Final = OperationType[StreamSubscriber, TopicWatch]("live.watch")

@@ -20,7 +20,7 @@ from vault.authn.lease_owners import (
     owner_of_api_key,
     owner_of_token,
 )
-from vault.authn.methods.method import Entry, EntryTx, LoginMethod, RowTx, is_alive
+from vault.authn.methods.method import Entry, EntryTx, LoginMethod, LoginTx, is_alive
 from vault.authn.mfa.entries import SEALED
 from vault.barrier import Barrier, VaultTx
 from vault.errors import NotFoundError
@@ -1047,7 +1047,7 @@ class AuthEntryStore:
         return self.transact_rows(mount_id, lambda entries, _: change(entries))
 
     def transact_rows(
-        self, mount_id: str, change: Callable[[EntryTx, RowTx], T], *, max_encryptions: int = 4
+        self, mount_id: str, change: Callable[[EntryTx, LoginTx], T], *, max_encryptions: int = 4
     ) -> Awaitable[T]:
         """As `transact`, with other tables."""
 

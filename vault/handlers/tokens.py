@@ -112,6 +112,7 @@ class TokenHandlers:
             sudo=sudo.allowed,
             orphan=call.op.path == ORPHAN_PATH,
             limits=role,
+            address=call.op.origin.ip,
         )
         warnings = issued.warnings + self.authorizer.unknown_policy_warnings(issued.row.policies)
         return msgspec.structs.replace(issued, warnings=warnings)

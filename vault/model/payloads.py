@@ -581,6 +581,22 @@ class KeepValue(Struct, frozen=True, kw_only=True):
         return "KeepValue()"
 
 
+class OpenSession(Struct, frozen=True, kw_only=True):
+    """Open a browser's session (`session.open`).
+
+    `exchange`: in the place of the caller's own session, which a login made.
+    """
+
+    exchange: bool = False
+
+
+class SessionSelector(Struct, frozen=True, kw_only=True):
+    """The session with this accessor, of the caller or of `user` (an id)."""
+
+    accessor: str
+    user: str = ""
+
+
 class AccessorSelector(Struct, frozen=True, kw_only=True):
     """The token with this accessor (`token.lookup_accessor`, `token.revoke_accessor`)."""
 

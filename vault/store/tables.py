@@ -5,7 +5,7 @@ from typing import Any, Final
 from vault.model import records
 from vault.store.table import Table
 
-SCHEMA_LEVEL: Final = 16
+SCHEMA_LEVEL: Final = 17
 """The last migration that this program knows. See `NodeRow.level`."""
 SYSTEM: Final = Table("system", records.SystemRow, ("name",))
 HEAD_ROW: Final = "mark"
@@ -53,6 +53,9 @@ TOKENS: Final = Table(
     indexes=("parent", "user_id", "expires_at"),
 )
 CUBBYHOLE: Final = Table("cubbyhole", records.CubbyholeRow, ("token_id", "path"), cached=False)
+SESSIONS: Final = Table(
+    "sessions", records.SessionRow, ("token_id",), indexes=("user_id", "idle_until")
+)
 POLICIES: Final = Table("policies", records.PolicyRow, ("name",))
 USAGE: Final = Table(
     "credential_usage",
@@ -151,4 +154,5 @@ ALL: Final[tuple[Table[Any], ...]] = (
     GROUP_ALIASES,
     GROUP_MEMBERS,
     CUBBYHOLE,
+    SESSIONS,
 )

@@ -20,7 +20,7 @@ from vault.authn.credential_scheme import CredentialScheme
 from vault.authn.credential_validity import LOGIN_METHODS, RowLookup, token_identity
 from vault.authn.jwt.digest import digest_of
 from vault.authn.lockout import FAILURES
-from vault.authn.methods.method import EntryTx, LoginRefusedError, LoginStep, RowTx
+from vault.authn.methods.method import EntryTx, LoginRefusedError, LoginStep, LoginTx, RowTx
 from vault.authn.mfa.configuration import named_methods, read_settings
 from vault.authn.mfa.enforcement import (
     Enforcement,
@@ -38,6 +38,8 @@ from vault.authn.mfa.proof import (
     forget_failures,
     is_locked,
 )
+from vault.authn.revocation import EndedFamilies
+from vault.authn.sessions import SessionOpener
 from vault.authn.tokens import IssuedToken
 from vault.model.auth_mounts import MFA_MOUNT
 from vault.model.identity import Identity
@@ -55,16 +57,22 @@ class LoginFactorParts:
     rules: EnforcementRules
     scheme: CredentialScheme
     batch: BatchTokens
+    sessions: SessionOpener
     world: World
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoginDraft:
-    """The token that a login would get. `row` has neither id nor secret yet."""
+    """The token that a login would get. `row` has neither id nor secret yet.
+
+    `is_session`: it is to be one, of the client at `address`.
+    """
 
     mount: AuthMountRow
     row: TokenRow
     is_batch: bool
+    is_session: bool
+    address: str
     warnings: tuple[str, ...] = ()
     details: Mapping[str, str] = field(default_factory=dict)
 
@@ -96,6 +104,8 @@ class _Waiting(Struct, frozen=True, kw_only=True):
     row: TokenRow
     mount_type: str
     is_batch: bool
+    is_session: bool
+    address: str
     constraints: dict[str, tuple[str, ...]]
     warnings: tuple[str, ...] = ()
     details: dict[str, str] = {}
@@ -146,6 +156,8 @@ class LoginFactors:
             row=draft.row,
             mount_type=draft.mount.type,
             is_batch=draft.is_batch,
+            is_session=draft.is_session,
+            address=draft.address,
             constraints=_constraints(required),
             warnings=draft.warnings,
             details=dict(draft.details),
@@ -190,7 +202,7 @@ class LoginFactors:
         minted = self._parts.scheme.mint_token()
         accessor = self._parts.scheme.mint_accessor()
 
-        def change(entries: EntryTx, rows: RowTx) -> "_Finished | str":
+        def change(entries: EntryTx, rows: LoginTx) -> "_Finished | str":
             held = entries.get(PENDING, waiting.key)
             if held is None or entries.now >= held.expires_at:
                 return _GONE
@@ -222,13 +234,17 @@ class LoginFactors:
             )
             if token_identity(rows.get, row, now) is None:
                 return _GONE
+            ended = None
+            if found.is_session:
+                row, ended = self._parts.sessions.open(rows.rows, row, found.address, now)
             if not found.is_batch:
                 rows.put(TOKENS, row)
-            return _Finished(row=row, waiting=found)
+            return _Finished(row=row, waiting=found, ended=ended)
 
         done = await self._parts.store.transact_rows(MFA_MOUNT.id, change)
         if isinstance(done, str):
             raise _unknown() if done == _GONE else _wrong(done, waiting)
+        await self._parts.sessions.finish(done.ended)
         row, text = done.row, minted.text
         if done.waiting.is_batch:
             row, text = self._parts.batch.mint(row)
@@ -267,6 +283,7 @@ class LoginFactors:
 class _Finished(Struct, frozen=True, kw_only=True):
     row: TokenRow
     waiting: _Waiting
+    ended: EndedFamilies | None
 
 
 _GONE: Final = ""

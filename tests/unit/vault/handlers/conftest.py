@@ -124,6 +124,10 @@ class House:
     handlers: Handlers
     sealings: list[str]
     logins: Logins
+    login_parts: LoginParts
+    revoker: Revoker
+    usage: CredentialUsage
+    auth_mounts: AuthMountTable
     authenticator: Authenticator
 
     async def log_in(self, path: str, origin: Origin = HERE, **fields: Any) -> IssuedToken:
@@ -290,12 +294,11 @@ async def house() -> AsyncIterator[House]:
             )
         )
         entries.methods, table = methods, AuthMountTable()
-        logins = Logins(
-            LoginParts(
-                store=entries, mounts=table, methods=methods, directory=NoDirectory(),
-                scheme=scheme, batch=batch, world=world,
-            )
+        login_parts = LoginParts(
+            store=entries, mounts=table, methods=methods, directory=NoDirectory(),
+            scheme=scheme, batch=batch, revoker=revoker, world=world,
         )  # fmt: skip
+        logins = Logins(login_parts)
         auth_mounts = AuthMountHandlers(
             AuthMountStore(barrier), table, methods, authorizer, world, revoker.revoke_tokens
         )
@@ -355,6 +358,10 @@ async def house() -> AsyncIterator[House]:
             handlers,
             sealings,
             logins,
+            login_parts,
+            revoker,
+            usage,
+            table,
             Authenticator(
                 scheme,
                 {TOKEN: token_method(store, scheme, Lockout(), world), BATCH: batch},
