@@ -14,6 +14,7 @@ from vault.authn.methods.kubernetes import KubernetesMethod
 from vault.authn.methods.ldap.method import LdapMethod
 from vault.authn.methods.method import EntryReader, LoginMethod
 from vault.authn.methods.passwords import PasswordHashes
+from vault.authn.methods.saml.method import SamlMethod
 from vault.authn.methods.token_roles import TokenRoles
 from vault.authn.methods.userpass import Userpass
 from vault.model.identity import Method
@@ -47,5 +48,6 @@ def make_login_methods(parts: MethodParts) -> Mapping[str, LoginMethod]:
         JwtMethod(Method.JWT, jwt_mounts, new_secret),
         JwtMethod(Method.OIDC, jwt_mounts, new_secret),
         KubernetesMethod(parts.entries, sources, parts.world),
+        SamlMethod(parts.entries, parts.world, new_secret),
     ]
     return {method.type: method for method in methods}
