@@ -124,6 +124,8 @@ async def prepared_role(change: EntryChange[SamlRole]) -> SamlRole:
                 "bound_attributes",
                 f"a bound attribute has 1 to {MAX_VALUES} values, and no name that begins with /",
             )
+    for uri in role.allowed_redirect_uris:
+        check_source_url(uri, "allowed_redirect_uris")
     targets = list(role.attribute_mappings.values())
     if RESERVED_METADATA in targets or len(set(targets)) != len(targets):
         raise _role_error(
