@@ -5,12 +5,12 @@ import copy
 import re
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from lxml import etree
-from msgspec.structs import replace
 
 from tests.support.saml_provider import ASSERTION, PROTOCOL, Said, SamlProvider
 from vault.authn.methods.saml.response import (

@@ -13,6 +13,7 @@ from vault.authn.methods.jwt_mounts import JwtMounts
 from vault.authn.methods.kubernetes import KubernetesMethod
 from vault.authn.methods.ldap.method import LdapMethod
 from vault.authn.methods.method import EntryReader, LoginMethod
+from vault.authn.methods.ocsp import OcspChecker
 from vault.authn.methods.passwords import PasswordHashes
 from vault.authn.methods.saml.method import SamlMethod
 from vault.authn.methods.token_roles import TokenRoles
@@ -44,7 +45,7 @@ def make_login_methods(parts: MethodParts) -> Mapping[str, LoginMethod]:
         TokenRoles(parts.entries),
         Userpass(parts.entries, PasswordHashes(parts.world)),
         LdapMethod(parts.entries, parts.world),
-        CertMethod(parts.entries, parts.world),
+        CertMethod(parts.entries, parts.world, OcspChecker(sources, parts.world, parts.random)),
         JwtMethod(Method.JWT, jwt_mounts, new_secret),
         JwtMethod(Method.OIDC, jwt_mounts, new_secret),
         KubernetesMethod(parts.entries, sources, parts.world),

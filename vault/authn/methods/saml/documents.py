@@ -6,7 +6,6 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from protocols.instant import SECOND
-from protocols.pki.certificates import parse_pem_chain
 from protocols.pki.errors import PkiError
 from vault.authn.jwt.claims import BoundClaims
 from vault.authn.jwt.source_client import check_source_url
@@ -143,6 +142,8 @@ def _check_provider(config: SamlConfig) -> None:
     if not 0 < len(config.idp_entity_id) <= MAX_ENTITY_ID:
         raise _config_error("idp_entity_id", "idp_entity_id or idp_metadata must be set")
     check_source_url(config.idp_sso_url, "idp_sso_url")
+    from protocols.pki.certificates import parse_pem_chain
+
     try:
         found = parse_pem_chain(config.idp_cert.encode())
     except PkiError:

@@ -20,7 +20,6 @@ from msgspec import Struct
 
 from actors.world import World
 from protocols.instant import SECOND
-from protocols.pki.certificates import parse_pem_chain
 from vault.authn.jwt.claims import check_bound_claims
 from vault.authn.jwt.compact import InvalidTokenError
 from vault.authn.jwt.digest import digest_of
@@ -244,6 +243,8 @@ class SamlMethod:
 
         Raises `LoginRefusedError`; `AnswerRefusedError` once it is known who waits.
         """
+        from protocols.pki.certificates import parse_pem_chain
+
         mount, fields = request.mount, request.fields
         config = await self._config(mount)
         kept = await self._take_request(mount, fields.RelayState)

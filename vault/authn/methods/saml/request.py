@@ -4,7 +4,6 @@ import zlib
 from base64 import b64encode
 from typing import Final
 from urllib.parse import parse_qsl, urlencode, urlsplit
-from xml.sax.saxutils import escape, quoteattr
 
 from protocols.instant import rfc3339
 from vault.authn.methods.saml.xml import ASSERTION, PROTOCOL
@@ -17,6 +16,8 @@ def request_url(
     sso_url: str, *, request_id: str, issuer: str, acs_url: str, relay_state: str, now: int
 ) -> str:
     """Where the browser goes. `now`: Unix ns. What the URL has in its query already stays."""
+    from xml.sax.saxutils import escape, quoteattr  # it loads a parser that is not used
+
     attributes = {
         "ID": request_id,
         "Version": "2.0",

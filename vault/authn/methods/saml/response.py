@@ -12,10 +12,10 @@ Breaking SAML", 2012.)
 import binascii
 import re
 from base64 import b64decode
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from cryptography.x509 import Certificate
 from msgspec import Struct
 
 from vault.authn.methods.saml.xml import (
@@ -29,6 +29,9 @@ from vault.authn.methods.saml.xml import (
     parse_xml,
     text_of,
 )
+
+if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
 
 MAX_RESPONSE: Final = 128 << 10  # bytes of XML
 MAX_ENCODED: Final = 192 << 10  # characters: base64 with line breaks
@@ -54,7 +57,8 @@ class InvalidResponseError(Exception):
         self.reason = reason
 
 
-class ExpectedResponse(Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, kw_only=True)
+class ExpectedResponse:
     """What an answer must say. `leeway`: seconds that clocks may differ.
 
     `assertion_signed`, `response_signed`: which of the two must be signed itself.
@@ -64,7 +68,7 @@ class ExpectedResponse(Struct, frozen=True, kw_only=True):
     acs_url: str
     entity_id: str
     idp_entity_id: str
-    certificates: tuple[Certificate, ...]
+    certificates: tuple["Certificate", ...]
     leeway: int = 0
     assertion_signed: bool = False
     response_signed: bool = False
