@@ -62,6 +62,25 @@ class Authority:
         )
         return certificate, file
 
+    def revoke(self, file: Path) -> str:
+        """A list with the certificate in a file, in PEM."""
+        now = dt.datetime.now(dt.UTC)
+        revoked = (
+            x509.RevokedCertificateBuilder()
+            .serial_number(x509.load_pem_x509_certificate(file.read_bytes()).serial_number)
+            .revocation_date(now - _DAY)
+            .build()
+        )
+        listed = (
+            x509.CertificateRevocationListBuilder()
+            .issuer_name(self._name)
+            .last_update(now - _DAY)
+            .next_update(now + _DAY)
+            .add_revoked_certificate(revoked)
+            .sign(self._key, hashes.SHA256())
+        )
+        return listed.public_bytes(serialization.Encoding.PEM).decode()
+
     def sign_answer(self, builder: ocsp.OCSPResponseBuilder) -> bytes:
         """An OCSP answer, signed by the authority itself."""
         found = builder.responder_id(ocsp.OCSPResponderEncoding.HASH, self.certificate)
