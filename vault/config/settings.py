@@ -1,7 +1,6 @@
 """The settings after the design's `vault.yaml`: each key is accepted, or refused with advice."""
 
 import ipaddress
-from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self, get_args
@@ -50,7 +49,7 @@ Method = Literal[
     "certificate",
 ]  # fmt: skip
 METHODS: Final[tuple[Method, ...]] = get_args(Method)
-METHOD_LIBRARIES: Final[Mapping[str, tuple[str, str]]] = {
+METHOD_LIBRARIES: Final[dict[str, tuple[str, str]]] = {
     "ldap": ("ldap", "python-ldap"),
     "saml": ("signxml", "signxml"),
 }
