@@ -21,9 +21,10 @@ from actors.pacer import Pacer
 from actors.periodic import LAST_SECONDS, Job
 from vault.authn.aliases import EnabledMounts
 from vault.authn.api_keys import ApiKeys
-from vault.authn.authenticator import Authenticator, CredentialMethod
+from vault.authn.authenticator import Authenticator, CredentialMethod, LoginTokens
 from vault.authn.batch_tokens import BatchTokens
 from vault.authn.bearer import api_key_method, token_method
+from vault.authn.certificate_credentials import CertificateCredentials
 from vault.authn.credential_owners import CredentialOwners
 from vault.authn.credential_scheme import API_KEY, BATCH, TOKEN
 from vault.authn.credential_usage import CredentialUsage
@@ -36,6 +37,7 @@ from vault.authn.jwt_credentials import JwtCredentials, lifetimes_of
 from vault.authn.jwt_issuers import make_issuers, mounts_by_path
 from vault.authn.jwt_revocation import JwtRevocations
 from vault.authn.logins import LoginParts, Logins
+from vault.authn.methods.cert import CertMethod
 from vault.authn.methods.method import AuthSurface, LoginMethod
 from vault.authn.methods.registry import MethodParts, make_login_methods
 from vault.authn.methods.token_roles import TokenRoles
@@ -233,17 +235,8 @@ class DataPath:
         )
         self.auth_entries = AuthEntryStore(barrier, world)
         self._sources = SourceClient(world)
-        methods = make_login_methods(
-            MethodParts(
-                entries=self.auth_entries,
-                scheme=scheme,
-                world=world,
-                random=parts.random,
-                sources=self._sources,
-            )
-        )
-        self.auth_entries.methods = methods
-        self.auth = AuthSurface(self.auth_mounts, methods)
+        known = self._make_methods()
+        methods = self.auth.methods
         issuers = (
             ()
             if authentication.jwt is None
@@ -265,6 +258,7 @@ class DataPath:
             AuthMountStore(barrier),
             self.auth_mounts,
             methods,
+            known,
             self.authorizer,
             world,
             self.revoker.revoke_tokens,
@@ -305,6 +299,24 @@ class DataPath:
             )
         )
         return factors, logins
+
+    def _make_methods(self) -> Mapping[str, LoginMethod]:
+        """All login methods by type; `auth` has those that settings name."""
+        parts = self.parts
+        known = make_login_methods(
+            MethodParts(
+                entries=self.auth_entries,
+                scheme=parts.credential_scheme,
+                world=parts.world,
+                random=parts.random,
+                sources=self._sources,
+            )
+        )
+        self.auth_entries.methods = known
+        chosen = {TOKEN, *parts.settings.authentication.logins}
+        methods = {kind: method for kind, method in known.items() if kind in chosen}
+        self.auth = AuthSurface(self.auth_mounts, methods)
+        return known
 
     def _make_limits(self) -> tuple[FailureLimits, RecordLimits]:
         """How many failures are taken, and how many refusals recorded."""
@@ -553,12 +565,26 @@ class DataPath:
             API_KEY: api_key_method(parts.store, scheme, lockout, world),
             BATCH: self.batch_tokens,
         }
-        chosen = {name.replace("_", "-") for name in parts.settings.authentication.methods}
+        authentication = parts.settings.authentication
+        chosen = {name.replace("_", "-") for name in authentication.methods}
         if TOKEN in chosen:
             chosen.add(BATCH)
         methods = {name: method for name, method in methods_by_name.items() if name in chosen}
+        if authentication.logins:
+            for name in (TOKEN, BATCH):
+                methods.setdefault(name, LoginTokens(methods_by_name[name]))
+        certificates, cert = None, self.auth.methods.get("cert")
+        if isinstance(cert, CertMethod):
+            certificates = CertificateCredentials(
+                parts.store, self.auth_mounts, cert, world, self._enforcements
+            )
         return Authenticator(
-            scheme, methods, self.credential_usage, world, self.jwt if self.jwt.issuers else None
+            scheme,
+            methods,
+            self.credential_usage,
+            world,
+            self.jwt if self.jwt.issuers else None,
+            certificates=certificates,
         )
 
 

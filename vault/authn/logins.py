@@ -56,6 +56,7 @@ from vault.store.tables import TOKENS
 
 T = TypeVar("T")
 
+METHOD_OFF: Final = "the method of this auth mount is not one of authentication.methods"
 LOCKOUT: Final = ".lockout"  # a kind of entries that no method can name
 SOURCE_UNAVAILABLE: Final = "source_unavailable"
 LOGIN_TIMEOUT: Final = 30.0  # seconds that a method may take, its source included
@@ -121,7 +122,12 @@ class Logins:
         mount = self._parts.mounts.find_for_path(path)
         method = None if mount is None else self._parts.methods.get(mount.type)
         if mount is None or method is None:
-            raise NotFoundError("no_handler", "no handler for this route. route entry not found.")
+            raise NotFoundError(
+                "no_handler",
+                "no handler for this route. route entry not found."
+                if mount is None
+                else METHOD_OFF,
+            )
         return mount, method, path[len(mount.path) :]
 
     def list_mounts(self) -> list[AuthMountRow]:

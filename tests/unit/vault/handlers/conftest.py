@@ -300,8 +300,9 @@ async def house() -> AsyncIterator[House]:
         )  # fmt: skip
         logins = Logins(login_parts)
         auth_mounts = AuthMountHandlers(
-            AuthMountStore(barrier), table, methods, authorizer, world, revoker.revoke_tokens
-        )
+            AuthMountStore(barrier), table, methods, methods, authorizer, world,
+            revoker.revoke_tokens,
+        )  # fmt: skip
         keys = ApiKeys(store, scheme, revoker, usage, world)
         secrets, key_store = SecretStore(barrier), KeyStore(barrier)
         access = AccessCounters(AccessStore(barrier), world)
