@@ -83,6 +83,27 @@ def update(
     current.print_result(current.client.call("PATCH", _at(path), body))
 
 
+@app.command("freehold mount move payments finance/payments")
+def move(
+    context: typer.Context,
+    path: MountPath,
+    target: Annotated[str, typer.Argument(help="The prefix that it is to have.")],
+) -> None:
+    """Move a mount with all of its secrets; policies that name its path stay as they are."""
+    current = cli_context(context)
+    body = {"source": path, "target": target}
+    current.print_result(current.client.call("POST", api_path("system", "mount-moves"), body))
+
+
+@app.command("freehold mount moves")
+def moves(context: typer.Context) -> None:
+    """List which mounts were moved, the latest first."""
+    current = cli_context(context)
+    columns = ("moved_at", "source", "target", "secrets", "moved_by", "id")
+    found = current.client.call("GET", api_path("system", "mount-moves"))
+    current.print_result(found["moves"], columns)
+
+
 @app.command("freehold mount delete payments", "freehold mount delete payments --yes")
 def delete(context: typer.Context, path: MountPath, yes: Yes = False) -> None:
     """Delete a mount and erase every secret in it, for good."""

@@ -190,15 +190,16 @@ class AclDenials:
         self._all = frozenset(paths)
         self._by_start: defaultdict[str, list[str]] = defaultdict(list)
         for path in self._all:
-            if path.endswith(GLOB) or _start(path) != path:  # an exact one is the most specific
-                self._by_start[_start(path)].append(path)
+            start = literal_start(path)
+            if path.endswith(GLOB) or start != path:  # an exact one is the most specific
+                self._by_start[start].append(path)
         self._starts = sorted(self._by_start)
 
     def lifted_by(self, path: str) -> str:
         """A denial that `path`, which does not deny, would lift; empty: none."""
         if path.endswith("/") and path[:-1] in self._all:
             return path[:-1]  # it denies listing the folder, which the slash would lift
-        start = _start(path)
+        start = literal_start(path)
         found = [self._by_start.get(start[:end], ()) for end in range(len(start) + 1)]
         if "{{" in path:  # what it is filled with may lead below any of these
             first = bisect_left(self._starts, start)
@@ -209,7 +210,7 @@ class AclDenials:
         return next((one for each in found for one in each if one != path), "")
 
 
-def _start(path: str) -> str:
+def literal_start(path: str) -> str:
     """What stands before the first wildcard or template."""
     ends = (path.find("{{"), path.find(f"/{SEGMENT}") + 1, path.find(GLOB, len(path) - 1))
     first = min((end for end in ends if end > 0), default=len(path))

@@ -249,6 +249,16 @@ class PolicySnapshot:
         found = (self.policies.get(name), self._bundle_policies.get(name))
         return any(policy.has_denials for policy in found if policy)
 
+    def denied_paths(self, identity: Identity) -> list[str]:
+        """Return the paths of all denials that bind an identity, as they are written."""
+        names = sorted(identity.binding_policies)
+        found: list[str] = []
+        for policy in (*self.local_policies(identity, names), *self.bundle_policies(names)):
+            if policy.enabled:
+                found += [path for rule in policy.rules if is_denial(rule) for path in rule.paths]
+                found += () if policy.acl_policy is None else policy.acl_policy.denials
+        return found
+
     def _cache_key(self, identity: Identity) -> tuple[object, ...]:
         """Of identities with equal keys the same rules hold."""
         is_service = identity.method is Method.SERVICE  # whose built-in policies count for it alone

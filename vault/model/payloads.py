@@ -374,8 +374,8 @@ class EnableAuth(Struct, frozen=True, kw_only=True):
     tune: TuneAuth = TuneAuth()
 
 
-class MoveAuth(Struct, frozen=True, kw_only=True):
-    """Move an auth mount to another path, with its entries and tokens."""
+class MoveMount(Struct, frozen=True, kw_only=True):
+    """Move a mount to another path, with all that is in it."""
 
     to: str
 

@@ -42,6 +42,8 @@ from vault.handlers.handler import Call, Handlers
 from vault.handlers.listing import ListingHandlers
 from vault.handlers.logins import LoginHandlers
 from vault.handlers.metadata import MetadataHandlers
+from vault.handlers.mount_moves import MountMoveHandlers
+from vault.handlers.mounts import MountHandlers
 from vault.handlers.policies import PolicyHandlers
 from vault.handlers.read_limits import ReadLimits
 from vault.handlers.rewrap import KeyRewrapper
@@ -53,6 +55,8 @@ from vault.handlers.stores import (
     AuthMountStore,
     ConsumerStore,
     KeyStore,
+    MountStore,
+    MoveStore,
     RotationStore,
     SecretStore,
 )
@@ -299,6 +303,7 @@ async def house() -> AsyncIterator[House]:
         auth_mounts = AuthMountHandlers(
             AuthMountStore(barrier), table, methods, authorizer, world, revoker.revoke_tokens
         )
+        mount_handlers = MountHandlers(MountStore(barrier), mounts, authorizer, world)
         keys = ApiKeys(store, scheme, revoker, usage, world)
         secrets, key_store = SecretStore(barrier), KeyStore(barrier)
         access = AccessCounters(AccessStore(barrier), world)
@@ -321,6 +326,14 @@ async def house() -> AsyncIterator[House]:
                 tokens, keys, authorizer, world, logins.check_renewal, TokenRoles(entries).get
             ).handlers(),
             **auth_mounts.handlers(),
+            **MountMoveHandlers(
+                mount_handlers.snapshot,
+                auth_mounts.snapshot,
+                mount_handlers.store,
+                MoveStore(barrier),
+                authorizer,
+                world,
+            ).handlers(),
             **AuthEntryHandlers(entries, logins).handlers(),
             **LoginHandlers(logins).handlers(),
             **UserHandlers(users, authorizer).handlers(),
