@@ -152,6 +152,7 @@ from vault.model.results import (
     OrphanedUsers,
     ReaderPage,
     RenewedLease,
+    ResultantAcl,
     RevokedIdentity,
     RevokedLeases,
     RewrapStep,
@@ -290,6 +291,8 @@ LIST_JWT_REVOCATIONS: Final = OperationType[ListJwtRevocations, list[AuthEntryRo
 )
 
 # Policies
+READ_HELP: Final = OperationType[Nothing, None]("sys.help")
+READ_RESULTANT_ACL: Final = OperationType[Nothing, ResultantAcl]("policy.resultant")
 LIST_POLICIES: Final = OperationType[Nothing, PolicyNames]("policy.list")
 READ_POLICY: Final = OperationType[Nothing, ShownPolicy]("policy.read")
 VALIDATE_POLICY: Final = OperationType[WritePolicy, Policy]("policy.validate")

@@ -68,6 +68,10 @@ def update(
     delete_version_after: Annotated[
         str | None, typer.Option(help="Such as 90d; a negative one switches it off.")
     ] = None,
+    default_lease_ttl: Annotated[
+        str | None, typer.Option(help="How long Vault's clients may keep a value, such as 1h.")
+    ] = None,
+    max_lease_ttl: Annotated[str | None, typer.Option(help="The longest of these.")] = None,
 ) -> None:
     """Change what the secrets of a mount inherit; what is left out stays."""
     body = without_empty(
@@ -76,6 +80,8 @@ def update(
         max_versions=max_versions,
         cas_required=cas_required,
         delete_version_after=delete_version_after,
+        default_lease_ttl=default_lease_ttl,
+        max_lease_ttl=max_lease_ttl,
     )
     if not body:
         raise typer.BadParameter("no change is given")

@@ -67,6 +67,11 @@ class Authorizer:
             found.ceiling is None or can_reach(found.ceiling.rules, (), folder)
         )
 
+    def effective_policies(self, identity: Identity) -> tuple[Policy, ...]:
+        """The policies that count for an identity, with the control plane's."""
+        found = self._policies.effective_policies(identity)
+        return (*found.policies, *found.fleet)
+
     def find_lifted_denial(self, identity: Identity, source: str, target: str) -> str:
         """A denial that binds the identity in the folder `source` and not in `target`; empty: none.
 

@@ -5,9 +5,11 @@ from functools import cached_property
 from typing import Final
 
 import trio
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from actors.world import World
+from protocols.instant import HOUR, SECOND
 from vault import operations
 from vault.authz.authorizer import Authorizer
 from vault.errors import (
@@ -28,6 +30,8 @@ from vault.model.path import RESERVED, ResourcePath
 from vault.model.payloads import Nothing, TuneMount, WriteMount
 from vault.model.records import MountRow
 
+SYSTEM_LEASE: Final = 768 * HOUR  # where a mount says nothing
+MAX_LEASE: Final = 10 * 365 * 24 * HOUR
 PREFIX: Final = "sys/mounts/"  # where a mount lies in the path space of policies
 MAX_MOUNTS: Final = 1_000  # held in memory, and read whole at unseal and at each change
 ERASE_BATCH: Final = 100  # secrets a transaction, so that a large mount never holds the writer
@@ -116,6 +120,16 @@ class MountHandlers:
     async def create(self, path: ResourcePath, payload: WriteMount) -> MountRow:
         """As `write`, for the agent itself."""
         version, kind = _checked_version(payload.version), _checked_type(payload.type)
+        default, longest = payload.default_lease_ttl, payload.max_lease_ttl
+        _check_leases(kind, default, longest)
+        if default > (longest or SYSTEM_LEASE):
+            system = f"system max lease TTL of {SYSTEM_LEASE // SECOND}"
+            bound = "given max lease TTL" if longest else system
+            raise ValidationError(
+                "ttl_invalid",
+                f"given default lease TTL greater than {bound}",
+                field="default_lease_ttl",
+            )
         require_unreserved(path)
 
         def change(tx: MountTx) -> MountRow:
@@ -127,6 +141,8 @@ class MountHandlers:
             row = MountRow(
                 path=str(path), id=new, accessor=f"{kind}_{new[:8]}", type=kind, version=version,
                 description=payload.description, created_at=self.world.now(),
+                default_lease_ttl=payload.default_lease_ttl or UNSET,
+                max_lease_ttl=payload.max_lease_ttl or UNSET,
             )  # fmt: skip
             tx.put_mount(row)
             return row
@@ -150,6 +166,15 @@ class MountHandlers:
                     "version_downgrade", f"cannot downgrade mount from version {row.version}"
                 )
             row = _tuned(row, payload)
+            default, longest = row.default_lease_ttl or 0, row.max_lease_ttl or 0
+            _check_leases(row.type, default, longest)
+            if 0 < longest < default:
+                raise ValidationError(
+                    "ttl_invalid",
+                    f"backend max lease TTL of {longest // SECOND} would be less than backend "
+                    f"default lease TTL of {default // SECOND}",
+                    field="max_lease_ttl",
+                )
             tx.put_mount(row)
             return row
 
@@ -230,7 +255,24 @@ def _checked_type(kind: str) -> str:
     return kind
 
 
+def _check_leases(kind: str, default: int, longest: int) -> None:
+    """Raise `ValidationError` for leases that no mount has."""
+    if kind == DATABASE and (default or longest):
+        raise ValidationError(
+            "lease_unsupported",
+            "default_lease_ttl and max_lease_ttl cannot be set for a database: its roles have "
+            "default_ttl and max_ttl",
+            field="default_lease_ttl",
+        )
+    for name, ttl in (("default_lease_ttl", default), ("max_lease_ttl", longest)):
+        if not -SECOND <= ttl <= MAX_LEASE:
+            raise ValidationError("ttl_invalid", f"{name} must be 0 to 10 years", field=name)
+
+
 def _tuned(row: MountRow, payload: TuneMount) -> MountRow:
-    fields = ("version", "description", "max_versions", "cas_required", "delete_version_after")
+    fields = (
+        "version", "description", "max_versions", "cas_required", "delete_version_after",
+        "default_lease_ttl", "max_lease_ttl",
+    )  # fmt: skip
     given = {name: getattr(payload, name) for name in fields}
     return replace(row, **{name: value for name, value in given.items() if value is not None})

@@ -176,8 +176,8 @@ def _tuned(fields: Fields, *, with_description: bool) -> TuneAuth:
         description=fields.text("description")
         if with_description and "description" in fields
         else None,
-        default_lease_ttl=_lease(fields, "default_lease_ttl"),
-        max_lease_ttl=_lease(fields, "max_lease_ttl"),
+        default_lease_ttl=lease_ttl(fields, "default_lease_ttl"),
+        max_lease_ttl=lease_ttl(fields, "max_lease_ttl"),
         token_type=fields.text("token_type") or None,
         listing_visibility=fields.text("listing_visibility")
         if "listing_visibility" in fields
@@ -187,8 +187,8 @@ def _tuned(fields: Fields, *, with_description: bool) -> TuneAuth:
     )
 
 
-def _lease(fields: Fields, name: str) -> int | None:
-    """A duration; `system` is the default."""
+def lease_ttl(fields: Fields, name: str) -> int | None:
+    """A duration in ns; `system` is the default. None: it is not given."""
     if fields.value(name) == "system":
         return 0
     return fields.duration(name)
