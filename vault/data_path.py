@@ -89,6 +89,7 @@ from vault.handlers.listing import ListingHandlers
 from vault.handlers.logins import LoginHandlers
 from vault.handlers.malformed_requests import MalformedRequestHandlers
 from vault.handlers.metadata import MetadataHandlers
+from vault.handlers.mount_moves import MountMoveHandlers
 from vault.handlers.mounts import MountHandlers
 from vault.handlers.policies import PolicyHandlers
 from vault.handlers.read_limits import ReadLimits
@@ -107,6 +108,7 @@ from vault.handlers.stores import (
     ConsumerStore,
     LeaseStore,
     MountStore,
+    MoveStore,
     RotationStore,
     SecretStore,
     StaticRoleStore,
@@ -266,7 +268,12 @@ class DataPath:
         self._tickets = DenialTickets(barrier.seal_ticket, barrier.open_ticket)
         self.lockout = parts.peers.lockout()
         self.snapshots = SnapshotRefresher(
-            (self.policies, self.mount_handlers, self.auth_mount_handlers, barrier),
+            (
+                self.policies,
+                self.mount_handlers.snapshot,
+                self.auth_mount_handlers.snapshot,
+                barrier,
+            ),
             store.count_all_transactions,
         )
         self._failures, self._refusals = self._make_limits()
@@ -355,6 +362,14 @@ class DataPath:
             ).handlers(),
             **self.mount_handlers.handlers(),
             **self.auth_mount_handlers.handlers(),
+            **MountMoveHandlers(
+                self.mount_handlers.snapshot,
+                self.auth_mount_handlers.snapshot,
+                self.mount_handlers.store,
+                MoveStore(self.parts.barrier),
+                self.authorizer,
+                world,
+            ).handlers(),
             **AuthEntryHandlers(self.auth_entries, self.logins).handlers(),
             **LoginHandlers(self.logins).handlers(),
             **self._second_factors().handlers(),
@@ -634,8 +649,8 @@ async def wire_data_path(parts: DataPathParts) -> DataPath:
     """The data path with what is stored of policies and mounts. Raises `VaultError`."""
     made = DataPath(parts)
     await made.policies.reload()
-    await made.mount_handlers.reload()
-    await made.auth_mount_handlers.reload()
+    await made.mount_handlers.snapshot.reload()
+    await made.auth_mount_handlers.snapshot.reload()
     return made
 
 

@@ -77,7 +77,7 @@ from vault.model.payloads import (
     LogIn,
     MalformedRequest,
     MergeEntities,
-    MoveAuth,
+    MoveMount,
     NameFactor,
     Nothing,
     OpenSession,
@@ -135,6 +135,7 @@ from vault.model.records import (
     EntityAliasRow,
     GroupAliasRow,
     GroupRow,
+    MountMoveRow,
     MountRow,
     NodeRow,
     PolicyRow,
@@ -161,6 +162,7 @@ from vault.model.results import (
     OrphanedUsers,
     ReaderPage,
     RenewedLease,
+    ResultantAcl,
     RevokedIdentity,
     RevokedLeases,
     RewrapStep,
@@ -236,6 +238,9 @@ RESOLVE_MOUNT: Final = OperationType[Nothing, MountRow]("mount.preflight")
 READ_MOUNT: Final = OperationType[Nothing, MountRow]("mount.read")
 WRITE_MOUNT: Final = OperationType[WriteMount, MountRow]("mount.write")
 TUNE_MOUNT: Final = OperationType[TuneMount, MountRow]("mount.tune")
+MOVE_MOUNT: Final = OperationType[MoveMount, MountMoveRow]("mount.move")
+LIST_MOUNT_MOVES: Final = OperationType[Nothing, list[MountMoveRow]]("mount.moves")
+READ_MOUNT_MOVE: Final = OperationType[Nothing, MountMoveRow]("mount.move_status")
 DELETE_MOUNT: Final = OperationType[Nothing, None]("mount.delete")
 
 # Dynamic credentials, in mounts of the type `database`
@@ -277,7 +282,7 @@ LIST_VISIBLE_AUTH: Final = OperationType[Nothing, list[AuthMountRow]]("auth.moun
 READ_AUTH: Final = OperationType[Nothing, AuthMountRow]("auth.mount.read")
 ENABLE_AUTH: Final = OperationType[EnableAuth, AuthMountRow]("auth.mount.enable")
 TUNE_AUTH: Final = OperationType[TuneAuth, AuthMountRow]("auth.mount.tune")
-MOVE_AUTH: Final = OperationType[MoveAuth, AuthMountRow]("auth.mount.move")
+MOVE_AUTH: Final = OperationType[MoveMount, MountMoveRow]("auth.mount.move")
 DISABLE_AUTH: Final = OperationType[Nothing, None]("auth.mount.disable")
 LIST_AUTH_ENTRIES: Final = OperationType[ListEntries, list[str]]("auth.entry.list")
 READ_AUTH_ENTRY: Final = OperationType[SelectEntry, StoredEntry]("auth.entry.read")
@@ -324,6 +329,8 @@ LIST_JWT_REVOCATIONS: Final = OperationType[ListJwtRevocations, list[AuthEntryRo
 )
 
 # Policies
+READ_HELP: Final = OperationType[Nothing, None]("sys.help")
+READ_RESULTANT_ACL: Final = OperationType[Nothing, ResultantAcl]("policy.resultant")
 LIST_POLICIES: Final = OperationType[Nothing, PolicyNames]("policy.list")
 READ_POLICY: Final = OperationType[Nothing, ShownPolicy]("policy.read")
 VALIDATE_POLICY: Final = OperationType[WritePolicy, Policy]("policy.validate")

@@ -25,7 +25,7 @@ from vault.audit.record import AuditEvent
 from vault.authn.authenticator import Authenticator
 from vault.authn.inline_logins import InlineLogins
 from vault.authn.methods.method import LoginStep
-from vault.authz.access import AccessRequest, Decision
+from vault.authz.access import CONTROL_GROUP, AccessRequest, Decision
 from vault.authz.authorizer import Authorizer
 from vault.authz.rate_limits import RateLimiter
 from vault.authz.record_limits import FailureLimits, RecordLimits, TooManyFailuresError
@@ -622,6 +622,16 @@ def _denied(context: AuditContext[P, R], ticket: str) -> AuthorizationError:
     wanted = context.handler.capability
     capability = f"{Capability.CREATE} or {Capability.UPDATE}" if callable(wanted) else wanted
     path = str(context.op.path)
+    if context.decision.reason == CONTROL_GROUP:
+        return AuthorizationError(
+            "control_group_unsupported",
+            f"permission denied: {capability} on {path} takes the approval of a control group, "
+            "which this agent cannot ask for; ask an administrator for a grant or for a policy "
+            "without control_group",
+            capability=capability,
+            path=path,
+            **({TICKET: ticket} if ticket else {}),
+        )
     return AuthorizationError(
         "permission_denied",
         f"permission denied: {capability} on {path} is not allowed; ask for a policy that allows "

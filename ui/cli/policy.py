@@ -81,6 +81,9 @@ def put(
     file: Annotated[
         Path | None, typer.Option("--file", "-f", help="JSON or HCL; else stdin.")
     ] = None,
+    cas: Annotated[
+        int | None, typer.Option(min=0, help="Only if this is its version; 0: if there is none.")
+    ] = None,
 ) -> None:
     """Create or replace a policy, from stdin by default. It is in force at once.
 
@@ -88,7 +91,8 @@ def put(
     """
     current = cli_context(context)
     policy = _document(name, file)
-    current.print_result(current.client.call("PUT", api_path("policies", name), policy))
+    path = api_path("policies", name)
+    current.print_result(current.client.call("PUT", path, policy, query={"cas": cas}))
 
 
 @app.command("freehold policy delete app-read", "freehold policy delete app-read --yes")

@@ -98,7 +98,9 @@ class PolicyHandlers:
         """Validate and put a policy; it is in force when this returns."""
         payload = call.payload
         document = _document_with_name(call)
-        return await self.policies.put(document, by=call.identity, create_only=payload.create_only)
+        return await self.policies.put(
+            document, by=call.identity, create_only=payload.create_only, cas=payload.cas
+        )
 
     async def validate(self, call: Call[WritePolicy]) -> Policy:
         """What `write` would take the document for; raises what it would. Changes nothing.

@@ -94,6 +94,47 @@ class MountRow(Struct, frozen=True, kw_only=True, gc=False):
     cas_required: bool = False
     delete_version_after: int = 0
     created_at: int
+    default_lease_ttl: int | UnsetType = UNSET  # ns; 0 or unset: the system's, negative: -1 s
+    max_lease_ttl: int | UnsetType = UNSET
+    mac: bytes = b""
+
+
+class MountMoveRow(Struct, frozen=True, kw_only=True, gc=False):
+    """A mount that was moved. `source` and `target` have `auth/` before them for an auth mount.
+
+    `secrets`: how many went with it.
+    """
+
+    id: str
+    mount_id: str
+    source: str
+    target: str
+    secrets: int = 0
+    moved_at: int
+    moved_by: str
+    mac: bytes = b""
+
+
+class AccessGrantRow(Struct, frozen=True, kw_only=True, gc=False):
+    """Access to one path for one caller that ends by itself, granted for the ticket of a refusal.
+
+    `subject` is the id of the caller's entity, or of what its credential stands for where it has
+    none; `credential` is the one that was refused. `granter` is who granted it, whose own access it
+    lives from, and `granter_credential` what it was granted with.
+    """
+
+    id: str
+    subject: str
+    subject_name: str
+    credential: str
+    capability: str
+    path: str
+    granter: str
+    granter_name: str
+    granter_credential: str
+    request_id: str
+    granted_at: int
+    expires_at: int
     mac: bytes = b""
 
 

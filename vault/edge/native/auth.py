@@ -22,6 +22,7 @@ from vault.authn.methods.method import (
 from vault.edge.dialect import Dialect
 from vault.edge.native.endpoint import Endpoints, encode_reply
 from vault.edge.native.mfa import WaitingBody
+from vault.edge.native.mount_moves import MountMove, MountMoveBody
 from vault.edge.native.tokens import Duration, TokenBody
 from vault.edge.reply import Reply
 from vault.edge.request import Request
@@ -32,7 +33,7 @@ from vault.model.payloads import (
     EnableAuth,
     ListEntries,
     LogIn,
-    MoveAuth,
+    MoveMount,
     Nothing,
     RunAuthAction,
     SelectEntry,
@@ -116,13 +117,6 @@ class NewAuthMount(AuthSettings, frozen=True, kw_only=True, forbid_unknown_field
     """An auth method to be enabled."""
 
     type: Text
-
-
-class AuthMove(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where an auth mount is, and where it is to be."""
-
-    source: Text
-    target: Text
 
 
 class EntryQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -240,15 +234,14 @@ async def disable(dialect: Dialect, request: Request, path: str) -> None:
     "POST",
     "auth/moves",
     "Move an auth mount; its tokens stay with it",
-    body=AuthMove,
-    returns=AuthMountBody,
+    body=MountMove,
+    returns=MountMoveBody,
     errors=(404, 409),
 )
-async def move(dialect: Dialect, request: Request, *, body: AuthMove) -> AuthMountBody:
-    row = await dialect.run_operation(
-        request, operations.MOVE_AUTH, _mount(body.source), MoveAuth(to=body.target.strip("/"))
-    )
-    return AuthMountBody.of(row)
+async def move(dialect: Dialect, request: Request, *, body: MountMove) -> MountMoveBody:
+    payload = MoveMount(to=body.target.strip("/"))
+    row = await dialect.run_operation(request, operations.MOVE_AUTH, _mount(body.source), payload)
+    return MountMoveBody.of(row)
 
 
 @auth.add(

@@ -18,6 +18,7 @@ from vault.edge.native.groups import groups
 from vault.edge.native.jwt_revocations import jwt_revocations
 from vault.edge.native.keys import keys
 from vault.edge.native.mfa import mfa
+from vault.edge.native.mount_moves import mount_moves
 from vault.edge.native.nodes import nodes
 from vault.edge.native.openapi import openapi_endpoint
 from vault.edge.native.policies import policies
@@ -61,6 +62,7 @@ _DOCUMENTED: Final = (
     audit,
     backups,
     system,
+    mount_moves,
     break_glass,
     usage,
 )

@@ -35,6 +35,13 @@ class PolicyDocument(Struct, frozen=True, forbid_unknown_fields=True):
     conditions: Conditions = ()
     actions: Annotated[tuple[Action, ...], Meta(max_length=1)] = ()
     acl: str | None = None
+    cas_required: bool = False
+
+
+class WriteQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """`cas`: only if the stored policy is of this `version`; 0: only if there is none."""
+
+    cas: Annotated[int, Meta(ge=0)] | None = None
 
 
 class WrittenPolicy(Struct, frozen=True):
@@ -85,14 +92,15 @@ async def read(dialect: Dialect, request: Request, name: str) -> ShownPolicy:
     "Write a policy; it is in force at once",
     body=dict[str, Any],  # validated by the handler, whose errors point at the faulty field
     schema=PolicyDocument,
+    query=WriteQuery,
     returns=WrittenPolicy,
+    errors=(409,),
 )
 async def write(
-    dialect: Dialect, request: Request, name: str, *, body: dict[str, Any]
+    dialect: Dialect, request: Request, name: str, *, body: dict[str, Any], query: WriteQuery
 ) -> WrittenPolicy:
-    row = await dialect.run_operation(
-        request, operations.WRITE_POLICY, _at(name), WritePolicy(document=body)
-    )
+    payload = WritePolicy(document=body, cas=query.cas)
+    row = await dialect.run_operation(request, operations.WRITE_POLICY, _at(name), payload)
     return WrittenPolicy(
         name=row.name,
         id=row.id,
