@@ -26,7 +26,13 @@ IDENTIFIERS: Final = frozenset(
         "token_accessor", "creator", "policies_from",
     }
 )  # fmt: skip
-SECONDS: Final = frozenset({"ttl", "lease_duration", "creation_ttl", "secret_id_ttl"})
+SECONDS: Final = frozenset(
+    {"ttl", "lease_duration", "creation_ttl", "secret_id_ttl", "creation_time", "last_renewal_time"}
+)
+UNORDERED: Final = frozenset(
+    {"policies", "token_policies", "identity_policies", "member_entity_ids", "member_group_ids",
+     "group_ids", "direct_group_ids", "parent_group_ids", "inherited_group_ids", "aliases"}
+)  # fmt: skip
 OWN: Final = frozenset(
     {"request_id", "running_plugin_version", "running_sha256", "plugin_version", "local",
      "creation_time_unix"}
@@ -35,7 +41,7 @@ OWN: Final = frozenset(
 _INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 _VOLATILE: Final = re.compile(
     r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
-    r"|[sbr]\.[A-Za-z0-9_-]{20,}|[A-Za-z0-9]{24,}|[a-z]+_[a-z-]*_?[0-9a-f]{8}"
+    r"|[sbr]\.[A-Za-z0-9_-]{20,}|[A-Za-z0-9]{24,}|[a-z]+_[a-z-]*_?[0-9a-f]{8}(\.root)?"
 )
 _REFERENCE: Final = re.compile(r"\{\w+:[^}]*\}")
 _WORDS: Final = re.compile(r"[0-9]+|[A-Za-z0-9_.-]{24,}|\"[^\"]*\\?\"(?=:)")
@@ -137,16 +143,7 @@ class Comparison:
         if isinstance(there, dict) and isinstance(here, dict):
             yield from self._walk_mappings(there, here, at)
         elif isinstance(there, list) and isinstance(here, list):
-            if key in ("keys", "errors") or len(there) != len(here):
-                if key == "keys":
-                    there, here = self._of_round(there), self._of_round(here, is_here=True)
-                if key in ("keys", "policies") and len(there) == len(here):
-                    there, here = sorted(map(str, there)), sorted(map(str, here))
-                if len(there) != len(here):
-                    yield at, there, here
-                    return
-            for number, (one, other) in enumerate(zip(there, here, strict=True)):
-                yield from self._walk(one, other, f"{at}.{number}", key)
+            yield from self._walk_lists(there, here, at, key)
         elif type(there) is not type(here):
             yield at, there, here
         elif isinstance(there, str):
@@ -157,31 +154,53 @@ class Comparison:
         ):
             yield at, there, here
 
+    def _walk_lists(
+        self, there: list[Any], here: list[Any], at: str, key: str
+    ) -> Iterator[tuple[str, Any, Any]]:
+        if key == "keys":
+            there, here = self._own_names(there), self._own_names(self._as_there(here))
+            if there != here:
+                yield at, there, here
+            return
+        if key in UNORDERED and sorted(map(str, there)) == sorted(map(str, self._as_there(here))):
+            return
+        if len(there) != len(here):
+            yield at, there, here
+            return
+        for number, (one, other) in enumerate(zip(there, here, strict=True)):
+            yield from self._walk(one, other, f"{at}.{number}", key)
+
     def _walk_mappings(
         self, there: dict[str, Any], here: dict[str, Any], at: str
     ) -> Iterator[tuple[str, Any, Any]]:
-        if at.endswith("key_info") or _is_mount_table(there) or _is_mount_table(here):
-            there = {key: there[key] for key in self._of_round(list(there))}
-            mapped = {self._back.get(key, key): key for key in here}
-            here = {
-                there_key: here[key]
-                for there_key, key in mapped.items()
-                if there_key in there or NAME in key
-            }
-        if {"accessor", "name"} & there.keys():  # bind what the rest of the answer repeats
-            pass
-        for key in sorted(there.keys() | here.keys()):
+        if at == "body" and ("errors" in there) != ("errors" in here):
+            yield at, there, here
+            return
+        if at.endswith("key_info"):
+            here = dict(zip(self._as_there(list(here)), here.values(), strict=True))
+            own = {*self._own_names(list(there)), *self._own_names(list(here))}
+            there, here = ({k: each[k] for k in each if k in own} for each in (there, here))
+        elif _is_mount_table(there) and _is_mount_table(here):
+            there, here = (
+                {k: each[k] for k in each if NAME in k or not k.endswith("/")}
+                for each in (there, here)
+            )
+        for key in sorted(
+            there.keys() | here.keys(), key=lambda key: key not in ("accessor", "id")
+        ):
             yield from self._walk(there.get(key, ABSENT), here.get(key, ABSENT), f"{at}.{key}", key)
 
-    def _of_round(self, names: list[str], *, is_here: bool = False) -> list[str]:
-        """Of a list of all there is: what is the round's own. Identifiers as OpenBao's."""
-        known = self._back if is_here else self.pairs
-        mine = [
-            self._back.get(name, name) if is_here else name
-            for name in names
-            if isinstance(name, str) and (NAME in name or name in known or not _is_volatile(name))
-        ]
-        return mine
+    def _as_there(self, names: list[Any]) -> list[Any]:
+        """Freehold's identifiers as OpenBao's."""
+        return [self._back.get(name, name) if isinstance(name, str) else name for name in names]
+
+    def _own_names(self, names: list[Any]) -> list[str]:
+        """Of a list of all there is: what is the round's own, in a fixed order."""
+        return sorted(
+            name
+            for name in map(str, names)
+            if NAME in name or name in self.pairs or not _is_volatile(name)
+        )
 
     def _is_same_text(self, there: str, here: str, key: str) -> bool:
         if there == here and there not in self.pairs:

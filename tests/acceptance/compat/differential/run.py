@@ -2,6 +2,7 @@
 
 import http.client
 import itertools
+import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -35,17 +36,20 @@ class Outcome:
 class Fuzzer:
     """Both servers, and what they may differ in."""
 
-    def __init__(self, openbao: Server, freehold: Server) -> None:
-        self._servers = openbao, freehold
-        self._numbers = itertools.count()
-        self._accepted = accepted()
+    def __init__(
+        self, openbao: Server, freehold: Server, *, accept: Sequence[Accepted] | None = None
+    ) -> None:
+        """`accept`: instead of the reviewed list."""
+        self.servers = openbao, freehold
+        self._numbers = itertools.count(secrets.randbelow(10**9))
+        self._accepted = accepted() if accept is None else accept
         self.used: set[Accepted] = set()
 
     def play(self, calls: Sequence[Call]) -> Outcome:
         """Send a round. It ends where one server did what the other one refused."""
-        name = f"fz{next(self._numbers):06d}"
+        name = f"fz{next(self._numbers):010d}"
         outcome = Outcome()
-        sessions = [Session(server, name) for server in self._servers]
+        sessions = [Session(server, name) for server in self.servers]
         try:
             for session in sessions:
                 session.answers["root"] = session.send(_as_root(FIRST, session.server)).body
