@@ -505,13 +505,7 @@ def _by_token(caller: Identity) -> bool:
 
 def _check_request(new: NewToken, *, sudo: bool) -> None:
     """Raise `ValidationError` for what is out of bounds or takes sudo."""
-    for wanted, what in (
-        (new.no_parent, "create orphan token"),
-        (new.period > 0, "create periodic token"),
-        (new.id, "specify token id"),
-    ):
-        if wanted and not sudo:
-            raise ValidationError("sudo_required", f"root or sudo privileges required to {what}")
+    require_sudo(new, is_orphan=new.no_parent, sudo=sudo)
     if new.num_uses < 0:
         raise _invalid("num_uses", "number of uses cannot be negative")
     if len(new.display_name) > MAX_DISPLAY_NAME:
@@ -523,6 +517,17 @@ def _check_request(new: NewToken, *, sudo: bool) -> None:
             "meta",
             f"meta may have {MAX_META} entries of {MAX_META_KEY} by {MAX_META_VALUE} characters",
         )
+
+
+def require_sudo(new: NewToken, *, is_orphan: bool, sudo: bool) -> None:
+    """Raise `ValidationError` for what the caller asks for himself and only sudo gives."""
+    for wanted, what in (
+        (is_orphan, "create orphan token"),
+        (new.period > 0, "create periodic token"),
+        (new.id, "specify token id"),
+    ):
+        if wanted and not sudo:
+            raise ValidationError("sudo_required", f"root or sudo privileges required to {what}")
 
 
 def choose_policies(caller: Identity, new: NewToken, *, sudo: bool) -> tuple[str, ...]:
@@ -552,16 +557,21 @@ def _with_parent(tx: StoreTx, caller: Identity, row: TokenRow, *, orphan: bool) 
         key = tx.get(API_KEYS, caller.credential)
         maker = None if key is None else api_key_identity(tx.get, key, row.created_at)
         parent, user_id = KEY_PARENT + caller.credential, caller.id
+        ends = key is not None and key.expires_at != 0
     else:
         above = _parent(tx, caller)
         maker = token_identity(tx.get, above, row.created_at)
-        parent, user_id = above.id, above.user_id
+        parent, user_id, ends = above.id, above.user_id, above.expires_at != 0
         row = replace(row, bound_cidrs=_bound_cidrs(row, above), certificate=above.certificate)
         mfa_at = above.mfa_at
         if not orphan and _depth(tx, above) >= MAX_DEPTH:
             raise ValidationError("too_deep", f"a line of tokens is at most {MAX_DEPTH} long")
     if maker is None:  # it ended after the caller was authenticated
         raise ValidationError("no_parent", "parent token lookup failed: no parent found")
+    if ends and ROOT_POLICY in row.policies and not row.expires_at:
+        raise ValidationError(
+            "root_expires", "expiring root tokens cannot create non-expiring root tokens"
+        )
     if orphan:
         return _without_parent(row, maker)
     # What is made with sudo for somebody else must not be cut down to the maker's own policies.
