@@ -205,21 +205,20 @@ class DataPath:
         self._streams_checked_at = 0  # transactions that were over
         self.changes = ChangeHub(parts.feed, world)
         self.revoker = Revoker(store, self.streams, world.now)
-        limits = SessionLimits(
-            timeout=authentication.session_timeout,
-            max_per_user=authentication.max_sessions_per_user,
-        )
         scheme = parts.credential_scheme
         self.batch_tokens = BatchTokens(store, scheme, world)
-        self._enforcements = EnforcementRules(authentication.mfa.required_for)
+        self._enforcements = rules = EnforcementRules(authentication.mfa.required_for)
         self.tokens = Tokens(
             store,
             scheme,
             self.revoker,
             world,
-            limits,
+            SessionLimits(
+                timeout=authentication.session_timeout,
+                max_per_user=authentication.max_sessions_per_user,
+            ),
             batch=self.batch_tokens,
-            enforcements=self._enforcements,
+            enforcements=rules,
         )
         self.cubbyholes = Cubbyholes(store, scheme, self.revoker, world)
         self.users = Users(store, self.revoker, world)
@@ -255,19 +254,18 @@ class DataPath:
             mounts_by_path(self.auth_mounts),
             self.jwt_revocations,
             world,
-            self._enforcements,
+            enforcements=rules,
         )
         """Tokens of trusted issuers."""
         self.login_factors = LoginFactors(
             LoginFactorParts(
                 store=self.auth_entries,
-                rules=self._enforcements,
+                rules=rules,
                 scheme=scheme,
                 batch=self.batch_tokens,
                 world=world,
             )
         )
-        """The second phase of logins."""
         self.logins = Logins(
             LoginParts(
                 store=self.auth_entries,

@@ -191,12 +191,7 @@ class Logins:
         request_id = self._parts.factors.new_request_id()
 
         def change(entries: EntryTx, rows: RowTx) -> tuple[TokenRow, Admission]:
-            if login.lockout_name:
-                held = entries.get(LOCKOUT, login.lockout_name)
-                if _is_locked(mount, held, entries.now):
-                    raise _locked()
-                if held is not None:
-                    entries.delete(LOCKOUT, login.lockout_name)
+            _end_count(entries, login)
             if result.claim is not None:
                 result.claim(entries)
             user_id = (
@@ -249,12 +244,7 @@ class Logins:
         mount, claim = login.mount, login.result.claim
 
         def change(entries: EntryTx, _rows: RowTx) -> None:
-            if login.lockout_name:
-                held = entries.get(LOCKOUT, login.lockout_name)
-                if _is_locked(mount, held, entries.now):
-                    raise _locked()
-                if held is not None:
-                    entries.delete(LOCKOUT, login.lockout_name)
+            _end_count(entries, login)
             if claim is not None:
                 claim(entries)
 
@@ -453,6 +443,17 @@ def _is_locked(mount: AuthMountRow, held: Any, now: int) -> bool:
         return False
     threshold, duration, _ = lockout_settings(mount)
     return int(held.document["failures"]) >= threshold and abs(now - held.updated_at) < duration
+
+
+def _end_count(entries: EntryTx, login: VerifiedLogin) -> None:
+    """The password was right: wrong ones are forgotten, unless they were too many by now."""
+    if not login.lockout_name:
+        return
+    held = entries.get(LOCKOUT, login.lockout_name)
+    if _is_locked(login.mount, held, entries.now):
+        raise _locked()
+    if held is not None:
+        entries.delete(LOCKOUT, login.lockout_name)
 
 
 def _locked() -> LoginRefusedError:

@@ -23,6 +23,8 @@ from vault.authn.logins import LoginParts, Logins
 from vault.authn.methods.method import NoDirectory
 from vault.authn.methods.registry import MethodParts, make_login_methods
 from vault.authn.methods.token_roles import TokenRoles
+from vault.authn.mfa.enforcement import NO_ENFORCEMENTS
+from vault.authn.mfa.login_factors import LoginFactorParts, LoginFactors
 from vault.authn.revocation import Revoker
 from vault.authn.roles import Roles
 from vault.authn.stream_registry import StreamRegistry
@@ -290,10 +292,15 @@ async def house() -> AsyncIterator[House]:
             )
         )
         entries.methods, table = methods, AuthMountTable()
+        factors = LoginFactors(
+            LoginFactorParts(
+                store=entries, rules=NO_ENFORCEMENTS, scheme=scheme, batch=batch, world=world
+            )
+        )
         logins = Logins(
             LoginParts(
                 store=entries, mounts=table, methods=methods, directory=NoDirectory(),
-                scheme=scheme, batch=batch, world=world,
+                scheme=scheme, batch=batch, world=world, factors=factors,
             )
         )  # fmt: skip
         auth_mounts = AuthMountHandlers(
