@@ -216,7 +216,7 @@ class DataPath:
         )
         scheme = parts.credential_scheme
         self.batch_tokens = BatchTokens(store, scheme, world)
-        self._enforcements = EnforcementRules(authentication.mfa.required_for)
+        self._enforcements = rules = EnforcementRules(authentication.mfa.required_for)
         self.tokens = Tokens(
             store,
             scheme,
@@ -224,7 +224,7 @@ class DataPath:
             world,
             limits,
             batch=self.batch_tokens,
-            enforcements=self._enforcements,
+            enforcements=rules,
         )
         self.cubbyholes = Cubbyholes(store, scheme, self.revoker, world)
         self.users = Users(store, self.revoker, world)
@@ -251,7 +251,7 @@ class DataPath:
             mounts_by_path(self.auth_mounts),
             self.jwt_revocations,
             world,
-            self._enforcements,
+            enforcements=rules,
         )
         """Tokens of trusted issuers."""
         self.login_factors, self.logins = self._make_logins(methods)

@@ -35,8 +35,8 @@ class App:
         """The code of the next step."""
         return self.at(time.time() + self._totp.interval)
 
-    def wrong_code(self) -> str:
-        """One that is not of any step near now."""
-        now = time.time()
+    def wrong_code(self, seconds: float = 0) -> str:
+        """One that is not of any step near a time, or near now."""
+        now = seconds or time.time()
         near = {self.at(now + n * self._totp.interval) for n in range(-NEAR, NEAR + 1)}
         return next(code for n in range(len(near) + 1) if (code := f"{n:06}") not in near)

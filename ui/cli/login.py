@@ -4,7 +4,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -24,6 +24,7 @@ from ui.cli.output import print_note
 
 CALLBACK: Final = "/oidc/callback"
 SAML_CALLBACK: Final = "/saml/callback"
+FACTOR_CODE: Final = "Code of your second factor"
 
 
 def status(context: typer.Context) -> None:
@@ -49,7 +50,10 @@ def login(
     role: Annotated[str, typer.Option(help="Role of oidc, saml, jwt or kubernetes.")] = "",
     port: Annotated[int, typer.Option(help="Where the browser comes back to.")] = 8250,
 ) -> None:
-    """Check a token or API key, or log in by a method; asks without echo or reads stdin."""
+    """Check a token or API key, or log in by a method; asks without echo or reads stdin.
+
+    Where the login needs a second factor, its code is asked for next.
+    """
     from ui.cli.client import ApiClient
 
     current = cli_context(context)
@@ -81,17 +85,14 @@ def _log_in(current: CliContext, path: str, username: str) -> str:
         raise CliError("say who you are with --username")
     body = {"password": read_secret_line("Password")}
     place = api_path("auth", "login", path, "login", username)
-    token: str = current.client.call("POST", place, body)["token"]
-    return token
+    return _finish_login(current, current.client.call("POST", place, body))
 
 
 def _log_in_with(current: CliContext, path: str, body: dict[str, str]) -> str:
     """The token of a login with a signed token, read from stdin."""
     signed = {key: text for key, text in body.items() if text} | {"jwt": read_secret_line("JWT")}
-    token: str = current.client.call("POST", api_path("auth", "login", path, "login"), signed)[
-        "token"
-    ]
-    return token
+    place = api_path("auth", "login", path, "login")
+    return _finish_login(current, current.client.call("POST", place, signed))
 
 
 @contextmanager
@@ -128,8 +129,18 @@ def _log_in_by_oidc(current: CliContext, path: str, role: str, port: int) -> str
         raise CliError("the identity provider refused: see its page in the browser", Exit.DENIED)
     shown = {"state": said.get("state", ""), "code": said["code"], "client_nonce": nonce}
     place = api_path("auth", "login", path, "oidc", "callback")
-    token: str = current.client.call("POST", place, shown)["token"]
-    return token
+    return _finish_login(current, current.client.call("POST", place, shown))
+
+
+def _finish_login(current: CliContext, answer: dict[str, Any]) -> str:
+    """The token of a login's answer; asks for the second factor where that is needed."""
+    if "mfa_request_id" not in answer:
+        return str(answer["token"])
+    types = {one["type"] for needed in answer["needed"] for one in needed["any"]}
+    asked = FACTOR_CODE if "totp" in types else "Recovery code (passkeys work in a browser)"
+    body = {"mfa_request_id": answer["mfa_request_id"], "passcode": read_secret_line(asked)}
+    done = current.client.call("POST", api_path("mfa", "login"), body)
+    return str(done["token"])
 
 
 def _log_in_by_saml(current: CliContext, path: str, role: str, port: int) -> str:
@@ -155,8 +166,7 @@ def _log_in_by_saml(current: CliContext, path: str, role: str, port: int) -> str
         raise CliError(refusal_text(said.get("error_description", "")), Exit.DENIED)
     shown = {"code": said["code"], "client_verifier": verifier}
     place = api_path("auth", "login", path, "login")
-    token: str = current.client.call("POST", place, shown)["token"]
-    return token
+    return _finish_login(current, current.client.call("POST", place, shown))
 
 
 def logout() -> None:

@@ -31,7 +31,7 @@ _YOUNG: Final = 50_000
 and again took a tenth of the loading."""
 
 GROUPS: Final = (
-    "secret", "policy", "user", "identity", "role", "key", "token", "auth", "mount", "audit",
+    "secret", "policy", "user", "identity", "role", "key", "token", "auth", "mfa", "mount", "audit",
     "operator", "agent", "node", "storage", "backup", "import", "rotation", "credentials", "lease",
     "control", "fleet",
 )  # fmt: skip

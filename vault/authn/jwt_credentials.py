@@ -128,6 +128,7 @@ class JwtCredentials:
         find_mount: FindMount,
         revocations: JwtRevocations,
         world: World,
+        *,
         enforcements: EnforcementRules = NO_ENFORCEMENTS,
     ) -> None:
         self._issuers = {issuer.issuer: issuer for issuer in issuers}

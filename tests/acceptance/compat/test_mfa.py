@@ -4,18 +4,12 @@ What differs by intent is in docs/reference/vault-api.md: errors tell less of wh
 """
 
 import json
-import os
-import pty
 import re
-import select
-import subprocess
-import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
 from tests.acceptance.compat import acl_decisions
-from tests.acceptance.compat.servers import BAO, Server
+from tests.acceptance.compat.servers import Server
 from tests.support.totp import App
 
 T = TypeVar("T")
@@ -52,9 +46,7 @@ class Story:
             headers={name.replace("_", "-"): text for name, text in headers.items()},
         )
         found = answer.json() if answer.content else None
-        shown = {
-            key: (found or {}).get(key) for key in ("errors", "data", "auth", "warnings")
-        }
+        shown = {key: (found or {}).get(key) for key in ("errors", "data", "auth", "warnings")}
         asked = self._shown([verb, path, body])
         self.told.append((asked, answer.status_code, self._shown(shown)))
         return found

@@ -136,6 +136,32 @@ BODIES: Final[dict[str, Any]] = {
     "PATCH /api/v1/auth/entries/{path}": {"token_policies": ["default"]},
     "POST /api/v1/auth/actions": {"mount": "{name}", "action": "role-id", "name": "held"},
     "POST /api/v1/auth/login/{path}": {"role_id": "{name}"},
+    "POST /api/v1/mfa/login": {"mfa_request_id": "none"},
+    "POST /api/v1/mfa/login/passkey": {"mfa_request_id": "none"},
+    "POST /api/v1/mfa/verify": {"passcode": "123456"},
+    "POST /api/v1/mfa/totp": {"name": "phone"},
+    "POST /api/v1/mfa/totp/confirm": {"passcode": "123456"},
+    "POST /api/v1/mfa/passkeys": {"credential": {}},
+    "POST /api/v1/mfa/factors/remove": {"factor": "totp", "passcode": "123456"},
+    "POST /api/v1/mfa/recovery-codes": {"passcode": "123456"},
+    "POST /api/v1/mfa/entities/{id}/totp": {},
+    "PUT /api/v1/mfa/enforcements/{name}": {"entities": ["{entity_id}"]},
+    "POST /v1/identity/mfa/method/totp": {"issuer": "x"},
+    "POST /v1/identity/mfa/method/totp/{id}": {"issuer": "y"},
+    "POST /v1/identity/mfa/method/totp/generate": {"method_id": "totp"},
+    "POST /v1/identity/mfa/method/totp/admin-generate": {
+        "method_id": "totp",
+        "entity_id": "{entity_id}",
+    },
+    "POST /v1/identity/mfa/method/totp/admin-destroy": {
+        "method_id": "totp",
+        "entity_id": "{entity_id}",
+    },
+    "POST /v1/identity/mfa/login-enforcement/{name}": {
+        "mfa_method_ids": ["totp"],
+        "identity_entity_ids": ["{entity_id}"],
+    },
+    "POST /v1/sys/mfa/validate": {"mfa_request_id": "none"},
     "POST /api/v1/backups": {"full": True},
     "PUT /api/v1/rotation/{path}": {"rotator": "generated"},
     "PUT /api/v1/rotations/paused": {"paused": False},
@@ -177,6 +203,20 @@ REFUSED: Final[dict[str, int]] = {
     "POST /v1/sys/audit/{path}": 400,
     "DELETE /v1/sys/audit/{path}": 400,
     "POST /api/v1/jwt/revocations": 404,  # no issuer is trusted
+    **{f"POST /api/v1/mfa/login{more}": 401 for more in ("", "/passkey")},  # no login waits
+    **{  # who asks is no entity
+        f"POST /api/v1/mfa/{own}": 400
+        for own in (
+            "verify",
+            "totp",
+            "totp/confirm",
+            "passkeys",
+            "factors/remove",
+            "recovery-codes",
+        )
+    },
+    "POST /v1/identity/mfa/method/totp/generate": 400,
+    "POST /v1/sys/mfa/validate": 400,
     "POST /v1/sys/init": 400,
     "POST /v1/sys/unseal": 400,
     "POST /api/v1/system/rotate-root": 400,  # no key provider wraps its root key
@@ -296,6 +336,8 @@ class Sweep:
         if "/db/" in key:
             self._make_connection(name, with_role="/roles" in key or "/creds" in key)
         things |= self._make_identities(key, name)
+        if "/mfa/" in key:
+            things |= self._make_factors(key, name)
         self._make_named(key, name)
         if re.search(r"users/\{id\}|username|keys/\{id\}|\{identity\}", key):
             user = self.made("POST", "/api/v1/users", {"username": name})
@@ -328,6 +370,17 @@ class Sweep:
         if "alias" in key:
             return things | {"id": alias}
         return things | ({"id": inner} if "group" in key else {})
+
+    def _make_factors(self, key: str, name: str) -> dict[str, str]:
+        """An entity, an enforcement that is about it, and a method."""
+        entity = self.made("POST", "/api/v1/entities", {"name": f"{name}-4"})["id"]
+        if "enforcement" in key:
+            self.made("PUT", f"/api/v1/mfa/enforcements/{name}", {"entities": [entity]})
+        if "/identity/mfa/method" not in key:
+            return {"entity_id": entity}
+        body = {"issuer": "x", "method_name": name}
+        method = self.made("POST", "/v1/identity/mfa/method/totp", body)["data"]["method_id"]
+        return {"entity_id": entity, "id": method}
 
     def _auth_things(self, key: str, name: str) -> dict[str, str]:
         """An auth mount with a role `held`, unless the route makes one, and what lies in it."""

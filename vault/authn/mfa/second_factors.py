@@ -118,7 +118,7 @@ class NewTotp(Struct, frozen=True, kw_only=True):
 
 
 class Generated(Struct, frozen=True, kw_only=True):
-    """A secret of a method for an entity; `made` None: it has one. `method`: what that is called."""
+    """A secret of a method, which is called `method`, for an entity; `made` None: it has one."""
 
     method: str
     made: NewTotp | None = None

@@ -34,7 +34,7 @@ def test_the_whole_question_comes_back(path: str) -> None:
             denied_by=("parent",),
             ceiling=("login",),
             credential="accessor-1",
-            mfa=True,
+            mfa_at=7,
         ),
         origin=Origin(ip="192.0.2.7"),
         now=5,
