@@ -173,7 +173,6 @@ class Logins:
         if is_batch:
             _check_batch(result.token)
         draft, warnings = self._draft(login, is_batch=is_batch)
-        limits = self._parts.sessions
         minted = self._parts.scheme.mint_token()
         draft = replace(
             draft,
@@ -197,11 +196,8 @@ class Logins:
                 else ""
             )
             row, ended = replace(draft, user_id=user_id), None
-            if user_id and result.is_person and not is_batch:
-                surplus = limits.surplus(rows.rows, user_id, entries.now)
-                ended = self._parts.revoker.end_within(rows.rows, surplus)
-                row = replace(row, session=True)
-                rows.put(SESSIONS, session_row(row, login.origin.ip, limits.idle))
+            if row.session:
+                ended = self.open_session(rows, row, login.origin, entries.now)
             if not is_batch:
                 rows.put(TOKENS, row)
             return row, ended
@@ -209,11 +205,26 @@ class Logins:
         row, ended = await self._parts.store.transact_rows(mount.id, change)
         text = minted.text
         if ended is not None:
-            with suppress(UnavailableError):  # what is left of them does not stand any more
-                await self._parts.revoker.finish(ended)
+            await self.close_others(ended)
         if is_batch:
             row, text = self._parts.batch.mint(row)
         return IssuedToken(row=row, text=text, warnings=warnings, details=dict(result.details))
+
+    def open_session(self, tx: LoginTx, row: TokenRow, origin: Origin, now: int) -> EndedFamilies:
+        """Store that a login's token is a session, without which it does not stand.
+
+        In the transaction that stores the token. `close_others` follows with what is returned.
+        """
+        limits = self._parts.sessions
+        surplus = limits.surplus(tx.rows, row.user_id, now) if row.user_id else []
+        ended = self._parts.revoker.end_within(tx.rows, surplus)
+        tx.put(SESSIONS, session_row(row, origin.ip, limits.idle))
+        return ended
+
+    async def close_others(self, ended: EndedFamilies) -> None:
+        """End the streams of sessions that made room, and what is left of them."""
+        with suppress(UnavailableError):  # what is left does not stand any more
+            await self._parts.revoker.finish(ended)
 
     async def spend(self, login: VerifiedLogin) -> None:
         """A login without a token: end its lockout's count, use up what counts once.
@@ -308,6 +319,7 @@ class Logins:
             certificate=result.certificate or UNSET,
             verified_at=now,
             max_ttl=UNSET if most == token_lifetime.MAX_TTL else most,
+            session=True if result.is_person and not is_batch else UNSET,
         )
         return row, life.warnings
 

@@ -25,6 +25,7 @@ from vault.authn.methods.registry import MethodParts, make_login_methods
 from vault.authn.methods.token_roles import TokenRoles
 from vault.authn.revocation import Revoker
 from vault.authn.roles import Roles
+from vault.authn.sessions import SessionLimits
 from vault.authn.stream_registry import StreamRegistry
 from vault.authn.tokens import IssuedToken, Tokens
 from vault.authn.users import Users
@@ -297,6 +298,7 @@ async def house() -> AsyncIterator[House]:
         login_parts = LoginParts(
             store=entries, mounts=table, methods=methods, directory=NoDirectory(),
             scheme=scheme, batch=batch, revoker=revoker, world=world,
+            sessions=SessionLimits(timeout=768 * 3600 * SECOND, idle=24 * 3600 * SECOND),
         )  # fmt: skip
         logins = Logins(login_parts)
         auth_mounts = AuthMountHandlers(
