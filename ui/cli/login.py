@@ -8,12 +8,14 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from ui.cli.client import CredentialError
 from ui.cli.connection_settings import (
     AGENT,
     ConnectionSettings,
     ServerKind,
-    delete_token,
-    save_token,
+    find_stored_token,
+    forget_token,
+    keep_token,
     token_path,
     token_variable,
 )
@@ -25,6 +27,8 @@ from ui.cli.output import print_note
 CALLBACK: Final = "/oidc/callback"
 SAML_CALLBACK: Final = "/saml/callback"
 FACTOR_CODE: Final = "Code of your second factor"
+TOKEN_MOUNT: Final = "token/"
+"""Where whoever logged in by no method is."""
 
 
 def status(context: typer.Context) -> None:
@@ -49,6 +53,9 @@ def login(
     path: Annotated[str, typer.Option(help="Where the method is mounted.")] = "",
     role: Annotated[str, typer.Option(help="Role of oidc, saml, jwt or kubernetes.")] = "",
     port: Annotated[int, typer.Option(help="Where the browser comes back to.")] = 8250,
+    keyring: Annotated[
+        bool, typer.Option(help="Keep the token in the system's keyring, where there is one.")
+    ] = True,
 ) -> None:
     """Check a token or API key, or log in by a method; asks without echo or reads stdin.
 
@@ -71,8 +78,8 @@ def login(
     found = ConnectionSettings.from_environment(current.address, use_stored=False)
     client = ApiClient(replace(found, token=token, variable=""))
     told = client.call("GET", api_path("policies-effective"))
-    save_token(token)
-    print_token_location(AGENT)
+    print_note(f"stored in {keep_token(token, found.address, in_keyring=keyring)}")
+    _print_variable(AGENT)
     names = [policy["name"] for policy in told["policies"]]
     if told["root"]:
         names.insert(0, "root")
@@ -169,13 +176,48 @@ def _log_in_by_saml(current: CliContext, path: str, role: str, port: int) -> str
     return _finish_login(current, current.client.call("POST", place, shown))
 
 
-def logout() -> None:
-    """Remove the token that `login` stored. It stays valid: `token revoke --self` revokes it."""
-    delete_token()
+def logout(
+    context: typer.Context,
+    revoke: Annotated[
+        bool | None,
+        typer.Option(help="Revoke the token too; by default one that a login made."),
+    ] = None,
+) -> None:
+    """Remove the token that `login` stored, and end the session that it is of.
+
+    A token or API key that you had before stays valid: `token revoke --self` revokes it.
+    """
+    from ui.cli.client import ApiClient
+
+    current = cli_context(context)
+    settings = ConnectionSettings.from_environment(current.address, use_stored=False)
+    try:
+        token, _ = find_stored_token(settings.address)
+    except CliError:  # what cannot be read cannot be revoked; it is removed
+        token = ""
+    fault = None
+    if token and revoke is not False:
+        client = ApiClient(replace(settings, token=token, variable=""))
+        try:
+            if revoke or client.call("GET", api_path("auth", "whoami"))["mount"] != TOKEN_MOUNT:
+                client.call("DELETE", api_path("tokens", "self"))
+                print_note("the session is over")
+        except CredentialError:
+            pass  # it is over already
+        except CliError as error:
+            fault = error
+    forget_token(settings.address)
+    _print_variable(AGENT)
+    if fault is not None:
+        raise CliError(f"the token is removed here, but not revoked: {fault}", fault.exit_code)
 
 
 def print_token_location(peer: ServerKind) -> None:
     """Say where the token is kept, and whether anything will use it."""
     print_note(f"stored in {token_path(peer)}")
+    _print_variable(peer)
+
+
+def _print_variable(peer: ServerKind) -> None:
     if variable := token_variable(peer):
         print_note(f"{variable} is set and wins over it: `unset {variable}`")

@@ -210,7 +210,6 @@ class Logins:
                 else ""
             )
             row, ended = replace(draft, user_id=user_id), None
-            is_session = bool(user_id) and result.is_person and not is_batch
             admission = self._parts.factors.admit(
                 entries,
                 rows,
@@ -218,7 +217,6 @@ class Logins:
                     mount=mount,
                     row=replace(row, id="", accessor="", secret_hash=b""),
                     is_batch=is_batch,
-                    is_session=is_session,
                     address=login.origin.ip,
                     warnings=warnings,
                     details=result.details,
@@ -230,8 +228,8 @@ class Logins:
                 return row, admission, None
             if admission.mfa_at:
                 row = replace(row, mfa_at=admission.mfa_at)
-            if is_session:
-                row, ended = self._parts.sessions.open(rows.rows, row, login.origin.ip, entries.now)
+            if row.session:
+                ended = self._parts.sessions.open(rows.rows, row, login.origin.ip, entries.now)
             if not is_batch:
                 rows.put(TOKENS, row)
             return row, admission, ended
@@ -338,6 +336,7 @@ class Logins:
             certificate=result.certificate or UNSET,
             verified_at=now,
             max_ttl=UNSET if most == token_lifetime.MAX_TTL else most,
+            session=True if result.is_person and not is_batch else UNSET,
         )
         return row, life.warnings
 

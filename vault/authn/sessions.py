@@ -138,22 +138,20 @@ class SessionOpener:
         self.limits = limits
         self._revoker = revoker
 
-    def open(
-        self, tx: StoreTx, row: TokenRow, address: str, now: int
-    ) -> tuple[TokenRow, EndedFamilies]:
-        """Within a login's transaction: its token as a session, and those that end for it.
+    def open(self, tx: StoreTx, row: TokenRow, address: str, now: int) -> EndedFamilies:
+        """Store that a login's token is a session, without which it does not stand.
 
-        `finish` follows once it is durable.
+        In the transaction that stores the token. `finish` follows with what is returned.
         """
-        ended = self._revoker.end_within(tx, self.limits.surplus(tx, row.user_id, now))
-        opened = replace(row, session=True)
-        tx.put(SESSIONS, session_row(opened, address, self.limits.idle))
-        return opened, ended
+        surplus = self.limits.surplus(tx, row.user_id, now) if row.user_id else []
+        ended = self._revoker.end_within(tx, surplus)
+        tx.put(SESSIONS, session_row(row, address, self.limits.idle))
+        return ended
 
     async def finish(self, ended: EndedFamilies | None) -> None:
-        """End what is left of the sessions that ended; it does not stand any more."""
+        """End the streams of sessions that made room, and what is left of them."""
         if ended is not None:
-            with suppress(UnavailableError):
+            with suppress(UnavailableError):  # what is left does not stand any more
                 await self._revoker.finish(ended)
 
 

@@ -256,6 +256,8 @@ REFUSED: Final[dict[str, int]] = {
     "GET /api/v1/sessions/current": 404,
     "DELETE /api/v1/sessions/current": 404,
     "POST /api/v1/sessions/current/renew": 404,
+    "DELETE /api/v1/sessions/{accessor}": 404,  # a token of root's is no session
+    "DELETE /api/v1/users/{id}/sessions/{accessor}": 404,
     **{  # no new shares wait for their proof, and none are kept
         f"{method} /v1/sys/{root_key}/{what}": 400
         for root_key in ("rekey", "rotate/root", "rekey-recovery-key", "rotate/recovery")

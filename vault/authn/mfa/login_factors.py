@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
 from actors.world import World
@@ -63,15 +63,11 @@ class LoginFactorParts:
 
 @dataclass(frozen=True, kw_only=True)
 class LoginDraft:
-    """The token that a login would get. `row` has neither id nor secret yet.
-
-    `is_session`: it is to be one, of the client at `address`.
-    """
+    """The token that a login from `address` would get. `row` has neither id nor secret yet."""
 
     mount: AuthMountRow
     row: TokenRow
     is_batch: bool
-    is_session: bool
     address: str
     warnings: tuple[str, ...] = ()
     details: Mapping[str, str] = field(default_factory=dict)
@@ -104,7 +100,6 @@ class _Waiting(Struct, frozen=True, kw_only=True):
     row: TokenRow
     mount_type: str
     is_batch: bool
-    is_session: bool
     address: str
     constraints: dict[str, tuple[str, ...]]
     warnings: tuple[str, ...] = ()
@@ -156,7 +151,6 @@ class LoginFactors:
             row=draft.row,
             mount_type=draft.mount.type,
             is_batch=draft.is_batch,
-            is_session=draft.is_session,
             address=draft.address,
             constraints=_constraints(required),
             warnings=draft.warnings,
@@ -232,11 +226,11 @@ class LoginFactors:
                 expires_at=now + found.row.ttl,
                 mfa_at=now,
             )
-            if token_identity(rows.get, row, now) is None:
+            if token_identity(rows.get, replace(row, session=UNSET), now) is None:
                 return _GONE
             ended = None
-            if found.is_session:
-                row, ended = self._parts.sessions.open(rows.rows, row, found.address, now)
+            if row.session:
+                ended = self._parts.sessions.open(rows.rows, row, found.address, now)
             if not found.is_batch:
                 rows.put(TOKENS, row)
             return _Finished(row=row, waiting=found, ended=ended)

@@ -301,7 +301,9 @@ async def house() -> AsyncIterator[House]:
             )
         )
         entries.methods, table = methods, AuthMountTable()
-        opener = SessionOpener(SessionLimits(), revoker)
+        opener = SessionOpener(
+            SessionLimits(timeout=768 * 3600 * SECOND, idle=24 * 3600 * SECOND), revoker
+        )
         factors = LoginFactors(
             LoginFactorParts(
                 store=entries, rules=NO_ENFORCEMENTS, scheme=scheme, batch=batch, sessions=opener,
