@@ -74,7 +74,7 @@ def test_what_is_not_named_does_not(agent: Agent) -> None:
     assert "authentication.methods" in answer.json["errors"][0]
     native = agent.call("POST", "/api/v1/auth/login/approle/login", {"role_id": "x"}, token="")
     assert native.status == 404
-    assert "authentication.methods" in native.json["error"]["message"]
+    assert "authentication.methods" in native.json["message"]
     made = agent.call("POST", "/v1/sys/auth/roles", {"type": "approle"}, token=log_in(agent))
     assert made.status == 400
     assert "authentication.methods" in made.json["errors"][0]

@@ -1,6 +1,8 @@
 """Clients with certificates at a real agent over TLS: with logins, and without."""
 
+import json
 import ssl
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance.agent import Agent, own_folder, running, served_agent
+from tests.acceptance.compat.servers import BAO
 from tests.support.certificates import Authority
 from tests.support.ocsp_responder import responder
 
@@ -74,6 +77,24 @@ def test_a_token_counts_with_its_certificate_alone(agent: Agent, authority: Auth
         agent.tls = tls
         assert call("GET", "/v1/auth/token/lookup-self").status == status
     agent.tls, agent.token = plain, root
+
+
+def test_bao_login(agent: Agent, authority: Authority, mount: str, tmp_path: Path) -> None:
+    """`bao login -method=cert`, with the role named and without; as a user types it."""
+    certificate, key = authority.issue("robot-0", "127.0.0.1")
+    for role in ([], ["name=robots"], ["name=nobody"]):
+        done = subprocess.run(
+            [
+                BAO, "login", "-no-store", "-format=json", "-method=cert", f"-path={mount}",
+                f"-ca-cert={authority.file}", f"-client-cert={certificate}", f"-client-key={key}",
+                *role,
+            ],
+            capture_output=True, text=True, check=False,
+            env={"BAO_ADDR": agent.address, "HOME": str(tmp_path)},
+        )  # fmt: skip
+        assert (done.returncode == 0) is (role != ["name=nobody"]), done.stderr
+        if done.returncode == 0:
+            assert "app" in json.loads(done.stdout)["auth"]["policies"]
 
 
 @contextmanager

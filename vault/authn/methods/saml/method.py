@@ -117,8 +117,8 @@ class BringAnswer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 class AnswerRefusedError(LoginRefusedError):
     """An answer that does not count, where it is known who waits for it: at `redirect_uri`."""
 
-    def __init__(self, message: str, redirect_uri: str) -> None:
-        super().__init__("login_refused", f"login refused: {message}")
+    def __init__(self, code: str, reason: str, redirect_uri: str) -> None:
+        super().__init__(code, f"login refused: {reason}")
         self.redirect_uri = redirect_uri
 
 
@@ -267,12 +267,12 @@ class SamlMethod:
                 limiter=self._verifying,
             )
         except InvalidResponseError as error:
-            raise AnswerRefusedError(error.reason, kept.redirect_uri) from None
+            raise AnswerRefusedError("login_refused", error.reason, kept.redirect_uri) from None
         code = f"sc_{self._new_secret()}"
         answer = SamlAnswer(role=kept.role, challenge=kept.challenge, assertion=found)
         change = _keeping(code, answer, self._world.now())
         if not await self._entries.transact(mount.id, change):
-            raise AnswerRefusedError("it was shown before", kept.redirect_uri)
+            raise AnswerRefusedError("login_refused", "it was shown before", kept.redirect_uri)
         return {"redirect_uri": with_query(kept.redirect_uri, {"code": code})}
 
     async def login(self, request: LoginRequest) -> LoginResult:
