@@ -56,6 +56,7 @@ from vault.model.payloads import (
     EnableAuth,
     ExplainDenial,
     FindIdentity,
+    GrantAccess,
     HashAuditValue,
     KeepValue,
     LeaseSelector,
@@ -117,6 +118,7 @@ from vault.model.payloads import (
 )
 from vault.model.policy_replay import PolicyReplayReport, ReplayPolicies
 from vault.model.records import (
+    AccessGrantRow,
     AuthEntryRow,
     AuthMountRow,
     ConnectionRow,
@@ -291,6 +293,9 @@ LIST_JWT_REVOCATIONS: Final = OperationType[ListJwtRevocations, list[AuthEntryRo
 )
 
 # Policies
+GRANT_ACCESS: Final = OperationType[GrantAccess, AccessGrantRow]("policy.grant")
+LIST_GRANTS: Final = OperationType[Nothing, list[AccessGrantRow]]("policy.grants")
+REVOKE_GRANT: Final = OperationType[Nothing, AccessGrantRow]("policy.revoke_grant")
 READ_HELP: Final = OperationType[Nothing, None]("sys.help")
 READ_RESULTANT_ACL: Final = OperationType[Nothing, ResultantAcl]("policy.resultant")
 LIST_POLICIES: Final = OperationType[Nothing, PolicyNames]("policy.list")

@@ -138,19 +138,30 @@ class PolicyHandlers:
         return await self._decide(call, call.payload)
 
     async def explain(self, call: Call[ExplainDenial]) -> ExplainedDenial:
-        """What a ticket stands for, and how the same question is decided now.
+        """What a ticket stands for, and how the same question is decided now, and then.
 
-        By the policies that the caller had by name then, as they are now, and on the secret as it
-        is now. Raises `ValidationError` (`ticket_invalid`).
+        By the policies that the caller had by name then, as they are now. `decision` is on the
+        secret as it is now, `then` on what it was, at that time. Raises `ValidationError`
+        (`ticket_invalid`).
         """
         denied = self.tickets.read(call.payload.ticket)
-        access = denied.as_access(self.world.now())
-        row = await self.secrets.get(access.path)
-        access = replace(access, facts=NO_FACTS if row is None else secret_facts(row))
+        was = denied.as_access(denied.at)
+        row = await self.secrets.get(was.path)
+        facts = NO_FACTS if row is None else secret_facts(row)
+        exact = denied.entity is not None and (not denied.facts or denied.secret_facts is not None)
+        if denied.secret_facts is None:
+            was = replace(was, facts=facts)
         decide = self.authorizer.dry_run(())
-        decision = await self.world.run_sync(decide, access, limiter=self._deciding)
-        unknown = self.policies.effective_policies(access.identity).unknown
-        return ExplainedDenial(denied=denied, decision=replace(decision, unknown=unknown))
+        then = await self.world.run_sync(decide, was, limiter=self._deciding)
+        now = replace(was, now=self.world.now(), facts=facts)
+        decision = await self.world.run_sync(decide, now, limiter=self._deciding)
+        unknown = self.policies.effective_policies(was.identity).unknown
+        return ExplainedDenial(
+            denied=denied,
+            decision=replace(decision, unknown=unknown),
+            then=replace(then, unknown=unknown),
+            exact=exact,
+        )
 
     def _may_dry_run(self, call: Call[object]) -> bool:
         access = AccessRequest(
