@@ -412,7 +412,13 @@ class DataPath:
                 world,
             ).handlers(),
             **PolicyHandlers(
-                self.policies, self.authorizer, self.users, secrets, self._tickets, world
+                self.policies,
+                self.authorizer,
+                self.users,
+                secrets,
+                self._tickets,
+                world,
+                self.mounts,
             ).handlers(),
         }
 

@@ -162,6 +162,44 @@ def explain(
     )
 
 
+@app.command(
+    "freehold policy convert app-read --file app-read.hcl > app-read.json",
+    "freehold policy convert app-read --file - < rules.json",
+)
+def convert(
+    context: typer.Context,
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="A stored policy; with --file or stdin, any name.",
+            autocompletion=completion.policy_names,
+        ),
+    ],
+    file: Annotated[
+        Path | None, typer.Option("--file", "-f", help="JSON or HCL; -: stdin. Else as stored.")
+    ] = None,
+) -> None:
+    """Print a policy in the other language: HCL for rules, rules for HCL. Nothing is written.
+
+    What does not map is told on stderr; then the exit code is 1. Read it before you use the result.
+    """
+    current = cli_context(context)
+    if file is None:
+        policy = current.client.call("GET", api_path("policies", name))
+        policy.pop("source", None)
+    else:
+        policy = _document(name, None if str(file) == "-" else file)
+    found = current.client.call("POST", api_path("policies-convert"), policy)
+    for note in found["notes"]:
+        print_note(f"Warning: {note}")
+    if found["acl"] or "acl" not in policy:
+        sys.stdout.write(found["acl"])
+    else:
+        current.print_document({"rules": found["rules"]})
+    if not found["exact"]:
+        raise typer.Exit(Exit.ERROR)
+
+
 @app.command("freehold policy grant fdt_TICKET --for 1h", "freehold policy grant - < ticket")
 def grant(
     context: typer.Context,

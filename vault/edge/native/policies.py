@@ -17,6 +17,7 @@ from vault.model.name import canonical_name
 from vault.model.operation import Capability
 from vault.model.path import ResourcePath
 from vault.model.payloads import (
+    ConvertPolicy,
     DryRunAccess,
     ExplainDenial,
     GrantAccess,
@@ -236,6 +237,33 @@ async def explain(dialect: Dialect, request: Request, *, body: TicketBody) -> De
         exact=found.exact,
         rule=rule if found.decision.reason == NO_RULE else None,
     )
+
+
+class ConvertedPolicy(Struct, frozen=True, kw_only=True):
+    """The policy in the other language: `acl`, or `rules`. `notes`: what is not as it was."""
+
+    acl: str
+    rules: tuple[Rule, ...]
+    notes: tuple[str, ...]
+    exact: bool
+
+
+@policies.add(
+    "POST",
+    "policies-convert",
+    "Turn a policy into Vault's language, or into rules, and say what does not map",
+    body=dict[str, Any],
+    schema=PolicyDocument,
+    returns=ConvertedPolicy,
+)
+async def convert(dialect: Dialect, request: Request, *, body: dict[str, Any]) -> ConvertedPolicy:
+    found = await dialect.run_operation(
+        request,
+        operations.CONVERT_POLICY,
+        system_path("policies-convert"),
+        ConvertPolicy(document=body),
+    )
+    return ConvertedPolicy(acl=found.acl, rules=found.rules, notes=found.notes, exact=found.exact)
 
 
 class NewGrant(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
