@@ -47,7 +47,7 @@ ANYBODY = {
     "sessions_renew", "sessions_close", "tokens_read_self", "tokens_renew_self",
     "tokens_revoke_self", "api_openapi", "secrets_list", "tokens_create", "system_health",
     "changes_follow",
-    "auth_whoami",
+    "auth_whoami", "wrapping_look_up",
     "break_glass_read_opening", "break_glass_open_vault",
     "dynamic_list_leases",
     "rotations_list",
