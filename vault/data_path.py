@@ -67,6 +67,7 @@ from vault.config.password_file import bind_password
 from vault.control_link.ports import LinkPorts
 from vault.errors import UnavailableError, VaultError
 from vault.handlers.access_counters import AccessCounters
+from vault.handlers.access_grants import AccessGrantHandlers, AccessGrants
 from vault.handlers.adoption import StoredAdoption
 from vault.handlers.api_keys import ApiKeyHandlers
 from vault.handlers.auth_entries import AuthEntryHandlers
@@ -106,6 +107,7 @@ from vault.handlers.stores import (
     AuthEntryStore,
     AuthMountStore,
     ConsumerStore,
+    GrantStore,
     LeaseStore,
     MountStore,
     MoveStore,
@@ -266,12 +268,16 @@ class DataPath:
             self.revoker.revoke_tokens,
         )
         self._tickets = DenialTickets(barrier.seal_ticket, barrier.open_ticket)
+        self.grants = AccessGrants(  # of access that ends by itself
+            GrantStore(barrier, store), self.authorizer, self._stands, world
+        )
         self.lockout = parts.peers.lockout()
         self.snapshots = SnapshotRefresher(
             (
                 self.policies,
                 self.mount_handlers.snapshot,
                 self.auth_mount_handlers.snapshot,
+                self.grants,
                 barrier,
             ),
             store.count_all_transactions,
@@ -451,8 +457,24 @@ class DataPath:
                 self.authorizer, self.tokens, self.mounts, world, Pacer(world.monotonic)
             ).handlers(),
             **RotationSelectionHandlers(self.rotations, self.authorizer, world).handlers(),
+            **AccessGrantHandlers(
+                self.grants,
+                self.grants.store,
+                self._tickets,
+                self.authorizer,
+                secrets,
+                self.mounts,
+                self._stands,
+                world,
+            ).handlers(),
             **PolicyHandlers(
-                self.policies, self.authorizer, self.users, secrets, self._tickets, world
+                self.policies,
+                self.authorizer,
+                self.users,
+                secrets,
+                self._tickets,
+                world,
+                self.mounts,
             ).handlers(),
         }
 
@@ -501,6 +523,7 @@ class DataPath:
                 commits=lambda: parts.store.commits,
                 stale_reads=self._stale_reads(),
                 tickets=self._tickets,
+                grants=self.grants,
             )
         )
 
@@ -651,6 +674,7 @@ async def wire_data_path(parts: DataPathParts) -> DataPath:
     await made.policies.reload()
     await made.mount_handlers.snapshot.reload()
     await made.auth_mount_handlers.snapshot.reload()
+    await made.grants.reload()
     return made
 
 

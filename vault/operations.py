@@ -22,6 +22,7 @@ from vault.authn.stream_subscriber import StreamSubscriber
 from vault.authn.tokens import IssuedToken, NewToken
 from vault.authz.access import Decision
 from vault.authz.policy import Policy, ShownPolicy
+from vault.authz.policy_conversion import Converted
 from vault.authz.policy_store import Effective, PolicyNames
 from vault.authz.tickets import ExplainedDenial
 from vault.model.backup_runs import (
@@ -51,6 +52,7 @@ from vault.model.payloads import (
     CheckCapabilities,
     CheckSource,
     CompareVersions,
+    ConvertPolicy,
     CreateApiKey,
     CreateCredentials,
     CreateUser,
@@ -60,6 +62,7 @@ from vault.model.payloads import (
     ExplainDenial,
     FindIdentity,
     FinishLogin,
+    GrantAccess,
     HashAuditValue,
     KeepValue,
     LeaseSelector,
@@ -127,6 +130,7 @@ from vault.model.payloads import (
 )
 from vault.model.policy_replay import PolicyReplayReport, ReplayPolicies
 from vault.model.records import (
+    AccessGrantRow,
     AuthEntryRow,
     AuthMountRow,
     ConnectionRow,
@@ -329,6 +333,10 @@ LIST_JWT_REVOCATIONS: Final = OperationType[ListJwtRevocations, list[AuthEntryRo
 )
 
 # Policies
+GRANT_ACCESS: Final = OperationType[GrantAccess, AccessGrantRow]("policy.grant")
+LIST_GRANTS: Final = OperationType[Nothing, list[AccessGrantRow]]("policy.grants")
+REVOKE_GRANT: Final = OperationType[Nothing, AccessGrantRow]("policy.revoke_grant")
+CONVERT_POLICY: Final = OperationType[ConvertPolicy, Converted]("policy.convert")
 READ_HELP: Final = OperationType[Nothing, None]("sys.help")
 READ_RESULTANT_ACL: Final = OperationType[Nothing, ResultantAcl]("policy.resultant")
 LIST_POLICIES: Final = OperationType[Nothing, PolicyNames]("policy.list")

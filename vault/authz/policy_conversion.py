@@ -18,6 +18,7 @@ from vault.model.acl.access import AclCapability
 from vault.model.acl.policy import AclPath, AclPolicy
 from vault.model.mounts import MountTable
 from vault.model.operation import Capability
+from vault.model.path import RESERVED
 from vault.model.records import MountRow
 
 _C, _A = Capability, AclCapability
@@ -44,7 +45,7 @@ _TREES: Final[Mapping[Capability, tuple[tuple[str, frozenset[AclCapability]], ..
 _FLAT: Final[Mapping[Capability, frozenset[AclCapability]]] = {
     _C.CREATE: frozenset({_A.CREATE}),
     _C.READ: frozenset({_A.READ}),
-    _C.READ_METADATA: frozenset(),
+    _C.READ_METADATA: frozenset({_A.READ}),
     _C.UPDATE: frozenset({_A.UPDATE, _A.PATCH}),
     _C.DELETE: frozenset({_A.DELETE}),
     _C.DESTROY: frozenset({_A.DELETE}),
@@ -92,7 +93,6 @@ def to_acl(policy: Policy, mounts: MountTable) -> Converted:
     if not policy.enabled:
         notes.append("it is not enabled: all of it is left out")
         paths = {}
-    notes += _denials_that_win(paths)
     text = "\n".join(
         f'path "{path}" {{\n  capabilities = [{_quoted(capabilities)}]\n}}\n'
         for path, capabilities in paths.items()
@@ -118,13 +118,15 @@ def acl_paths(
         wanted = _capabilities(rule)
         for pattern in rule.paths:
             for path, verbs in _api_paths(pattern, wanted, mounts, label, notes):
+                if not is_denial(rule) and (more := _coarse(path, wanted, mounts)):
+                    notes.append(f'{label} allows {more} too at "{path}", where they are one')
                 if is_denial(rule):
                     if wanted != frozenset(_C):
                         notes.append(f'{label} denies all at "{path}": there a denial is whole')
                     verbs = frozenset({_A.DENY})  # noqa: PLW2901
                 if verbs:
                     found[path] = _joined(found.get(path, frozenset()), verbs)
-    return found, notes
+    return _settle(found, notes), notes
 
 
 def to_native(policy: AclPolicy, mounts: MountTable) -> Converted:
@@ -170,20 +172,36 @@ def _api_paths(
         yield from _in_mount(mount, pattern[len(mount.path) :], wanted)
         return
     flat = frozenset[AclCapability]().union(*(_FLAT[one] for one in wanted))
-    if pattern == GLOB:
-        yield GLOB, _EVERYTHING if wanted == frozenset(_C) else flat
+    if pattern == GLOB and wanted == frozenset(_C):
+        yield GLOB, _EVERYTHING
         return
     if pattern.startswith(_NATIVE_POLICIES):
         yield f"{_ACL_POLICIES}{pattern[len(_NATIVE_POLICIES) :]}", flat
         return
     inside = [row for row in mounts.list_mounts() if row.path.startswith(start)]
-    if SEGMENT in pattern and any(inside):
+    if not inside:
+        yield pattern, flat
+    elif SEGMENT in pattern:
         notes.append(f'{label}: "{pattern}" is left out: it speaks of several mounts')
-        return
-    if pattern.endswith(GLOB):
+    else:
+        if any(name.startswith(start) for name in RESERVED):
+            notes.append(f'{label}: "{pattern}" leaves out the paths of the agent itself')
         for row in inside:
             yield from _in_mount(row, GLOB, wanted)
-    yield pattern, flat
+
+
+def _coarse(path: str, wanted: frozenset[Capability], mounts: MountTable) -> str:
+    """The capabilities that are not wanted, and come with those that are, outside of KV 2."""
+    start = literal_start(path)
+    mount = mounts.find_for_path(start if start.endswith("/") else f"{start}/")
+    if mount is not None and mount.type == "kv" and mount.version != 1:
+        return ""
+    found = set[Capability]()
+    if wanted & {_C.READ, _C.READ_METADATA}:
+        found |= {_C.READ, _C.READ_METADATA}
+    if wanted & {_C.DELETE, _C.DESTROY}:
+        found |= {_C.DELETE, _C.DESTROY}
+    return ", ".join(sorted(found - wanted))
 
 
 def _in_mount(
@@ -295,19 +313,40 @@ def _overlaps(policy: AclPolicy) -> list[str]:
     return notes
 
 
-def _denials_that_win(paths: Mapping[str, frozenset[AclCapability]]) -> list[str]:
-    """Denials that a more specific path would lift in Vault's language."""
-    notes = []
-    for denied, verbs in paths.items():
-        if _A.DENY not in verbs or not denied.endswith(GLOB):
-            continue
-        prefix = denied.removesuffix(GLOB)
-        notes += [
-            f'"{path}" would lift the denial of "{denied}" in Vault\'s language: take it out'
-            for path, others in paths.items()
-            if path != denied and path.startswith(prefix) and _A.DENY not in others
+def _settle(
+    paths: Mapping[str, frozenset[AclCapability]], notes: list[str]
+) -> dict[str, frozenset[AclCapability]]:
+    """The paths as they must be where the most specific one alone decides.
+
+    What a wider path allows is allowed by a narrower one, too, and what it denies is left to it.
+    """
+    settled: dict[str, frozenset[AclCapability]] = {}
+    for path, verbs in paths.items():
+        wider = [
+            others
+            for other, others in paths.items()
+            if other != path and other.endswith(GLOB) and path.startswith(other.removesuffix(GLOB))
         ]
-    return notes
+        joined = verbs
+        for others in wider:
+            joined = _joined(joined, others)
+        if _A.DENY in joined and _A.DENY not in verbs:
+            continue
+        settled[path] = joined
+    for path, said in settled.items():
+        if SEGMENT not in path.split("/"):
+            continue
+        notes += [
+            f'"{path}" and "{other}" may speak of the same: there the more specific one alone '
+            "decides, and would lift a denial"
+            for other, verbs in settled.items()
+            if other != path and verbs != said and _meet(literal_start(path), literal_start(other))
+        ]
+    return settled
+
+
+def _meet(one: str, two: str) -> bool:
+    return one.startswith(two) or two.startswith(one)
 
 
 def _joined(

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from actors.world import World
 from protocols import json_text
+from vault.authn.credential_validity import RowLookup, entity_values, resolve_identity
 from vault.authn.groups import forget_mount
 from vault.authn.lease_owners import (
     ALL_CLIENTS,
@@ -31,6 +32,7 @@ from vault.model.health import CacheState, KeyringState
 from vault.model.identity import Identity, Method
 from vault.model.path import ResourcePath
 from vault.model.records import (
+    AccessGrantRow,
     AccessRow,
     AuthEntryRow,
     AuthMountRow,
@@ -43,16 +45,20 @@ from vault.model.records import (
     MountMoveRow,
     MountRow,
     RecorderRow,
+    RecordStatus,
     RotationRow,
     SecretRow,
     SystemRow,
+    UserRow,
     VersionRow,
 )
 from vault.model.rotation import RotationState
 from vault.store.bounded_cache import MISSING
+from vault.store.store import Store
 from vault.store.table import INTEGER_MAX, MAX_LIMIT, Key, StoreQuery, Table
 from vault.store.tables import (
     ACCESS,
+    ACCESS_GRANTS,
     AUTH_ENTRIES,
     AUTH_MOUNTS,
     CONNECTIONS,
@@ -68,6 +74,7 @@ from vault.store.tables import (
     SECRETS,
     SYSTEM,
     TOKENS,
+    USERS,
     VERSIONS,
 )
 from vault.store.timed_lock import TimedLock
@@ -997,6 +1004,82 @@ class MountStore(RowsOfMounts[MountRow, MountTx]):
             ),
             "",
         )
+
+
+class GrantTx:
+    """One transaction over grants of access."""
+
+    __slots__ = ("_tx",)
+
+    def __init__(self, tx: VaultTx) -> None:
+        self._tx = tx
+
+    def list_all(self) -> list[AccessGrantRow]:
+        """All of them."""
+        return self._tx.select(ACCESS_GRANTS, StoreQuery())
+
+    def get(self, grant_id: str) -> AccessGrantRow | None:
+        """A grant as it is now."""
+        return self._tx.get(ACCESS_GRANTS, grant_id)
+
+    def put(self, grant: AccessGrantRow) -> None:
+        """Insert or replace it."""
+        self._tx.put(ACCESS_GRANTS, grant)
+
+    def delete(self, grant_id: str) -> None:
+        """Delete it."""
+        self._tx.delete(ACCESS_GRANTS, grant_id)
+
+
+class GrantStore:
+    """Grants of access. `changing` is held for a change with its reload, `reading` for a reload."""
+
+    def __init__(self, barrier: Barrier, store: Store) -> None:
+        self._barrier = barrier
+        self._store = store
+        self.changing = TimedLock()
+        self.reading = TimedLock()
+
+    def list_all(self) -> Awaitable[list[AccessGrantRow]]:
+        """Every grant. Raises as `Store.select`."""
+        return self._barrier.select_all(ACCESS_GRANTS)
+
+    def count_transactions(self) -> int:
+        """How many transactions of grants have ended."""
+        return self._barrier.count_transactions(ACCESS_GRANTS)
+
+    def transact(self, change: Callable[[GrantTx], T]) -> Awaitable[T]:
+        """Run `change` in a transaction. As `Barrier.transact`."""
+        return self._barrier.transact(lambda tx: change(GrantTx(tx)))
+
+    async def resolve_granter(self, grant: AccessGrantRow, now: int) -> Identity | None:
+        """Who granted it, with what allowed it then; None: they are no active user any more."""
+        return await resolve_identity(self._store, _granter_identity, grant, now)
+
+    async def is_active_user(self, user_id: str) -> bool:
+        """Whether there is such an entity, and it is not disabled."""
+        user = await self._barrier.get(USERS, user_id)
+        return user is not None and user.status == RecordStatus.ACTIVE
+
+
+def _granter_identity(get: RowLookup, grant: AccessGrantRow, _now: int) -> Identity | None:
+    authority = grant.authority
+    user: UserRow | None = None
+    if not authority.credential:
+        user = get(USERS, grant.granter)
+        if user is None or user.status != RecordStatus.ACTIVE:
+            return None
+    return Identity(
+        id=grant.granter,
+        name=grant.granter_name,
+        method=Method(authority.method),
+        policies=tuple(authority.policies),
+        denied_by=tuple(authority.denied_by),
+        ceiling=tuple(authority.ceiling),
+        credential=authority.credential,
+        mfa=authority.mfa,
+        entity=() if user is None else entity_values(get, user),
+    )
 
 
 class AuthMountTx(MoveTx):

@@ -506,6 +506,19 @@ class ListJwtRevocations(Struct, frozen=True, kw_only=True):
     limit: int = 100
 
 
+class ConvertPolicy(Struct, frozen=True, kw_only=True):
+    """A policy document whose other form is wanted."""
+
+    document: dict[str, object]
+
+
+class GrantAccess(Struct, frozen=True, kw_only=True):
+    """Allow what the ticket of a refusal is about, for `duration` ns."""
+
+    ticket: str
+    duration: int
+
+
 class WritePolicy(Struct, frozen=True, kw_only=True):
     """A policy document as decoded JSON; its name is the end of the operation's path.
 

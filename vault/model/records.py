@@ -115,12 +115,26 @@ class MountMoveRow(Struct, frozen=True, kw_only=True, gc=False):
     mac: bytes = b""
 
 
+class GrantAuthority(Struct, frozen=True, kw_only=True):
+    """What allowed the granter what they granted: it must allow it still when the grant is used.
+
+    `credential`: of a granter without an entity, whose token must stand; else empty.
+    """
+
+    policies: list[str]
+    denied_by: list[str] = []
+    ceiling: list[str] = []
+    method: str
+    ip: str
+    mfa: bool = False
+    credential: str = ""
+
+
 class AccessGrantRow(Struct, frozen=True, kw_only=True, gc=False):
     """Access to one path for one caller that ends by itself, granted for the ticket of a refusal.
 
-    `subject` is the id of the caller's entity, or of what its credential stands for where it has
-    none; `credential` is the one that was refused. `granter` is who granted it, whose own access it
-    lives from, and `granter_credential` what it was granted with.
+    `subject` is the id of the caller (`Identity.id`), `credential` the one that was refused; empty:
+    whatever login of the subject. `granter` is the id of who granted it.
     """
 
     id: str
@@ -131,7 +145,7 @@ class AccessGrantRow(Struct, frozen=True, kw_only=True, gc=False):
     path: str
     granter: str
     granter_name: str
-    granter_credential: str
+    authority: GrantAuthority
     request_id: str
     granted_at: int
     expires_at: int

@@ -212,7 +212,7 @@ CREATE TABLE mount_moves(id VARCHAR(512)NOT NULL,mount_id VARCHAR(512)NOT NULL,
 CREATE TABLE access_grants(id VARCHAR(512)NOT NULL,subject VARCHAR(512)NOT NULL,
   subject_name VARCHAR(512)NOT NULL,credential VARCHAR(512)NOT NULL,
   capability VARCHAR(512)NOT NULL,path VARCHAR(512)NOT NULL,granter VARCHAR(512)NOT NULL,
-  granter_name VARCHAR(512)NOT NULL,granter_credential VARCHAR(512)NOT NULL,
+  granter_name VARCHAR(512)NOT NULL,authority JSON NOT NULL,
   request_id VARCHAR(512)NOT NULL,granted_at BIGINT NOT NULL,expires_at BIGINT NOT NULL,
   mac BLOB NOT NULL,CONSTRAINT pk_access_grants PRIMARY KEY(id));
 """

@@ -96,6 +96,12 @@ BODIES: Final[dict[str, Any]] = {
     "POST /api/v1/batch/write": {"secrets": [{"name": "two/{secret}", "value": 1}]},
     "POST /api/v1/changes/ack": {"path": "two/{secret}", "version": 1},
     "POST /api/v1/policies-explain": {"ticket": "fdt_none"},
+    "POST /api/v1/policies-grants": {"ticket": "fdt_none"},
+    "POST /api/v1/policies-convert": {"rules": [RULE]},
+    "POST /api/v1/wrapping/unwrap": {"token": "s.none"},
+    "POST /api/v1/wrapping/rewrap": {"token": "s.none"},
+    "POST /api/v1/wrapping/lookup": {"token": "s.none"},
+    "POST /api/v1/system/mount-moves": {"source": "mount-{number}", "target": "mount-{number}-m"},
     "POST /api/v1/policies-dry-run": {"capability": "read", "path": "two/{secret}"},
     "POST /api/v1/policies-replay": {"hours": 1, "write": [{"name": "new", "rules": [RULE]}]},
     "PUT /api/v1/policies/{name}": {"rules": [RULE]},
@@ -193,6 +199,9 @@ QUERIES: Final[dict[str, str]] = {
 
 REFUSED: Final[dict[str, int]] = {
     "POST /api/v1/policies-explain": 400,  # a ticket is of a refusal
+    "POST /api/v1/policies-grants": 400,
+    "DELETE /api/v1/policies-grants/{id}": 404,
+    **{f"POST /api/v1/wrapping/{what}": 400 for what in ("unwrap", "rewrap", "lookup")},
     **{f"LIST /v1/cubbyhole{more}": 404 for more in ("", "/", "/{path}")},
     "GET /v1/cubbyhole/{path}": 404,
     "POST /v1/sys/wrapping/wrap": 400,  # it asks for no wrapping
@@ -335,6 +344,8 @@ class Sweep:
             things["path"] = f"mount-{number}"
             if not key.startswith("POST"):
                 self.made("POST", f"/v1/sys/mounts/mount-{number}", {"type": "kv"})
+        if key.endswith("mount-moves"):
+            self.made("POST", f"/v1/sys/mounts/mount-{number}", {"type": "kv"})
         if "/db/" in key:
             self._make_connection(name, with_role="/roles" in key or "/creds" in key)
         things |= self._make_identities(key, name)

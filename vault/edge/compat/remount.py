@@ -3,7 +3,7 @@
 from typing import Final
 
 from vault import operations
-from vault.edge.compat.envelope import system_reply
+from vault.edge.compat.envelope import data_reply, system_reply
 from vault.edge.compat.fields import Fields
 from vault.edge.dialect import Dialect
 from vault.edge.reply import Reply
@@ -60,7 +60,7 @@ async def remount_status(dialect: Dialect, request: Request, id: str) -> Reply: 
         Nothing(),
     )
     info = {"source_mount": row.source, "status": "success", "target_mount": row.target}
-    return system_reply(request, {"migration_id": row.id, "migration_info": info})
+    return data_reply(request, {"migration_id": row.id, "migration_info": info})
 
 
 def _refuse_fixed(source: str, target: str, *, is_auth: bool) -> None:

@@ -13,7 +13,7 @@ from vault.model.path import MAX_BYTES
 from vault.model.payloads import MoveMount, Nothing
 from vault.model.records import MountMoveRow
 
-mount_moves = Endpoints("system", "The agent itself.")
+mount_moves = Endpoints("mounts", "Where mounts are moved to, with all that is in them.")
 
 Place = Annotated[str, Meta(min_length=1, max_length=MAX_BYTES)]
 

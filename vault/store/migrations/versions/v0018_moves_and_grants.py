@@ -35,7 +35,7 @@ def upgrade() -> None:
         sa.Column("path", columns.name_type(), nullable=False),
         sa.Column("granter", columns.name_type(), nullable=False),
         sa.Column("granter_name", columns.name_type(), nullable=False),
-        sa.Column("granter_credential", columns.name_type(), nullable=False),
+        sa.Column("authority", columns.json_type(), nullable=False),
         sa.Column("request_id", columns.name_type(), nullable=False),
         sa.Column("granted_at", columns.integer_type(), nullable=False),
         sa.Column("expires_at", columns.integer_type(), nullable=False),
