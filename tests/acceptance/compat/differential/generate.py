@@ -729,7 +729,7 @@ def _wrapping(story: Story) -> None:
             lambda: story.add("POST", "auth/token/create", {"ttl": "1h"}, headers=ttl),
             lambda: story.add("POST", "sys/wrapping/unwrap", **way),
             lambda: story.add("POST", "sys/wrapping/unwrap", **way),
-            lambda: story.add("POST", "sys/wrapping/rewrap", **way),
+            lambda: story.add("POST", "sys/wrapping/rewrap", {"token": wrap}, token=ROOT),
             lambda: story.add("POST", "sys/wrapping/lookup", {"token": wrap}),
             lambda: story.add("GET", "sys/wrapping/lookup", token=wrap),
             lambda: story.add("POST", hole, story.object(), token=by),
