@@ -70,6 +70,11 @@ FOUND: Final[dict[str, list[Call]]] = {
         Call("GET", "{r}kv2/config"),
     ],
     "a list was told the command of a read": [KV2, Call("LIST", "{r}kv2/nothing")],
+    "the default policy was given though it was not wanted": [
+        Call("POST", "auth/token/create", name="bare",
+             body={"policies": ["default"], "no_default_policy": True, "ttl": "1h"}),
+        Call("GET", "auth/token/lookup-self", token="{bare:auth.client_token}"),
+    ],
     "an orphan by a role that makes none": [*MAKER, _by_role(no_parent=True)],
     "a periodic token by a role without sudo": [*MAKER, _by_role(period="1h")],
     "the role's period won, be it longer": [

@@ -725,7 +725,7 @@ def _wrapping(story: Story) -> None:
         (
             lambda: story.add("POST", "sys/wrapping/wrap", story.object(), headers=ttl),
             lambda: story.add("GET", "{r}kv1/a", headers=ttl),
-            lambda: story.add("GET", "auth/token/lookup-self", headers=ttl, token=by),
+            lambda: story.add("GET", "auth/token/lookup-self", headers=ttl),
             lambda: story.add("POST", "auth/token/create", {"ttl": "1h"}, headers=ttl),
             lambda: story.add("POST", "sys/wrapping/unwrap", **way),
             lambda: story.add("POST", "sys/wrapping/unwrap", **way),
