@@ -355,7 +355,7 @@ class DataPath:
             **SecretHandlers(
                 secrets, self.mounts, access, recorder, self.read_limits, world
             ).handlers(),
-            **VersionHandlers(secrets, world).handlers(),
+            **VersionHandlers(secrets, self.mounts, world).handlers(),
             **MetadataHandlers(secrets, self.mounts, access, world).handlers(),
             **ListingHandlers(secrets, self.authorizer, world).handlers(),
             **ChangeHandlers(

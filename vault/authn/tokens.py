@@ -545,7 +545,9 @@ def choose_policies(caller: Identity, new: NewToken, *, sudo: bool) -> tuple[str
             )
     if ROOT_POLICY in names:
         return (ROOT_POLICY,)
-    if not new.no_default_policy:
+    if new.no_default_policy:
+        names.discard(DEFAULT_POLICY)  # be it named: as in OpenBao
+    else:
         names.add(DEFAULT_POLICY)
     return tuple(sorted(names))
 

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
+from types import UnionType
 from typing import (
     Annotated,
     Any,
@@ -16,6 +17,7 @@ from typing import (
     Generic,
     Protocol,
     TypeVar,
+    Union,
     get_args,
     get_origin,
     get_type_hints,
@@ -256,7 +258,10 @@ class Form(StrEnum):
 
 
 def form_of(annotation: Any) -> Form:
-    """The form of a field by its annotation."""
+    """The form of a field by its annotation; one that may be left out has that of its values."""
+    if get_origin(annotation) in (Union, UnionType):
+        inner, *others = (each for each in get_args(annotation) if each is not type(None))
+        return Form.ANY if others else form_of(inner)
     if get_origin(annotation) is Annotated:
         inner, *marks = get_args(annotation)
         extras = [mark.extra or {} for mark in marks if isinstance(mark, msgspec.Meta)]

@@ -21,7 +21,7 @@ from tests.acceptance.compat.differential.generate import DOMAINS, random_round
 from tests.acceptance.compat.differential.run import Fuzzer
 from tests.acceptance.compat.servers import freehold_dev, openbao_dev
 
-LENGTH: Final = 60  # calls of a round
+LENGTH: Final = 100  # calls of a round
 
 
 @contextmanager
@@ -53,6 +53,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.acceptance.compat.differential")
     parser.add_argument("--calls", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--length", type=int, default=LENGTH, help="calls of a round")
     parser.add_argument("--workers", type=int, default=1, help="of Freehold")
     parser.add_argument("--domain", action="append", default=[], choices=DOMAINS)
     parser.add_argument("--out", type=Path, default=Path(".fuzz"), help="folder of transcripts")
@@ -75,7 +76,7 @@ def _compare(both: Fuzzer, given: argparse.Namespace) -> int:
     met: dict[tuple[str, ...], int] = {}
     started = time.monotonic()
     while compared < given.calls:
-        calls = random_round(seed, LENGTH, tuple(given.domain))
+        calls = random_round(seed, given.length, tuple(given.domain))
         outcome = both.play(calls)
         compared += outcome.compared
         for found in outcome.differences:
@@ -90,7 +91,8 @@ def _compare(both: Fuzzer, given: argparse.Namespace) -> int:
             sys.stdout.flush()
         seed += 1
     sys.stdout.write(
-        f"{compared} calls in {time.monotonic() - started:.0f} s, rounds {given.seed} to {seed - 1}: "
+        f"{compared} calls in {time.monotonic() - started:.0f} s, "
+        f"rounds {given.seed} to {seed - 1}: "
         f"{len(met)} kinds of difference that are not accepted\n"
     )
     for each in both.unused():

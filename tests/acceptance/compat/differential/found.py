@@ -56,11 +56,25 @@ FOUND: Final[dict[str, list[Call]]] = {
         Call("POST", "{r}kv2/metadata/a", body={"custom_metadata": None}),
         Call("GET", "{r}kv2/metadata/a"),
     ],
+    "an undeleted version never ended": [
+        KV2, Call("POST", "{r}kv2/config", body={"delete_version_after": "2h"}), WRITE,
+        Call("DELETE", "{r}kv2/data/a"),
+        Call("POST", "{r}kv2/undelete/a", body={"versions": [1]}), Call("GET", "{r}kv2/data/a"),
+    ],
+    "options won over the type of a mount": [
+        _mount("mounts", "m", type="kv-v2", options={"version": "1"}),
+        Call("GET", "sys/mounts/{r}m"),
+    ],
     "a negative time was told as it was given": [
         KV2, Call("POST", "{r}kv2/config", body={"delete_version_after": "-1h"}),
         Call("GET", "{r}kv2/config"),
     ],
     "a list was told the command of a read": [KV2, Call("LIST", "{r}kv2/nothing")],
+    "the default policy was given though it was not wanted": [
+        Call("POST", "auth/token/create", name="bare",
+             body={"policies": ["default"], "no_default_policy": True, "ttl": "1h"}),
+        Call("GET", "auth/token/lookup-self", token="{bare:auth.client_token}"),
+    ],
     "an orphan by a role that makes none": [*MAKER, _by_role(no_parent=True)],
     "a periodic token by a role without sudo": [*MAKER, _by_role(period="1h")],
     "the role's period won, be it longer": [
@@ -75,6 +89,13 @@ FOUND: Final[dict[str, list[Call]]] = {
     "a renewal was cut by a moment, and said so": [
         Call("POST", "auth/token/create", body={"policies": ["default"]}, name="long"),
         Call("POST", "auth/token/renew-self", body={}, token="{long:auth.client_token}"),
+    ],
+    "policies that were not given were taken away": [
+        _mount("auth", "up", type="userpass"),
+        Call("POST", "auth/{r}up/users/ann",
+             body={"password": "a long one", "token_policies": ["default"]}),
+        Call("POST", "auth/{r}up/users/ann/policies", body={}),
+        Call("GET", "auth/{r}up/users/ann"),
     ],
     "a secret-id took no duration": [
         *APPROLE, Call("POST", "auth/{r}ar/role/one/secret-id", body={"ttl": "1h", "num_uses": "2"}),

@@ -725,11 +725,11 @@ def _wrapping(story: Story) -> None:
         (
             lambda: story.add("POST", "sys/wrapping/wrap", story.object(), headers=ttl),
             lambda: story.add("GET", "{r}kv1/a", headers=ttl),
-            lambda: story.add("GET", "auth/token/lookup-self", headers=ttl, token=by),
+            lambda: story.add("GET", "auth/token/lookup-self", headers=ttl),
             lambda: story.add("POST", "auth/token/create", {"ttl": "1h"}, headers=ttl),
             lambda: story.add("POST", "sys/wrapping/unwrap", **way),
             lambda: story.add("POST", "sys/wrapping/unwrap", **way),
-            lambda: story.add("POST", "sys/wrapping/rewrap", **way),
+            lambda: story.add("POST", "sys/wrapping/rewrap", {"token": wrap}, token=ROOT),
             lambda: story.add("POST", "sys/wrapping/lookup", {"token": wrap}),
             lambda: story.add("GET", "sys/wrapping/lookup", token=wrap),
             lambda: story.add("POST", hole, story.object(), token=by),

@@ -335,7 +335,7 @@ async def house() -> AsyncIterator[House]:
             **SecretHandlers(
                 secrets, mounts, access, recorder, limits, world
             ).handlers(),
-            **VersionHandlers(secrets, world).handlers(),
+            **VersionHandlers(secrets, mounts, world).handlers(),
             **MetadataHandlers(secrets, mounts, access, world).handlers(),
             **ListingHandlers(secrets, authorizer, world).handlers(),
             **TokenHandlers(
