@@ -8,7 +8,6 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from ui.cli.client import CredentialError
 from ui.cli.connection_settings import (
     AGENT,
     ConnectionSettings,
@@ -20,7 +19,7 @@ from ui.cli.connection_settings import (
     token_variable,
 )
 from ui.cli.context import CliContext, api_path, cli_context
-from ui.cli.errors import CliError, Exit
+from ui.cli.errors import CliError, CredentialError, Exit
 from ui.cli.input import read_secret_line
 from ui.cli.output import print_note
 

@@ -35,7 +35,7 @@ and again took a tenth of the loading."""
 GROUPS: Final = (
     "secret", "policy", "user", "identity", "role", "key", "token", "sessions", "auth", "mfa",
     "mount", "audit", "operator", "agent", "node", "storage", "backup", "import", "rotation",
-    "credentials", "lease", "control", "fleet",
+    "credentials", "lease", "control", "fleet", "kubernetes",
 )  # fmt: skip
 """In the order of the help; each is a module beside this one, and its `app`."""
 MODULES: Final = {"import": "import_vault"}

@@ -1062,7 +1062,7 @@ class GrantStore:
         return user is not None and user.status == RecordStatus.ACTIVE
 
 
-def _granter_identity(get: RowLookup, grant: AccessGrantRow, _now: int) -> Identity | None:
+def _granter_identity(get: RowLookup, grant: AccessGrantRow, now: int) -> Identity | None:
     authority = grant.authority
     user: UserRow | None = None
     if not authority.credential:
@@ -1077,7 +1077,8 @@ def _granter_identity(get: RowLookup, grant: AccessGrantRow, _now: int) -> Ident
         denied_by=tuple(authority.denied_by),
         ceiling=tuple(authority.ceiling),
         credential=authority.credential,
-        mfa=authority.mfa,
+        # As old as it was then: a condition on its age was met by the grant.
+        mfa_at=authority.mfa_at and now - (grant.granted_at - authority.mfa_at),
         entity=() if user is None else entity_values(get, user),
     )
 

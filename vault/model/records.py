@@ -118,7 +118,8 @@ class MountMoveRow(Struct, frozen=True, kw_only=True, gc=False):
 class GrantAuthority(Struct, frozen=True, kw_only=True):
     """What allowed the granter what they granted: it must allow it still when the grant is used.
 
-    `credential`: of a granter without an entity, whose token must stand; else empty.
+    `mfa_at`: when the granter had shown a second factor (0: never). `credential`: of a granter
+    without an entity, whose token must stand; else empty.
     """
 
     policies: list[str]
@@ -126,7 +127,7 @@ class GrantAuthority(Struct, frozen=True, kw_only=True):
     ceiling: list[str] = []
     method: str
     ip: str
-    mfa: bool = False
+    mfa_at: int = 0
     credential: str = ""
 
 
