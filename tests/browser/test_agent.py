@@ -24,6 +24,7 @@ PAGES = {
     "/policies/app": "app",
     "/dry-run": "Dry run",
     "/users": "Users and keys",
+    "/second-factors": "Second factors",
     "/audit": "Audit log",
     "/audit?tab=search": "Audit log",
     "/audit?tab=verify": "Audit log",

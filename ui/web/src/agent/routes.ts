@@ -53,6 +53,13 @@ export const routes: readonly AgentRoute[] = [
   },
   { path: "/users/:id", title: "User", load: () => import("./pages/user") },
   {
+    path: "/second-factors",
+    title: "Second factors",
+    group: "Access",
+    icon: "key",
+    load: () => import("./pages/second-factors"),
+  },
+  {
     path: "/audit",
     title: "Audit log",
     group: "Evidence",

@@ -48,6 +48,7 @@ class World(SystemWorld):
         self.time = NOW
 
     def now(self) -> int:
+        """As the test has set it."""
         return self.time
 
 
