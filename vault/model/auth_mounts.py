@@ -10,6 +10,8 @@ AUTH: Final = "auth/"
 MOVED_FROM: Final = "moved_from"  # in `AuthMountRow.tuning`: where it was before its last move
 
 
+LISTED: Final = "unauth"
+"""`AuthMountRow.listing_visibility` of mounts that anybody may see before a login."""
 TOKEN_MOUNT: Final = AuthMountRow(
     id="token",
     path=TOKEN_PATH,

@@ -131,6 +131,9 @@ async def test_it_ends_at_most_so_much_earlier(people: House) -> None:
     assert await who(people, issued.text) is not None, "a sixteenth less than the idle time"
     people.world.time += IDLE - 1
     assert await who(people, issued.text) is not None, "that use was written down"
+    assert await who(people, issued.text) is not None
+    people.world.time += IDLE
+    assert not await people.authenticator.knows(issued.text, HERE)
 
 
 async def test_not_every_use_is_written_down(people: House) -> None:
