@@ -1,4 +1,4 @@
-"""Who comes in by which way, who is where, and what an administrator does about it, in a browser."""
+"""Who comes in by which way, who is where, and what an administrator does about it."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -26,8 +26,10 @@ def people(source: Provider) -> Iterator[Agent]:
     """An agent with a mount for passwords, one for the provider, and one that nobody may see."""
     with own_folder() as folder, running(dev_agent(folder)) as agent:
         for path, kind, shown in (
-            ("staff", "userpass", "unauth"), ("company", "oidc", "unauth"), ("hidden", "userpass", ""),
-        ):  # fmt: skip
+            ("staff", "userpass", "unauth"),
+            ("company", "oidc", "unauth"),
+            ("hidden", "userpass", ""),
+        ):
             settings = {"type": kind, "description": "", "config": {"listing_visibility": shown}}
             ok(agent, "POST", f"sys/auth/{path}", settings)
         ok(agent, "POST", "auth/staff/users/ann", {"password": "right", "token_policies": "sees"})
@@ -94,15 +96,12 @@ def test_a_name_and_a_password(chromium: Browser, people: Agent) -> None:
         assert window.page.evaluate("document.cookie") == ""
         (cookie,) = window.context.cookies()
         assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Strict")
-        accessor = window.session()["accessor"]
         entity = next(
             each["id"] for each in put(people, "GET", "entities")["entities"]
             if any(alias["name"] == "ann" for alias in each["aliases"])
         )  # fmt: skip
         there = put(people, "GET", f"users/{entity}/sessions")["sessions"]
-        assert [(one["accessor"], one["browser"], one["method"]) for one in there] == [
-            (accessor, True, "userpass")
-        ]
+        assert [(one["browser"], one["method"]) for one in there] == [(True, "userpass")]
         window.page.reload()
         window.heading("Secrets")
         press(window, "Sign out")
@@ -120,9 +119,8 @@ def test_an_identity_provider(chromium: Browser, people: Agent) -> None:
         window.page.get_by_label("Method", exact=True).select_option("company/")
         press(window, "Continue at the identity provider")
         window.page.wait_for_url(f"{people.address}/policies/sees")
-        window.page.wait_for_function("localStorage.getItem('freehold-session-key')")
+        window.see("default, sees")
         assert window.page.evaluate("Object.keys(sessionStorage)") == []
-        assert window.session()["policies"] == ["default", "sees"]
         window.faults.clear()  # it may not read that policy
     with visiting(chromium, people, role=None) as window:
         window.open("/sign-in/callback?state=st_of-somebody&code=stolen")
@@ -145,7 +143,8 @@ def test_ones_own_sessions(chromium: Browser, people: Agent) -> None:
         press(window, f"Revoke the session {other['accessor']}")
         assert window.findings() == []
         confirm(window, "Revoke")
-        window.see("1 session")
+        button = window.page.get_by_label(f"Revoke the session {other['accessor']}")
+        expect(button).to_have_count(0)
         answer = people.call("GET", "/api/v1/tokens/self", token=other["client_token"])
         assert answer.status == 401
         assert window.findings() == []
@@ -159,10 +158,10 @@ def test_entities(chromium: Browser, people: Agent) -> None:
         window.open("/entities")
         window.heading("Entities")
         press(window, "Create entity…")
-        window.page.get_by_label("Name", exact=True).fill("Ann Smith")
+        window.page.get_by_label("Name", exact=True).fill("ann-smith")
         window.page.get_by_label("Policies", exact=True).fill("of-ann")
         confirm(window, "Create")
-        window.heading("Ann Smith")
+        window.heading("ann-smith")
         made = window.page.url.rpartition("/")[2]
         press(window, "Merge…")
         old = next(
@@ -235,7 +234,7 @@ def test_all_of_them_can_be_used_by_everybody(
 ) -> None:
     """axe-core finds nothing, and nothing is wider than the window."""
     entity = put(people, "POST", "entities", {"name": f"of-{size[0]}"})["id"]
-    group = put(people, "POST", "groups", {"name": f"of-{size[0]}"})["group"]["id"]
+    group = put(people, "POST", "groups", {"name": f"of-{size[0]}"})["id"]
     with visiting(chromium, people, role=None, size=size) as window:
         for method in ("staff/", "company/", "token"):
             window.open("/")

@@ -13,7 +13,7 @@ import { get, post } from "../../lib/api";
 import { pluralize } from "../../lib/format";
 import { useGet } from "../../lib/hooks";
 import { navigate } from "../../lib/router";
-import type { GroupDetails, GroupLine } from "../api-types";
+import type { GroupLine } from "../api-types";
 import { parseList } from "../key-values";
 import "./pages.css";
 
@@ -102,8 +102,8 @@ function CreateGroup({ onClose }: { onClose: () => void }) {
   const [policies, setPolicies] = useState("");
   const submit = async () => {
     const body = { name, type, policies: parseList(policies) };
-    const created = await post<GroupDetails>("groups", body);
-    navigate(`/groups/${created.group.id}`);
+    const created = await post<GroupLine>("groups", body);
+    navigate(`/groups/${created.id}`);
   };
   return (
     <Dialog title="Create group" submitLabel="Create" onSubmit={submit} onClose={onClose}>
