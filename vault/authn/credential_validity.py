@@ -214,6 +214,7 @@ def token_identity(
         line=line.first,
         session="" if line.login is None or not line.login.session else line.login.id,
         entity=() if user is None else entity_values(get, user),
+        mfa_at=row.mfa_at or 0,
     )
 
 

@@ -7,7 +7,7 @@ agents, no more get through than one after the other.
 """
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeVar
 
@@ -32,12 +32,15 @@ from vault.authn.methods.method import (
     LoginRefusedError,
     LoginRequest,
     LoginResult,
+    LoginStep,
     LoginTx,
     TokenParameters,
     TokenType,
 )
-from vault.authn.revocation import EndedFamilies, Revoker
-from vault.authn.sessions import SessionLimits, session_row
+from vault.authn.mfa.login_factors import Admission, LoginDraft, LoginFactors
+from vault.authn.mfa.proof import Proof
+from vault.authn.revocation import EndedFamilies
+from vault.authn.sessions import SessionOpener
 from vault.authn.tokens import MAX_POLICIES, IssuedToken, clean_display_name
 from vault.errors import (
     NotFoundError,
@@ -49,10 +52,11 @@ from vault.model.identity import DEFAULT_POLICY, ROOT_POLICY, Identity
 from vault.model.name import canonical_name
 from vault.model.operation import Origin
 from vault.model.records import AuthMountRow, TokenRow
-from vault.store.tables import SESSIONS, TOKENS
+from vault.store.tables import TOKENS
 
 T = TypeVar("T")
 
+METHOD_OFF: Final = "the method of this auth mount is not one of authentication.methods"
 LOCKOUT: Final = ".lockout"  # a kind of entries that no method can name
 SOURCE_UNAVAILABLE: Final = "source_unavailable"
 LOGIN_TIMEOUT: Final = 30.0  # seconds that a method may take, its source included
@@ -62,15 +66,15 @@ COOLDOWN: Final = 10.0  # seconds that a source which does not answer is left al
 
 
 @dataclass(frozen=True, kw_only=True)
-class VerifiedLogin:
+class VerifiedLogin(LoginStep):
     """Who logs in, by the word of the method; nothing is stored of it yet."""
 
-    identity: Identity
     mount: AuthMountRow
     path: str
     result: LoginResult
     origin: Origin
     lockout_name: str
+    factors: Proof | None = None  # that came with the login; None: it asks which it needs
 
 
 class LoginStore(Protocol):
@@ -97,9 +101,9 @@ class LoginParts:
     directory: IdentityDirectory
     scheme: CredentialScheme
     batch: BatchTokens
-    revoker: Revoker
     world: World
-    sessions: SessionLimits = SessionLimits()  # noqa: RUF009  # frozen
+    factors: LoginFactors
+    sessions: SessionOpener
 
 
 class Logins:
@@ -118,7 +122,12 @@ class Logins:
         mount = self._parts.mounts.find_for_path(path)
         method = None if mount is None else self._parts.methods.get(mount.type)
         if mount is None or method is None:
-            raise NotFoundError("no_handler", "no handler for this route. route entry not found.")
+            raise NotFoundError(
+                "no_handler",
+                "no handler for this route. route entry not found."
+                if mount is None
+                else METHOD_OFF,
+            )
         return mount, method, path[len(mount.path) :]
 
     def list_mounts(self) -> list[AuthMountRow]:
@@ -130,8 +139,14 @@ class Logins:
         held = await self._parts.store.get(mount.id, LOCKOUT, name)
         return _has_lockout(mount) and _is_locked(mount, held, self._parts.world.now())
 
-    async def verify(self, path: str, fields: Mapping[str, Any], origin: Origin) -> VerifiedLogin:
-        """Who logs in at a path below `auth/`.
+    async def verify(
+        self,
+        path: str,
+        fields: Mapping[str, Any],
+        origin: Origin,
+        factors: Proof | None = None,
+    ) -> VerifiedLogin:
+        """Who logs in at a path below `auth/`; `factors` came with it, and are looked at later.
 
         Raises `LoginRefusedError`, `NotFoundError` for no such mount, `ValidationError`, and
         `UnavailableError` (`source_unavailable`, `logins_full`).
@@ -161,12 +176,14 @@ class Logins:
             result=result,
             origin=origin,
             lockout_name=name,
+            factors=factors,
         )
 
     async def issue(self, login: VerifiedLogin) -> IssuedToken:
-        """The token of a login; a person's is a session, for which older ones may have to end.
+        """The token of a login, or what it waits for.
 
-        Raises `LoginRefusedError` where the login does not hold any more.
+        A person's token is a session, for which older ones may have to end. Raises
+        `LoginRefusedError` where the login does not hold any more, or its factors are wrong.
         """
         mount, result = login.mount, login.result
         is_batch = token_type(mount, result.token.type) == TokenType.BATCH
@@ -181,50 +198,57 @@ class Logins:
             secret_hash=minted.secret_hash,
         )
 
-        def change(entries: EntryTx, rows: LoginTx) -> tuple[TokenRow, EndedFamilies | None]:
-            if login.lockout_name:
-                held = entries.get(LOCKOUT, login.lockout_name)
-                if _is_locked(mount, held, entries.now):
-                    raise _locked()
-                if held is not None:
-                    entries.delete(LOCKOUT, login.lockout_name)
-            if result.claim is not None:
-                result.claim(entries)
+        request_id = self._parts.factors.new_request_id()
+
+        def change(
+            entries: EntryTx, rows: LoginTx
+        ) -> tuple[TokenRow, Admission, EndedFamilies | None]:
+            _use_up(login, entries)
             user_id = (
                 self._parts.directory.resolve(rows, mount, result, entries.now)
                 if result.alias
                 else ""
             )
             row, ended = replace(draft, user_id=user_id), None
+            admission = self._parts.factors.admit(
+                entries,
+                rows,
+                LoginDraft(
+                    mount=mount,
+                    row=replace(row, id="", accessor="", secret_hash=b""),
+                    is_batch=is_batch,
+                    address=login.origin.ip,
+                    warnings=warnings,
+                    details=result.details,
+                ),
+                request_id=request_id,
+                proof=login.factors,
+            )
+            if admission.is_refused or admission.requirement is not None:
+                return row, admission, None
+            if admission.mfa_at:
+                row = replace(row, mfa_at=admission.mfa_at)
             if row.session:
-                ended = self.open_session(rows, row, login.origin, entries.now)
+                ended = self._parts.sessions.open(rows.rows, row, login.origin.ip, entries.now)
             if not is_batch:
                 rows.put(TOKENS, row)
-            return row, ended
+            return row, admission, ended
 
-        row, ended = await self._parts.store.transact_rows(mount.id, change)
+        row, admission, ended = await self._parts.store.transact_rows(mount.id, change)
         text = minted.text
-        if ended is not None:
-            await self.close_others(ended)
+        if admission.is_refused:
+            raise _factor_refused()
+        if admission.requirement is not None:
+            return IssuedToken(
+                row=replace(row, id="", accessor="", secret_hash=b""),
+                warnings=warnings,
+                details=dict(result.details),
+                requirement=admission.requirement,
+            )
+        await self._parts.sessions.finish(ended)
         if is_batch:
             row, text = self._parts.batch.mint(row)
         return IssuedToken(row=row, text=text, warnings=warnings, details=dict(result.details))
-
-    def open_session(self, tx: LoginTx, row: TokenRow, origin: Origin, now: int) -> EndedFamilies:
-        """Store that a login's token is a session, without which it does not stand.
-
-        In the transaction that stores the token. `close_others` follows with what is returned.
-        """
-        limits = self._parts.sessions
-        surplus = limits.surplus(tx.rows, row.user_id, now) if row.user_id else []
-        ended = self._parts.revoker.end_within(tx.rows, surplus)
-        tx.put(SESSIONS, session_row(row, origin.ip, limits.idle))
-        return ended
-
-    async def close_others(self, ended: EndedFamilies) -> None:
-        """End the streams of sessions that made room, and what is left of them."""
-        with suppress(UnavailableError):  # what is left does not stand any more
-            await self._parts.revoker.finish(ended)
 
     async def spend(self, login: VerifiedLogin) -> None:
         """A login without a token: end its lockout's count, use up what counts once.
@@ -234,14 +258,7 @@ class Logins:
         mount, claim = login.mount, login.result.claim
 
         def change(entries: EntryTx, _rows: LoginTx) -> None:
-            if login.lockout_name:
-                held = entries.get(LOCKOUT, login.lockout_name)
-                if _is_locked(mount, held, entries.now):
-                    raise _locked()
-                if held is not None:
-                    entries.delete(LOCKOUT, login.lockout_name)
-            if claim is not None:
-                claim(entries)
+            _use_up(login, entries)
 
         if login.lockout_name or claim is not None:
             await self._parts.store.transact_rows(mount.id, change)
@@ -276,7 +293,7 @@ class Logins:
         time.
         """
         mount, result, asked = login.mount, login.result, login.result.token
-        limits = self._parts.sessions
+        limits = self._parts.sessions.limits
         longest = mount.max_lease_ttl or token_lifetime.MAX_TTL
         explicit = asked.explicit_max_ttl
         if result.is_person:
@@ -451,9 +468,31 @@ def _is_locked(mount: AuthMountRow, held: Any, now: int) -> bool:
     return int(held.document["failures"]) >= threshold and abs(now - held.updated_at) < duration
 
 
+def _use_up(login: VerifiedLogin, entries: EntryTx) -> None:
+    """What of a login counts once. Raises `LoginRefusedError` where it does not hold any more."""
+    if login.lockout_name:
+        held = entries.get(LOCKOUT, login.lockout_name)
+        if _is_locked(login.mount, held, entries.now):
+            raise _locked()
+        if held is not None:
+            entries.delete(LOCKOUT, login.lockout_name)
+    if login.result.claim is not None:
+        login.result.claim(entries)
+
+
 def _locked() -> LoginRefusedError:
     """Whoever is locked out hears what every refused caller hears of OpenBao."""
     return LoginRefusedError("login_locked", "permission denied", vault_status=403)
+
+
+def _factor_refused() -> LoginRefusedError:
+    return LoginRefusedError(
+        "second_factor_refused",
+        "the second factor was not accepted: a code counts once, and after too many wrong ones "
+        "none does for 15 minutes",
+        vault_status=403,
+        vault_message="permission denied",
+    )
 
 
 def _source_unavailable() -> UnavailableError:

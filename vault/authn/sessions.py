@@ -10,6 +10,7 @@ session is renewed by the page while somebody is there, so its TTL is the idle t
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from typing import Final
 
@@ -20,7 +21,7 @@ from actors.world import World
 from protocols.instant import MINUTE, SECOND
 from vault.authn.credential_usage import CredentialUsage
 from vault.authn.credential_validity import KEY_PARENT, is_expired, is_outside_validity
-from vault.authn.revocation import Revoker
+from vault.authn.revocation import EndedFamilies, Revoker
 from vault.errors import ConflictError, NotFoundError, UnavailableError
 from vault.model.auth_mounts import AuthMountTable
 from vault.model.identity import Identity, Method
@@ -128,6 +129,30 @@ class SessionLimits(Struct, frozen=True, kw_only=True):
                 over.append(row.token_id)
         live.sort(key=_by_use)
         return over + [row.token_id for row in live[: max(0, len(live) + 1 - self.max_per_user)]]
+
+
+class SessionOpener:
+    """Makes the tokens of people's logins sessions."""
+
+    def __init__(self, limits: SessionLimits, revoker: Revoker) -> None:
+        self.limits = limits
+        self._revoker = revoker
+
+    def open(self, tx: StoreTx, row: TokenRow, address: str, now: int) -> EndedFamilies:
+        """Store that a login's token is a session, without which it does not stand.
+
+        In the transaction that stores the token. `finish` follows with what is returned.
+        """
+        surplus = self.limits.surplus(tx, row.user_id, now) if row.user_id else []
+        ended = self._revoker.end_within(tx, surplus)
+        tx.put(SESSIONS, session_row(row, address, self.limits.idle))
+        return ended
+
+    async def finish(self, ended: EndedFamilies | None) -> None:
+        """End the streams of sessions that made room, and what is left of them."""
+        if ended is not None:
+            with suppress(UnavailableError):  # what is left does not stand any more
+                await self._revoker.finish(ended)
 
 
 class SessionActivity:

@@ -24,6 +24,7 @@ from vault.authn.credential_validity import (
     resolve_identity,
     token_identity,
 )
+from vault.authn.mfa.enforcement import NO_ENFORCEMENTS, EnforcementRules, MfaRequirement
 from vault.authn.revocation import EndedFamilies, Revoker, child_tokens
 from vault.authn.sessions import (
     SESSION_CREATE_PATH,
@@ -81,13 +82,15 @@ class NewToken(Struct, frozen=True, kw_only=True):
 class IssuedToken(Struct, frozen=True, kw_only=True):
     """A token that was made or renewed. `text` is there at its making, and never again.
 
-    `details`: what the audit record says of the login that made it.
+    `details`: what the audit record says of the login that made it. `requirement`: of a login that
+    waits for its second factor; then there is no text, and `row` is of no token yet.
     """
 
     row: TokenRow
     text: str = ""
     warnings: tuple[str, ...] = ()
     details: dict[str, str] = {}
+    requirement: MfaRequirement | None = None
 
     def __repr__(self) -> str:
         return f"Issued(accessor={self.row.accessor!r})"
@@ -118,7 +121,9 @@ class Tokens:
         sessions: SessionLimits = SessionLimits(),  # noqa: B008  # frozen
         *,
         batch: BatchTokens | None = None,
+        enforcements: EnforcementRules = NO_ENFORCEMENTS,
     ) -> None:
+        self._enforcements = enforcements
         self._batch = batch or BatchTokens(store, scheme, world)
         self._sessions = sessions
         self._store = store
@@ -375,6 +380,12 @@ class Tokens:
             current = tx.get(TOKENS, row.id)
             if current is None or token_identity(tx.get, current, now) is None:
                 raise ValidationError("token_not_found", "token not found")
+            if self._enforcements.is_lacking(tx.get, current):
+                raise ValidationError(
+                    "second_factor_needed",
+                    "logins like this need a second factor by now, and none was shown for this "
+                    "token: show one, or log in again",
+                )
             renewed, warnings = token_lifetime.renew_lifetime(current, increment, now)
             tx.put(TOKENS, renewed)
             session = tx.get(SESSIONS, row.id) if row.session else None
@@ -494,13 +505,7 @@ def _by_token(caller: Identity) -> bool:
 
 def _check_request(new: NewToken, *, sudo: bool) -> None:
     """Raise `ValidationError` for what is out of bounds or takes sudo."""
-    for wanted, what in (
-        (new.no_parent, "create orphan token"),
-        (new.period > 0, "create periodic token"),
-        (new.id, "specify token id"),
-    ):
-        if wanted and not sudo:
-            raise ValidationError("sudo_required", f"root or sudo privileges required to {what}")
+    require_sudo(new, is_orphan=new.no_parent, sudo=sudo)
     if new.num_uses < 0:
         raise _invalid("num_uses", "number of uses cannot be negative")
     if len(new.display_name) > MAX_DISPLAY_NAME:
@@ -512,6 +517,17 @@ def _check_request(new: NewToken, *, sudo: bool) -> None:
             "meta",
             f"meta may have {MAX_META} entries of {MAX_META_KEY} by {MAX_META_VALUE} characters",
         )
+
+
+def require_sudo(new: NewToken, *, is_orphan: bool, sudo: bool) -> None:
+    """Raise `ValidationError` for what the caller asks for himself and only sudo gives."""
+    for wanted, what in (
+        (is_orphan, "create orphan token"),
+        (new.period > 0, "create periodic token"),
+        (new.id, "specify token id"),
+    ):
+        if wanted and not sudo:
+            raise ValidationError("sudo_required", f"root or sudo privileges required to {what}")
 
 
 def choose_policies(caller: Identity, new: NewToken, *, sudo: bool) -> tuple[str, ...]:
@@ -529,30 +545,42 @@ def choose_policies(caller: Identity, new: NewToken, *, sudo: bool) -> tuple[str
             )
     if ROOT_POLICY in names:
         return (ROOT_POLICY,)
-    if not new.no_default_policy:
+    if new.no_default_policy:
+        names.discard(DEFAULT_POLICY)  # be it named: as in OpenBao
+    else:
         names.add(DEFAULT_POLICY)
     return tuple(sorted(names))
 
 
 def _with_parent(tx: StoreTx, caller: Identity, row: TokenRow, *, orphan: bool) -> TokenRow:
     """Put a new token under what made it; raises unless that may have children."""
+    mfa_at: int | UnsetType = UNSET
     if caller.method is Method.API_KEY:
         key = tx.get(API_KEYS, caller.credential)
         maker = None if key is None else api_key_identity(tx.get, key, row.created_at)
         parent, user_id = KEY_PARENT + caller.credential, caller.id
+        ends = key is not None and key.expires_at != 0
     else:
         above = _parent(tx, caller)
         maker = token_identity(tx.get, above, row.created_at)
-        parent, user_id = above.id, above.user_id
+        parent, user_id, ends = above.id, above.user_id, above.expires_at != 0
         row = replace(row, bound_cidrs=_bound_cidrs(row, above), certificate=above.certificate)
+        mfa_at = above.mfa_at
         if not orphan and _depth(tx, above) >= MAX_DEPTH:
             raise ValidationError("too_deep", f"a line of tokens is at most {MAX_DEPTH} long")
     if maker is None:  # it ended after the caller was authenticated
         raise ValidationError("no_parent", "parent token lookup failed: no parent found")
+    if ends and ROOT_POLICY in row.policies and not row.expires_at:
+        raise ValidationError(
+            "root_expires", "expiring root tokens cannot create non-expiring root tokens"
+        )
     if orphan:
         return _without_parent(row, maker)
     # What is made with sudo for somebody else must not be cut down to the maker's own policies.
-    return replace(row, parent=parent, user_id=user_id if _holds_all(caller, row.policies) else "")
+    if not _holds_all(caller, row.policies):
+        return replace(row, parent=parent)
+    # It is for the same person: a factor that was shown for the parent was shown for it, then.
+    return replace(row, parent=parent, user_id=user_id, mfa_at=mfa_at)
 
 
 def _bound_cidrs(row: TokenRow, above: TokenRow) -> list[str] | UnsetType:

@@ -5,6 +5,7 @@ from typing import Any, Self
 from msgspec import Struct
 from msgspec.structs import replace
 
+from vault.model.acl.policy import AclPath
 from vault.model.labels import Labels
 from vault.model.records import (
     AccessRow,
@@ -453,3 +454,11 @@ class LockedLogins(Struct, frozen=True, kw_only=True):
 
     accessor: str
     names: list[str]
+
+
+class ResultantAcl(Struct, frozen=True, kw_only=True):
+    """What policies say: of single paths, and of all that begin with a text."""
+
+    root: bool
+    exact_paths: dict[str, AclPath] = {}
+    glob_paths: dict[str, AclPath] = {}

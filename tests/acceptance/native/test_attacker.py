@@ -48,7 +48,7 @@ ANYBODY = {
     "tokens_read_self", "tokens_renew_self",
     "tokens_revoke_self", "api_openapi", "secrets_list", "tokens_create", "system_health",
     "changes_follow",
-    "auth_whoami",
+    "auth_whoami", "wrapping_look_up",
     "break_glass_read_opening", "break_glass_open_vault",
     "dynamic_list_leases",
     "rotations_list",

@@ -11,7 +11,13 @@ from actors.slewed_clock import SlewedClock
 from tests.unit.vault.handlers.conftest import HERE, NOW, ROOT, SECOND, House
 from vault.authn.entities import EntityDirectory
 from vault.authn.logins import Logins
-from vault.authn.sessions import PRECISION, SessionActivity, SessionLimits, Sessions
+from vault.authn.sessions import (
+    PRECISION,
+    SessionActivity,
+    SessionLimits,
+    SessionOpener,
+    Sessions,
+)
 from vault.authn.tokens import IssuedToken, NewToken, Tokens
 from vault.errors import AuthenticationError, NotFoundError, VaultError
 from vault.handlers.handler import Call
@@ -35,10 +41,14 @@ ELSEWHERE = Origin(ip="192.0.2.9")
 @pytest.fixture
 async def people(house: House) -> House:
     """A vault with entities and the user `ann` of userpass, who has the password `right`."""
-    parts = replace(house.login_parts, directory=EntityDirectory(house.world), sessions=LIMITS)
+    parts = replace(
+        house.login_parts,
+        directory=EntityDirectory(house.world),
+        sessions=SessionOpener(LIMITS, house.revoker),
+    )
     house.logins = Logins(parts)
     house.tokens = Tokens(
-        house.store, parts.scheme, parts.revoker, house.world, LIMITS, batch=parts.batch
+        house.store, parts.scheme, house.revoker, house.world, LIMITS, batch=parts.batch
     )
     await house.enable("userpass")
     await house.put_entry("user", "userpass/users/ann", password="right")
