@@ -20,7 +20,7 @@ from actors import SystemWorld
 from kube_operator.api import open_api
 from kube_operator.app import Operator
 from kube_operator.settings import Settings
-from tests.acceptance.agent import Agent, Answer, dev_agent, own_folder, running
+from tests.acceptance.agent import Agent, dev_agent, own_folder, running
 from tests.support.helm import HELM, Rendered, render
 from tests.support.kubernetes_api import (
     OPERATOR,
@@ -32,7 +32,7 @@ from tests.support.kubernetes_api import (
 
 pytestmark = pytest.mark.skipif(not os.access(HELM, os.X_OK), reason="no Helm: make setup")
 
-PATIENCE = float(os.environ.get("P","60"))
+PATIENCE = float(os.environ.get("P", "60"))
 CHART = Path("deploy/helm/freehold-operator")
 VALUE = "correct-horse-battery-staple"
 AUTHORITY = trustme.CA().cert_pem.bytes().decode()
