@@ -99,6 +99,7 @@ def test_forms_of_signatures_that_providers_use(
     [
         ({"issuer": "https://other.example"}, "issuer"),
         ({"request_id": "_q2"}, "InResponseTo"),
+        ({"request_id": "_q2", "confirmed_request": "_q1"}, "InResponseTo"),
         ({"confirmed_request": "_q2"}, "InResponseTo"),
         ({"confirmed_request": None}, "InResponseTo"),
         ({"recipient": "https://other.example/acs"}, "Recipient"),
