@@ -326,7 +326,7 @@ class DataPath:
                 world,
             ).handlers(),
             **AuthEntryHandlers(self.auth_entries, self.logins).handlers(),
-            **LoginHandlers(self.logins).handlers(),
+            **LoginHandlers(self.logins, self.tokens).handlers(),
             **JwtRevocationHandlers(self.jwt_revocations).handlers(),
             **MalformedRequestHandlers(self.authorizer).handlers(),
             **TokenHandlers(

@@ -184,7 +184,6 @@ REFUSED: Final[dict[str, int]] = {
     "GET /v1/sys/wrapping/lookup": 400,
     "POST /v1/sys/wrapping/lookup": 400,
     "POST /v1/sys/audit/{path}": 400,
-    "DELETE /v1/sys/audit/{path}": 400,
     "POST /api/v1/jwt/revocations": 404,  # no issuer is trusted
     "POST /v1/sys/init": 400,
     "POST /v1/sys/unseal": 400,

@@ -91,7 +91,7 @@ async def log_in_with(
         ResourcePath.parse(f"auth/{path}"),
         LogIn(path=path, fields=fields),
     )
-    auth = AuthBody.of(issued.row, issued.text)
+    auth = AuthBody.of(issued, issued.text)
     return data_reply(request, None, auth=auth, warnings=list(issued.warnings) or None)
 
 
