@@ -24,7 +24,7 @@ from protocols.errors import locate
 from vault.audit.record import AuditEvent
 from vault.authn.authenticator import Authenticator
 from vault.authn.inline_logins import InlineLogins
-from vault.authn.logins import VerifiedLogin
+from vault.authn.methods.method import LoginStep
 from vault.authz.access import CONTROL_GROUP, AccessRequest, Decision
 from vault.authz.authorizer import Authorizer
 from vault.authz.rate_limits import RateLimiter
@@ -234,7 +234,7 @@ class Pipeline:
     async def _log_in(
         self,
         context: AuditContext[P, R],
-        authenticate: Callable[[Operation[P, R]], Awaitable[VerifiedLogin]],
+        authenticate: Callable[[Operation[P, R]], Awaitable[LoginStep]],
     ) -> Identity:
         """Who logs in, by what is in the payload. Whatever fails counts for the address."""
         try:
@@ -557,7 +557,7 @@ class AuditContext(Generic[P, R]):
         self.decision: Decision = ALLOWED
         self.capability: str = ""
         self.as_of = 0  # Unix ns, of a read that is answered from memory alone
-        self.login: VerifiedLogin | None = None  # of a login, once step 1 is done
+        self.login: LoginStep | None = None  # of a login, once step 1 is done
         self.needs_facts = False  # tags or metadata of the secret can have a say
         self.is_allowed = False  # a policy allows it: what anybody may try has not been allowed
         self.is_done = False  # a mutation has happened, whatever comes of its record

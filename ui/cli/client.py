@@ -48,6 +48,8 @@ class ApiClient:
     ) -> None:
         _require_bare(settings)
         self._prove_identity = prove_identity
+        self.kept = settings.kept
+        """Where the token is kept, for people."""
         self._address = settings.address
         self._peer = settings.peer
         self._has_token = bool(settings.token)

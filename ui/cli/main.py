@@ -33,9 +33,9 @@ _YOUNG: Final = 50_000
 and again took a tenth of the loading."""
 
 GROUPS: Final = (
-    "secret", "policy", "user", "identity", "role", "key", "token", "auth", "mount", "audit",
-    "operator", "agent", "node", "storage", "backup", "import", "rotation", "credentials", "lease",
-    "control", "fleet",
+    "secret", "policy", "user", "identity", "role", "key", "token", "sessions", "auth", "mfa",
+    "mount", "audit", "operator", "agent", "node", "storage", "backup", "import", "rotation",
+    "credentials", "lease", "control", "fleet", "kubernetes",
 )  # fmt: skip
 """In the order of the help; each is a module beside this one, and its `app`."""
 MODULES: Final = {"import": "import_vault"}

@@ -96,6 +96,11 @@ BUILT_IN_DEFAULT: Final = Policy(
             paths=("sys/wrapping/wrap", "sys/wrapping/unwrap"),
             capabilities=("update",),
         ),
+        Rule(
+            effect=Effect.ALLOW,
+            paths=("sys/mfa/own/*",),
+            capabilities=("update",),
+        ),
     ),
 )
 

@@ -76,6 +76,7 @@ class DeniedAccess(Struct, frozen=True, kw_only=True, array_like=True):
     api: DeniedApi | None = None
     mount: str = ""
     line: str = ""
+    mfa_at: int = 0
 
     @property
     def secret_facts(self) -> SecretFacts | None:
@@ -96,7 +97,7 @@ class DeniedAccess(Struct, frozen=True, kw_only=True, array_like=True):
             denied_by=self.denied_by,
             ceiling=self.ceiling,
             credential=self.credential,
-            mfa=self.mfa,
+            mfa_at=self.mfa_at,
             entity=self.entity or (),
             mount=self.mount,
             line=self.line,
@@ -159,6 +160,7 @@ class DenialTickets:
             path=str(access.path),
             ip=access.origin.ip,
             mfa=identity.mfa,
+            mfa_at=identity.mfa_at,
             entity=entity,
             facts=_pack_facts(access.facts) if with_facts else b"",
             api=None

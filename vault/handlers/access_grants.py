@@ -333,7 +333,7 @@ class AccessGrantHandlers:
             ceiling=list(identity.ceiling),
             method=identity.method,
             ip=call.op.origin.ip,
-            mfa=identity.mfa,
+            mfa_at=identity.mfa_at,
             credential="" if is_user else identity.credential,
         )
 

@@ -41,6 +41,7 @@ class AuthMountHandlers:
     store: AuthMountStore
     mounts: AuthMountTable
     types: Collection[str]
+    known: Collection[str]  # those that settings leave out, too
     authorizer: Authorizer
     world: World
     end_tokens: Callable[[list[str]], Awaitable[object]]
@@ -90,6 +91,13 @@ class AuthMountHandlers:
     async def enable(self, call: Call[EnableAuth]) -> AuthMountRow:
         """Enable a method. Raises `ConflictError` where it would lie in, on or around another."""
         payload, path = call.payload, _path(call)
+        if payload.type in self.known and payload.type not in self.types:
+            raise ValidationError(
+                "auth_type_disabled",
+                f"{payload.type} is not one of authentication.methods: add it there, and start the "
+                "agent anew",
+                field="type",
+            )
         if payload.type not in self.types or payload.type == TOKEN_MOUNT.type:
             raise ValidationError(
                 "auth_type_unknown",

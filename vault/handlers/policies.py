@@ -244,7 +244,9 @@ class PolicyHandlers:
             identity = replace(identity, policies=payload.policies, permissions=(), denied_by=())
         if payload.method is not None:
             identity = replace(identity, method=Method(payload.method))
-        return identity if payload.mfa is None else replace(identity, mfa=payload.mfa)
+        if payload.mfa is None:
+            return identity
+        return replace(identity, mfa_at=self.world.now() if payload.mfa else 0)
 
     async def _facts(self, path: ResourcePath, payload: DryRunAccess) -> SecretFacts:
         row = await self.secrets.get(path)

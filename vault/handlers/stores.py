@@ -21,10 +21,11 @@ from vault.authn.lease_owners import (
     owner_of_api_key,
     owner_of_token,
 )
-from vault.authn.methods.method import Entry, EntryTx, LoginMethod, RowTx, is_alive
+from vault.authn.methods.method import Entry, EntryTx, LoginMethod, LoginTx, is_alive
+from vault.authn.mfa.entries import SEALED
 from vault.barrier import Barrier, VaultTx
 from vault.errors import NotFoundError
-from vault.model.auth_mounts import TOKEN_MOUNT
+from vault.model.auth_mounts import BUILT_IN_MOUNTS, MFA_MOUNT
 from vault.model.dynamic import CONNECTIONS as CONNECTIONS_FOLDER
 from vault.model.dynamic import COUNTED, CREDENTIALS, ROLES
 from vault.model.health import CacheState, KeyringState
@@ -1061,7 +1062,7 @@ class GrantStore:
         return user is not None and user.status == RecordStatus.ACTIVE
 
 
-def _granter_identity(get: RowLookup, grant: AccessGrantRow, _now: int) -> Identity | None:
+def _granter_identity(get: RowLookup, grant: AccessGrantRow, now: int) -> Identity | None:
     authority = grant.authority
     user: UserRow | None = None
     if not authority.credential:
@@ -1076,7 +1077,8 @@ def _granter_identity(get: RowLookup, grant: AccessGrantRow, _now: int) -> Ident
         denied_by=tuple(authority.denied_by),
         ceiling=tuple(authority.ceiling),
         credential=authority.credential,
-        mfa=authority.mfa,
+        # As old as it was then: a condition on its age was met by the grant.
+        mfa_at=authority.mfa_at and now - (grant.granted_at - authority.mfa_at),
         entity=() if user is None else entity_values(get, user),
     )
 
@@ -1148,7 +1150,7 @@ class AuthEntryTx:
         self._world = world
         self.now = world.now()
         self._sealed = sealed
-        mount = TOKEN_MOUNT if mount_id == TOKEN_MOUNT.id else tx.get(AUTH_MOUNTS, mount_id)
+        mount = BUILT_IN_MOUNTS.get(mount_id) or tx.get(AUTH_MOUNTS, mount_id)
         if mount is None:
             raise NotFoundError("mount_not_found", "there is no auth mount at this path")
         self._mount = mount
@@ -1217,6 +1219,10 @@ class AuthEntryTx:
         query = _entries_query(self._mount.id, kind, prefix, after, limit)
         return [row.name for row in self._tx.select(AUTH_ENTRIES, query)]
 
+    def of_mount(self, mount_id: str) -> "AuthEntryTx":
+        """The entries of another mount, in the same transaction."""
+        return AuthEntryTx(self._tx, mount_id, self._world, self._sealed)
+
 
 class AuthEntryStore:
     """What auth methods keep: `EntryReader`. Reads raise as `Store.get`."""
@@ -1248,7 +1254,7 @@ class AuthEntryStore:
         return self.transact_rows(mount_id, lambda entries, _: change(entries))
 
     def transact_rows(
-        self, mount_id: str, change: Callable[[EntryTx, RowTx], T], *, max_encryptions: int = 4
+        self, mount_id: str, change: Callable[[EntryTx, LoginTx], T], *, max_encryptions: int = 4
     ) -> Awaitable[T]:
         """As `transact`, with other tables."""
 
@@ -1273,6 +1279,8 @@ class AuthEntryStore:
         return len(rows)
 
     def _sealed(self, method: str, kind: str) -> Collection[str]:
+        if method == MFA_MOUNT.type:
+            return SEALED.get(kind, ())
         found = self.methods.get(method)
         entry_kind = None if found is None else found.kinds.get(kind)
         return () if entry_kind is None else entry_kind.sealed

@@ -428,10 +428,65 @@ class RunAuthAction(Struct, frozen=True, kw_only=True):
 
 
 class LogIn(Struct, frozen=True, kw_only=True):
-    """Log in. `path` is the mount's and what follows it, `fields` what the caller shows."""
+    """Log in. `path` is the mount's and what follows it, `fields` what the caller shows.
+
+    `codes`: second factors that come with it, by the id or name of a method; None: it asks which
+    it needs.
+    """
 
     path: str
     fields: dict[str, Any]
+    codes: dict[str, tuple[str, ...]] | None = None
+
+    def __repr__(self) -> str:
+        return f"LogIn(path={self.path!r})"
+
+
+class FinishLogin(Struct, frozen=True, kw_only=True):
+    """Show the second factors of a login that waits: codes by method, one code, or a passkey's."""
+
+    request_id: str
+    codes: dict[str, tuple[str, ...]] = {}
+    passcode: str = ""
+    assertion: dict[str, Any] | None = None
+
+    def __repr__(self) -> str:
+        return "FinishLogin()"
+
+
+class ShowFactor(Struct, frozen=True, kw_only=True):
+    """Show an own second factor: a code, or what a passkey has signed. `factor`: which, by id."""
+
+    passcode: str = ""
+    assertion: dict[str, Any] | None = None
+    factor: str = ""
+
+    def __repr__(self) -> str:
+        return f"ShowFactor(factor={self.factor!r})"
+
+
+class NameFactor(Struct, frozen=True, kw_only=True):
+    """Begin a new second factor, called so. `credential`: what a browser made, to finish it."""
+
+    name: str = ""
+    credential: dict[str, Any] | None = None
+
+    def __repr__(self) -> str:
+        return f"NameFactor(name={self.name!r})"
+
+
+class SelectFactor(Struct, frozen=True, kw_only=True):
+    """A second factor of an entity; no method: all of them."""
+
+    entity_id: str
+    method_id: str = ""
+
+
+class WriteMfaMethod(Struct, frozen=True, kw_only=True):
+    """What is named of a method of second factors; no id: a new one, or the one of the name."""
+
+    fields: dict[str, Any]
+    method_id: str = ""
 
 
 class RevokeJwt(Struct, frozen=True, kw_only=True):
@@ -549,6 +604,22 @@ class KeepValue(Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         return "KeepValue()"
+
+
+class OpenSession(Struct, frozen=True, kw_only=True):
+    """Open a browser's session (`session.open`).
+
+    `exchange`: in the place of the caller's own session, which a login made.
+    """
+
+    exchange: bool = False
+
+
+class SessionSelector(Struct, frozen=True, kw_only=True):
+    """The session with this accessor, of the caller or of `user` (an id)."""
+
+    accessor: str
+    user: str = ""
 
 
 class AccessorSelector(Struct, frozen=True, kw_only=True):

@@ -118,7 +118,8 @@ class MountMoveRow(Struct, frozen=True, kw_only=True, gc=False):
 class GrantAuthority(Struct, frozen=True, kw_only=True):
     """What allowed the granter what they granted: it must allow it still when the grant is used.
 
-    `credential`: of a granter without an entity, whose token must stand; else empty.
+    `mfa_at`: when the granter had shown a second factor (0: never). `credential`: of a granter
+    without an entity, whose token must stand; else empty.
     """
 
     policies: list[str]
@@ -126,7 +127,7 @@ class GrantAuthority(Struct, frozen=True, kw_only=True):
     ceiling: list[str] = []
     method: str
     ip: str
-    mfa: bool = False
+    mfa_at: int = 0
     credential: str = ""
 
 
@@ -293,7 +294,9 @@ class TokenRow(Struct, frozen=True, kw_only=True, gc=False):
     the method needs to renew it. `bound_cidrs`: the networks it counts from. `certificate`: hex
     SHA-256 of the client certificate that each request must present. `verified_at`: when the source
     last said who it is. `role` of another token: its token role. `max_ttl`: the bound of all its
-    renewals that its mount or role sets (ns), beside the default one.
+    renewals that its mount or role sets (ns), beside the default one. `mfa_at`: when a second
+    factor was shown for it last (0 or unset: never). `session`: it is a session of its user, and
+    stands only with its `SessionRow`.
     """
 
     id: str
@@ -324,12 +327,32 @@ class TokenRow(Struct, frozen=True, kw_only=True, gc=False):
     certificate: str | UnsetType = UNSET
     verified_at: int | UnsetType = UNSET
     max_ttl: int | UnsetType = UNSET
+    mfa_at: int | UnsetType = UNSET
+    session: bool | UnsetType = UNSET
     mac: bytes = b""
 
     @property
     def is_batch(self) -> bool:
         """Whether it is a batch token, which is stored nowhere."""
         return self.accessor.startswith(BATCH_ACCESSOR)
+
+
+class SessionRow(Struct, frozen=True, kw_only=True, gc=False):
+    """A session of a user, beside its token, whose id is the key.
+
+    `address`: where it was opened from. `active_at`: its last use that was written down. `idle`: ns
+    that it may be unused, 0 without such a bound; `idle_until`: when it ends unused, 0: never.
+    """
+
+    token_id: str
+    accessor: str
+    user_id: str
+    address: str = ""
+    created_at: int
+    active_at: int
+    idle: int = 0
+    idle_until: int = 0
+    mac: bytes = b""
 
 
 class AuthMountRow(Struct, frozen=True, kw_only=True, gc=False):

@@ -54,6 +54,9 @@ TOKENS: Final = Table(
     indexes=("parent", "user_id", "expires_at"),
 )
 CUBBYHOLE: Final = Table("cubbyhole", records.CubbyholeRow, ("token_id", "path"), cached=False)
+SESSIONS: Final = Table(
+    "sessions", records.SessionRow, ("token_id",), indexes=("user_id", "idle_until")
+)
 POLICIES: Final = Table("policies", records.PolicyRow, ("name",))
 USAGE: Final = Table(
     "credential_usage",
@@ -154,6 +157,7 @@ ALL: Final[tuple[Table[Any], ...]] = (
     GROUP_ALIASES,
     GROUP_MEMBERS,
     CUBBYHOLE,
+    SESSIONS,
     MOUNT_MOVES,
     ACCESS_GRANTS,
 )

@@ -5,6 +5,7 @@ from contextlib import suppress
 from typing import Any, ClassVar, Final, TypeAlias
 
 from actors.world import World
+from vault.authn.logins import METHOD_OFF
 from vault.authn.methods.method import LoginRefusedError
 from vault.authz.tickets import TICKET
 from vault.edge.compat import (
@@ -18,6 +19,7 @@ from vault.edge.compat import (
     kv2,
     kv2_metadata,
     leases,
+    mfa,
     mounts,
     policies,
     remount,
@@ -88,6 +90,7 @@ class CompatDialect(Dialect):
         remount.routes,
         policies.routes,
         identity.routes,
+        mfa.routes,
         token.routes,
         leases.routes,
         audit.routes,
@@ -159,9 +162,8 @@ class CompatDialect(Dialect):
         mount = surface.mounts.find_for_path(path)
         method = None if mount is None else surface.methods.get(mount.type)
         if mount is None or method is None:
-            raise NotFoundError(
-                "no_handler", f'no handler for route "{AUTH}{path}". route entry not found.'
-            )
+            unknown = f'no handler for route "{AUTH}{path}". route entry not found.'
+            raise NotFoundError("no_handler", unknown if mount is None else METHOD_OFF)
         router = self._method_routers.get(mount.type)
         if router is None:
             router = method_routes(method, EXTRA.get(mount.type))

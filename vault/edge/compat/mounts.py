@@ -28,6 +28,7 @@ routes: Final = Router()
 
 TUNE: Final = "/tune"
 _VERSIONS: Final = {"kv": 1, "kv-v1": 1, "generic": 1, "kv-v2": 2}
+_OF_ONE_VERSION: Final = frozenset({"kv-v1", "kv-v2"})  # whatever `options` say
 
 
 @routes.add("GET", template="sys/mounts")
@@ -124,7 +125,7 @@ async def _enable(dialect: Dialect, request: Request, name: ResourcePath) -> Rep
     config = Fields(fields.mapping("config") or {})
     payload = WriteMount(
         type="kv" if version else DATABASE,
-        version=_version(options) or version or 2,
+        version=(version if kind in _OF_ONE_VERSION else _version(options) or version) or 2,
         description=fields.text("description"),
         default_lease_ttl=lease_ttl(config, "default_lease_ttl") or 0,
         max_lease_ttl=lease_ttl(config, "max_lease_ttl") or 0,
@@ -230,6 +231,8 @@ def _resource(name: ResourcePath) -> ResourcePath:
 
 def _version(options: Fields) -> int | None:
     """The KV version asked for."""
+    if options.value("version") == "":
+        return None
     version = options.integer("version")
     if version not in {None, 1, 2}:
         raise ValidationError("version_unknown", "there are KV versions 1 and 2", field="version")

@@ -61,6 +61,7 @@ class WrapInfo(Struct, frozen=True, kw_only=True):
 
 class _Auth(Struct, frozen=True):
     accessor: str = ""
+    mfa_requirement: Raw = Raw(b"null")
 
 
 def requested_ttl(request: Request) -> int:
@@ -92,7 +93,10 @@ async def wrapped_reply(
         return reply
     accessor = ""
     if answer.auth != NULL:
-        accessor = json_text.decode(answer.auth, type=_Auth).accessor
+        auth = json_text.decode(answer.auth, type=_Auth)
+        if auth.mfa_requirement != NULL:
+            return reply  # a login that waits brings no token: who finishes it asks for wrapping
+        accessor = auth.accessor
     return _wrap_info_reply(request, await wrap_answer(dialect, request, answer, accessor))
 
 

@@ -17,6 +17,7 @@ from vault.edge.native.entities import entities
 from vault.edge.native.groups import groups
 from vault.edge.native.jwt_revocations import jwt_revocations
 from vault.edge.native.keys import keys
+from vault.edge.native.mfa import mfa
 from vault.edge.native.mount_moves import mount_moves
 from vault.edge.native.nodes import nodes
 from vault.edge.native.openapi import openapi_endpoint
@@ -51,6 +52,7 @@ _DOCUMENTED: Final = (
     replays,
     users,
     entities,
+    mfa,
     groups,
     nodes,
     jwt_revocations,

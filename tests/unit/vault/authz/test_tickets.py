@@ -35,7 +35,7 @@ def test_the_whole_question_comes_back(path: str) -> None:
             denied_by=("parent",),
             ceiling=("login",),
             credential="accessor-1",
-            mfa=True,
+            mfa_at=7,
             entity=(("identity.groups.names.ops.id", "g-1"), ("identity.entity.name", "ann")),
             mount="m-1",
             line="ann",

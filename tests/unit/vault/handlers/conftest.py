@@ -23,8 +23,11 @@ from vault.authn.logins import LoginParts, Logins
 from vault.authn.methods.method import NoDirectory
 from vault.authn.methods.registry import MethodParts, make_login_methods
 from vault.authn.methods.token_roles import TokenRoles
+from vault.authn.mfa.enforcement import NO_ENFORCEMENTS
+from vault.authn.mfa.login_factors import LoginFactorParts, LoginFactors
 from vault.authn.revocation import Revoker
 from vault.authn.roles import Roles
+from vault.authn.sessions import SessionLimits, SessionOpener
 from vault.authn.stream_registry import StreamRegistry
 from vault.authn.tokens import IssuedToken, Tokens
 from vault.authn.users import Users
@@ -128,6 +131,10 @@ class House:
     handlers: Handlers
     sealings: list[str]
     logins: Logins
+    login_parts: LoginParts
+    revoker: Revoker
+    usage: CredentialUsage
+    auth_mounts: AuthMountTable
     authenticator: Authenticator
 
     async def log_in(self, path: str, origin: Origin = HERE, **fields: Any) -> IssuedToken:
@@ -294,15 +301,24 @@ async def house() -> AsyncIterator[House]:
             )
         )
         entries.methods, table = methods, AuthMountTable()
-        logins = Logins(
-            LoginParts(
-                store=entries, mounts=table, methods=methods, directory=NoDirectory(),
-                scheme=scheme, batch=batch, world=world,
+        opener = SessionOpener(
+            SessionLimits(timeout=768 * 3600 * SECOND, idle=24 * 3600 * SECOND), revoker
+        )
+        factors = LoginFactors(
+            LoginFactorParts(
+                store=entries, rules=NO_ENFORCEMENTS, scheme=scheme, batch=batch, sessions=opener,
+                world=world,
             )
         )  # fmt: skip
+        login_parts = LoginParts(
+            store=entries, mounts=table, methods=methods, directory=NoDirectory(),
+            scheme=scheme, batch=batch, world=world, factors=factors, sessions=opener,
+        )  # fmt: skip
+        logins = Logins(login_parts)
         auth_mounts = AuthMountHandlers(
-            AuthMountStore(barrier), table, methods, authorizer, world, revoker.revoke_tokens
-        )
+            AuthMountStore(barrier), table, methods, methods, authorizer, world,
+            revoker.revoke_tokens,
+        )  # fmt: skip
         mount_handlers = MountHandlers(MountStore(barrier), mounts, authorizer, world)
         keys = ApiKeys(store, scheme, revoker, usage, world)
         secrets, key_store = SecretStore(barrier), KeyStore(barrier)
@@ -319,7 +335,7 @@ async def house() -> AsyncIterator[House]:
             **SecretHandlers(
                 secrets, mounts, access, recorder, limits, world
             ).handlers(),
-            **VersionHandlers(secrets, world).handlers(),
+            **VersionHandlers(secrets, mounts, world).handlers(),
             **MetadataHandlers(secrets, mounts, access, world).handlers(),
             **ListingHandlers(secrets, authorizer, world).handlers(),
             **TokenHandlers(
@@ -368,6 +384,10 @@ async def house() -> AsyncIterator[House]:
             handlers,
             sealings,
             logins,
+            login_parts,
+            revoker,
+            usage,
+            table,
             Authenticator(
                 scheme,
                 {TOKEN: token_method(store, scheme, Lockout(), world), BATCH: batch},
