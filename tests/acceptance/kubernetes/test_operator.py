@@ -32,7 +32,7 @@ from tests.support.kubernetes_api import (
 
 pytestmark = pytest.mark.skipif(not os.access(HELM, os.X_OK), reason="no Helm: make setup")
 
-PATIENCE = float(os.environ.get("P", "60"))
+PATIENCE = float(os.environ.get("P","60"))
 CHART = Path("deploy/helm/freehold-operator")
 VALUE = "correct-horse-battery-staple"
 AUTHORITY = trustme.CA().cert_pem.bytes().decode()
