@@ -132,8 +132,11 @@ class Comparison:
                 for each in (there, here)
             ]
             return [Difference(call, "status", *both)]
-        found = [] if there.body is None else [("headers." + name, there.headers[name], here.headers[name])
-                 for name in there.headers if there.headers[name] != here.headers[name]]  # fmt: skip
+        found = [
+            ("headers." + name, there.headers[name], here.headers[name])
+            for name in there.headers
+            if there.body is not None and there.headers[name] != here.headers[name]
+        ]
         found += self._walk(there.body, here.body, "body", "")
         return [Difference(call, *each) for each in found]
 

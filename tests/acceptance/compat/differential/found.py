@@ -48,8 +48,9 @@ FOUND: Final[dict[str, list[Call]]] = {
         *(Call("GET", "{r}kv2/subkeys/a", query={"depth": depth}) for depth in ("0", "2", "-1")),
     ],
     "an empty value was custom metadata": [
-        KV2, *(Call(method, "{r}kv2/metadata/a", body={"custom_metadata": {"a": value}}, headers=kind)
-               for method, kind in (("POST", {}), ("PATCH", MERGE)) for value in ("b", "")),
+        KV2,
+        *(Call(method, "{r}kv2/metadata/a", body={"custom_metadata": {"a": value}}, headers=kind)
+          for method, kind in (("POST", {}), ("PATCH", MERGE)) for value in ("b", "")),
     ],
     "a null left custom metadata": [
         KV2, Call("POST", "{r}kv2/metadata/a", body={"custom_metadata": {"a": "b"}}),
@@ -90,6 +91,20 @@ FOUND: Final[dict[str, list[Call]]] = {
         Call("POST", "auth/token/create", body={"policies": ["default"]}, name="long"),
         Call("POST", "auth/token/renew-self", body={}, token="{long:auth.client_token}"),
     ],
+    "nobody could log in at a mount of batch tokens by a role with a longest life": [
+        _mount("auth", "up", type="userpass", config={"token_type": "batch"}),
+        *(
+            call
+            for name, field in (("ann", "token_explicit_max_ttl"), ("bob", "token_period"))
+            for call in (
+                Call("POST", f"auth/{{r}}up/users/{name}",
+                     body={"password": "a long one", "token_ttl": "1h", field: "30m"}),
+                Call("POST", f"auth/{{r}}up/login/{name}", body={"password": "a long one"},
+                     token="", name=name),
+                Call("GET", "auth/token/lookup-self", token=f"{{{name}:auth.client_token}}"),
+            )
+        ),
+    ],
     "policies that were not given were taken away": [
         _mount("auth", "up", type="userpass"),
         Call("POST", "auth/{r}up/users/ann",
@@ -98,7 +113,8 @@ FOUND: Final[dict[str, list[Call]]] = {
         Call("GET", "auth/{r}up/users/ann"),
     ],
     "a secret-id took no duration": [
-        *APPROLE, Call("POST", "auth/{r}ar/role/one/secret-id", body={"ttl": "1h", "num_uses": "2"}),
+        *APPROLE,
+        Call("POST", "auth/{r}ar/role/one/secret-id", body={"ttl": "1h", "num_uses": "2"}),
     ],
 }  # fmt: skip
 """By what was wrong."""
