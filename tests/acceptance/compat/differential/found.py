@@ -47,6 +47,9 @@ FOUND: Final[dict[str, list[Call]]] = {
         KV2, Call("POST", "{r}kv2/data/a", body={"data": {"a": {}, "b": {"c": {"d": 1}}}}),
         *(Call("GET", "{r}kv2/subkeys/a", query={"depth": depth}) for depth in ("0", "2", "-1")),
     ],
+    "a null has no keys": [
+        KV2, Call("POST", "{r}kv2/data/a", body={"data": None}), Call("GET", "{r}kv2/subkeys/a"),
+    ],
     "an empty value was custom metadata": [
         KV2,
         *(Call(method, "{r}kv2/metadata/a", body={"custom_metadata": {"a": value}}, headers=kind)
