@@ -115,6 +115,9 @@ FOUND: Final[dict[str, list[Call]]] = {
         Call("POST", "auth/{r}up/users/ann/policies", body={}),
         Call("GET", "auth/{r}up/users/ann"),
     ],
+    "a secret-id of one's own was made by chance": [
+        *APPROLE, Call("POST", "auth/{r}ar/role/one/custom-secret-id", body={}),
+    ],
     "a secret-id took no duration": [
         *APPROLE,
         Call("POST", "auth/{r}ar/role/one/secret-id", body={"ttl": "1h", "num_uses": "2"}),
