@@ -79,6 +79,14 @@ FOUND: Final[dict[str, list[Call]]] = {
              body={"policies": ["default"], "no_default_policy": True, "ttl": "1h"}),
         Call("GET", "auth/token/lookup-self", token="{bare:auth.client_token}"),
     ],
+    "a role without the default policy took away what it lists": [
+        Call("POST", "auth/token/roles/{r}r",
+             body={"allowed_policies": ["default"], "token_no_default_policy": True}),
+        Call("POST", "auth/token/create/{r}r", body={"ttl": "1h"}, name="by"),
+        Call("GET", "auth/token/lookup-self", token="{by:auth.client_token}"),
+        Call("POST", "auth/token/create/{r}r", body={"no_default_policy": True}, name="none"),
+        Call("GET", "auth/token/lookup-self", token="{none:auth.client_token}"),
+    ],
     "an orphan by a role that makes none": [*MAKER, _by_role(no_parent=True)],
     "a periodic token by a role without sudo": [*MAKER, _by_role(period="1h")],
     "the role's period won, be it longer": [
