@@ -116,6 +116,7 @@ class TokenHandlers:
             sudo=sudo.allowed,
             orphan=call.op.path == ORPHAN_PATH,
             limits=role,
+            address=call.op.origin.ip,
         )
         unknown = self.authorizer.unknown_policy_warnings(issued.row.policies)
         warnings = remarks + issued.warnings + unknown

@@ -101,6 +101,12 @@ BODIES: Final[dict[str, Any]] = {
     "POST /api/v1/batch/write": {"secrets": [{"name": "two/{secret}", "value": 1}]},
     "POST /api/v1/changes/ack": {"path": "two/{secret}", "version": 1},
     "POST /api/v1/policies-explain": {"ticket": "fdt_none"},
+    "POST /api/v1/policies-grants": {"ticket": "fdt_none"},
+    "POST /api/v1/policies-convert": {"rules": [RULE]},
+    "POST /api/v1/wrapping/unwrap": {"token": "s.none"},
+    "POST /api/v1/wrapping/rewrap": {"token": "s.none"},
+    "POST /api/v1/wrapping/lookup": {"token": "s.none"},
+    "POST /api/v1/system/mount-moves": {"source": "mount-{number}", "target": "mount-{number}-m"},
     "POST /api/v1/policies-dry-run": {"capability": "read", "path": "two/{secret}"},
     "POST /api/v1/policies-replay": {"hours": 1, "write": [{"name": "new", "rules": [RULE]}]},
     "PUT /api/v1/policies/{name}": {"rules": [RULE]},
@@ -141,6 +147,32 @@ BODIES: Final[dict[str, Any]] = {
     "PATCH /api/v1/auth/entries/{path}": {"token_policies": ["default"]},
     "POST /api/v1/auth/actions": {"mount": "{name}", "action": "role-id", "name": "held"},
     "POST /api/v1/auth/login/{path}": {"role_id": "{name}"},
+    "POST /api/v1/mfa/login": {"mfa_request_id": "none"},
+    "POST /api/v1/mfa/login/passkey": {"mfa_request_id": "none"},
+    "POST /api/v1/mfa/verify": {"passcode": "123456"},
+    "POST /api/v1/mfa/totp": {"name": "phone"},
+    "POST /api/v1/mfa/totp/confirm": {"passcode": "123456"},
+    "POST /api/v1/mfa/passkeys": {"credential": {}},
+    "POST /api/v1/mfa/factors/remove": {"factor": "totp", "passcode": "123456"},
+    "POST /api/v1/mfa/recovery-codes": {"passcode": "123456"},
+    "POST /api/v1/mfa/entities/{id}/totp": {},
+    "PUT /api/v1/mfa/enforcements/{name}": {"entities": ["{entity_id}"]},
+    "POST /v1/identity/mfa/method/totp": {"issuer": "x"},
+    "POST /v1/identity/mfa/method/totp/{id}": {"issuer": "y"},
+    "POST /v1/identity/mfa/method/totp/generate": {"method_id": "totp"},
+    "POST /v1/identity/mfa/method/totp/admin-generate": {
+        "method_id": "totp",
+        "entity_id": "{entity_id}",
+    },
+    "POST /v1/identity/mfa/method/totp/admin-destroy": {
+        "method_id": "totp",
+        "entity_id": "{entity_id}",
+    },
+    "POST /v1/identity/mfa/login-enforcement/{name}": {
+        "mfa_method_ids": ["totp"],
+        "identity_entity_ids": ["{entity_id}"],
+    },
+    "POST /v1/sys/mfa/validate": {"mfa_request_id": "none"},
     "POST /api/v1/backups": {"full": True},
     "PUT /api/v1/rotation/{path}": {"rotator": "generated"},
     "PUT /api/v1/rotations/paused": {"paused": False},
@@ -172,6 +204,9 @@ QUERIES: Final[dict[str, str]] = {
 
 REFUSED: Final[dict[str, int]] = {
     "POST /api/v1/policies-explain": 400,  # a ticket is of a refusal
+    "POST /api/v1/policies-grants": 400,
+    "DELETE /api/v1/policies-grants/{id}": 404,
+    **{f"POST /api/v1/wrapping/{what}": 400 for what in ("unwrap", "rewrap", "lookup")},
     **{f"LIST /v1/cubbyhole{more}": 404 for more in ("", "/", "/{path}")},
     "GET /v1/cubbyhole/{path}": 404,
     "POST /v1/sys/wrapping/wrap": 400,  # it asks for no wrapping
@@ -182,6 +217,20 @@ REFUSED: Final[dict[str, int]] = {
     "POST /v1/sys/audit/{path}": 400,
     "DELETE /v1/sys/audit/{path}": 400,
     "POST /api/v1/jwt/revocations": 404,  # no issuer is trusted
+    **{f"POST /api/v1/mfa/login{more}": 401 for more in ("", "/passkey")},  # no login waits
+    **{  # who asks is no entity
+        f"POST /api/v1/mfa/{own}": 400
+        for own in (
+            "verify",
+            "totp",
+            "totp/confirm",
+            "passkeys",
+            "factors/remove",
+            "recovery-codes",
+        )
+    },
+    "POST /v1/identity/mfa/method/totp/generate": 400,
+    "POST /v1/sys/mfa/validate": 400,
     "POST /v1/sys/init": 400,
     "POST /v1/sys/unseal": 400,
     "POST /api/v1/system/rotate-root": 400,  # no key provider wraps its root key
@@ -221,6 +270,8 @@ REFUSED: Final[dict[str, int]] = {
     "GET /api/v1/sessions/current": 404,
     "DELETE /api/v1/sessions/current": 404,
     "POST /api/v1/sessions/current/renew": 404,
+    "DELETE /api/v1/sessions/{accessor}": 404,  # a token of root's is no session
+    "DELETE /api/v1/users/{id}/sessions/{accessor}": 404,
     **{  # no new shares wait for their proof, and none are kept
         f"{method} /v1/sys/{root_key}/{what}": 400
         for root_key in ("rekey", "rotate/root", "rekey-recovery-key", "rotate/recovery")
@@ -307,9 +358,13 @@ class Sweep:
             things["path"] = f"mount-{number}"
             if not key.startswith("POST"):
                 self.made("POST", f"/v1/sys/mounts/mount-{number}", {"type": "kv"})
+        if key.endswith("mount-moves"):
+            self.made("POST", f"/v1/sys/mounts/mount-{number}", {"type": "kv"})
         if "/db/" in key:
             self._make_connection(name, with_role="/roles" in key or "/creds" in key)
         things |= self._make_identities(key, name)
+        if "/mfa/" in key:
+            things |= self._make_factors(key, name)
         self._make_named(key, name)
         if re.search(r"users/\{id\}|username|keys/\{id\}|\{identity\}", key):
             user = self.made("POST", "/api/v1/users", {"username": name})
@@ -342,6 +397,17 @@ class Sweep:
         if "alias" in key:
             return things | {"id": alias}
         return things | ({"id": inner} if "group" in key else {})
+
+    def _make_factors(self, key: str, name: str) -> dict[str, str]:
+        """An entity, an enforcement that is about it, and a method."""
+        entity = self.made("POST", "/api/v1/entities", {"name": f"{name}-4"})["id"]
+        if "enforcement" in key:
+            self.made("PUT", f"/api/v1/mfa/enforcements/{name}", {"entities": [entity]})
+        if "/identity/mfa/method" not in key:
+            return {"entity_id": entity}
+        body = {"issuer": "x", "method_name": name}
+        method = self.made("POST", "/v1/identity/mfa/method/totp", body)["data"]["method_id"]
+        return {"entity_id": entity, "id": method}
 
     def _auth_things(self, key: str, name: str) -> dict[str, str]:
         """An auth mount with a role `held`, unless the route makes one, and what lies in it."""
