@@ -88,6 +88,11 @@ class KubernetesApi:
         """
         return await self._request("PUT", resource.path(namespace, name), body)
 
+    async def delete(self, resource: Resource, namespace: str, name: str, uid: str) -> None:
+        """The object of that uid is gone. Raises `ConflictError` for another one of the name."""
+        body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
+        await self._request("DELETE", resource.path(namespace, name), body)
+
     async def apply(self, resource: Resource, namespace: str, body: Document) -> Document:
         """Server-side apply: fields that `body` has are ours, whoever set them before."""
         path = resource.path(namespace, body["metadata"]["name"])

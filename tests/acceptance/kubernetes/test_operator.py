@@ -120,7 +120,7 @@ async def open_cluster(agent: Agent, folder: Path) -> AsyncIterator[Cluster]:
             double.define(yaml.safe_load(file.read_text()))
         account(double, "app")
         await trio.to_thread.run_sync(trust, agent, double)
-        async with operating(double, folder) as operator:
+        async with operating(double, folder, agent) as operator:
             yield Cluster(double, agent, operator)
 
 
@@ -162,19 +162,19 @@ def trust(agent: Agent, double: KubernetesDouble) -> None:
 
 @asynccontextmanager
 async def operating(
-    double: KubernetesDouble, folder: Path, identity: str = "one", **settings: Any
+    double: KubernetesDouble, folder: Path, agent: Agent
 ) -> AsyncIterator[Operator]:
-    """An operator for the length of the block."""
+    """An operator for the length of the block. The first pod of each agent is this one."""
     election = {"name": "prod-freehold-operator", "namespace": "vaults", "duration": "300s"}
     agents = {"allowed": ["http://127.0.0.1:*"]}
-    made = Settings.model_validate({"agents": agents, "leader_election": election, **settings})
+    made = Settings.model_validate({"agents": agents, "leader_election": election})
     token = folder / "token"
     token.write_text(OPERATOR)
     world = SystemWorld()
     async with open_api(double.address, None, token, world) as api, trio.open_nursery() as nursery:
         operator = Operator(
-            api, made, world, "9.9.9", namespace="vaults", identity=identity,
-            find_pod=lambda _agent, _number: "http://127.0.0.1:1",
+            api, made, world, "9.9.9", namespace="vaults", identity="one",
+            find_pod=lambda _, number: "http://127.0.0.1:1" if number else agent.address,
         )  # fmt: skip
         nursery.start_soon(operator.run)
         yield operator
@@ -389,19 +389,21 @@ async def test_what_an_account_may_not_is_refused(cluster: Cluster) -> None:
 async def relay(agent: Agent) -> AsyncIterator[str]:
     """The address of a way to the agent, that stays when the agent comes back on another port."""
 
+    broken = (OSError, trio.BrokenResourceError, trio.ClosedResourceError)
+
     async def carry(source: trio.SocketStream, to: trio.SocketStream) -> None:
-        async for data in source:
-            await to.send_all(data)
-        await to.send_eof()
+        with suppress(*broken):
+            async for data in source:
+                await to.send_all(data)
+            await to.send_eof()
 
     async def serve(client: trio.SocketStream) -> None:
-        with suppress(OSError, trio.BrokenResourceError, trio.ClosedResourceError):
-            async with (
-                await trio.open_tcp_stream("127.0.0.1", agent.port) as server,
-                trio.open_nursery(strict_exception_groups=False) as nursery,
-            ):
+        with suppress(*broken):
+            server = await trio.open_tcp_stream("127.0.0.1", agent.port)
+            async with server, client, trio.open_nursery() as nursery:
                 nursery.start_soon(carry, client, server)
                 await carry(server, client)
+                nursery.cancel_scope.cancel()
 
     async with trio.open_nursery() as nursery:
         listen = partial(trio.serve_tcp, serve, 0, host="127.0.0.1")
@@ -497,6 +499,59 @@ async def test_a_policy_of_somebody_else_is_left(cluster: Cluster) -> None:
     assert found["acl"] == other
 
 
+async def test_an_agent_is_made_and_watched(cluster: Cluster) -> None:
+    """Its objects, how its pods are, and what is switched off; others' objects are left."""
+    account(cluster.double, "vault")
+    made = {"tls": {"secretName": "tls"}, "serviceAccount": {"create": False}}
+    cluster.double.put("freeholdagents", resource("FreeholdAgent", "vault", made))
+    await cluster.until(
+        lambda: cluster.condition("freeholdagents", "vault", "Sealed") == ("False", "Unsealed")
+    )
+    assert cluster.condition("freeholdagents", "vault", "Ready") == ("False", "NotReady")
+    assert cluster.double.find("services", "prod", "vault-pods") is not None
+    assert cluster.double.find("networkpolicies", "prod", "vault") is not None
+    assert cluster.double.find("serviceaccounts", "prod", "vault") is not None
+    cluster.double.change("statefulsets", "prod", "vault", status={
+        "observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "readyReplicas": 1,
+    })  # fmt: skip
+    await switch_off(cluster, made, "networkpolicies")
+    await cluster.until(
+        lambda: cluster.condition("freeholdagents", "vault", "Ready") == ("True", "Ready")
+    )
+    assert cluster.double.find("freeholdagents", "prod", "vault")["status"]["version"] == "9.9.9"  # type: ignore[index]
+    assert cluster.double.find("serviceaccounts", "prod", "vault") is not None
+    refused = {**made, "persistence": {"data": {"size": "99Gi"}}}
+    cluster.double.put("freeholdagents", resource("FreeholdAgent", "vault", refused))
+    await cluster.until(
+        lambda: cluster.condition("freeholdagents", "vault", "Ready") == ("False", "Refused")
+    )
+    cluster.double.remove("freeholdagents", "prod", "vault")
+    assert cluster.double.find("statefulsets", "prod", "vault") is None
+
+
+async def test_what_the_csi_provider_asks(cluster: Cluster) -> None:
+    """Vault's provider of the Secrets Store CSI driver: a login for the pod, then a read each."""
+    await cluster.write("secret/app/csi", {"password": VALUE})
+    jwt = cluster.double.issue("prod", "app", "freehold")
+    sent = {"X-Vault-Request": "true"}
+
+    def asked() -> tuple[Any, Any]:
+        body = {"jwt": jwt, "role": "app"}
+        login = cluster.agent.call(
+            "POST", "/v1/auth/kubernetes/login", body, token="", headers=sent
+        )
+        token = login.json["auth"]["client_token"]
+        found = cluster.agent.call(
+            "GET", "/v1/secret/data/app/csi", token="", headers={**sent, "X-Vault-Token": token}
+        )
+        return login, found
+
+    login, found = await trio.to_thread.run_sync(asked)
+    assert login.json["auth"]["lease_duration"] > 0
+    assert found.json["data"]["data"] == {"password": VALUE}
+    assert found.json["data"]["metadata"]["version"] == 1
+
+
 async def test_every_right_of_the_chart_is_used(agent: Agent, tmp_path: Path) -> None:
     """And no other: what is not allowed is refused by the double."""
     wanted = {
@@ -553,3 +608,13 @@ async def use_everything(cluster: Cluster) -> None:
     await cluster.until(
         lambda: cluster.double.find("statefulsets", "prod", "vault")["spec"]["replicas"] == 3  # type: ignore[index]
     )
+    await switch_off(cluster, made, "networkpolicies", "poddisruptionbudgets", "serviceaccounts")
+
+
+async def switch_off(cluster: Cluster, made: dict[str, Any], *plurals: str) -> None:
+    """What an agent can do without; it is gone then."""
+    names = ("networkPolicy", "podDisruptionBudget")
+    off = {**{name: {"enabled": False} for name in names}, "serviceAccount": {"create": False}}
+    cluster.double.put("freeholdagents", resource("FreeholdAgent", "vault", {**made, **off}))
+    for plural in plurals:
+        await cluster.until(lambda plural=plural: not cluster.double.find(plural, "prod", "vault"))
