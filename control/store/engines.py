@@ -2,7 +2,7 @@
 
 A commit must be durable, so weaker settings are refused: SQLite below `synchronous=FULL`
 (decision 4), PostgreSQL with `fsync`, `full_page_writes` or
-`synchronous_commit` off.
+`synchronous_commit` off. So is one whose encoding is not UTF-8: it holds not every text.
 """
 
 import os
@@ -182,9 +182,21 @@ def _postgresql(url: str, readers: int) -> DatabaseEngines:
     writes = _engine(driver, isolation_level="SERIALIZABLE", poolclass=NullPool, **arguments)
     held = {"connect_args": {**arguments["connect_args"], **_with_keepalive(options)}}
     leases = _engine(driver, isolation_level="AUTOCOMMIT", poolclass=NullPool, **held)
+    for engine in (reads, writes, leases):
+        # Before SQLAlchemy asks for the version, of which SQL_ASCII gives it bytes.
+        sa.event.listen(engine, "connect", _require_utf8, insert=True)
     return DatabaseEngines(
         reads, writes, readers, supports_leases=leases, location=_location(url, leases)
     )
+
+
+def _require_utf8(connection: Any, _record: object) -> None:
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding != "UTF8":
+        raise _unsafe_error(
+            f"its encoding is {encoding}: make the database anew with "
+            "ENCODING 'UTF8' TEMPLATE template0"
+        )
 
 
 def _location(url: str, engine: sa.Engine) -> str:

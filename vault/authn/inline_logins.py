@@ -4,6 +4,8 @@ The login is as any other: lockout, the source's breaker, one-time secrets that 
 would have given a token counts for the one operation.
 """
 
+from functools import partial
+
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -19,11 +21,12 @@ from vault.authn.credential_validity import (
 )
 from vault.authn.groups import MAX_GROUPS, without_mount
 from vault.authn.logins import Logins, VerifiedLogin, login_policies
-from vault.authn.methods.method import LoginRefusedError
+from vault.authn.methods.method import LoginRefusedError, LoginResult
+from vault.authn.mfa.enforcement import NO_ENFORCEMENTS, EnforcementRules, login_subject
 from vault.errors import NotFoundError, ValidationError
 from vault.model.identity import ROOT_POLICY, Identity
 from vault.model.operation import InlineLogin, Origin
-from vault.model.records import RecordStatus, UserRow
+from vault.model.records import AuthMountRow, RecordStatus, UserRow
 from vault.store.store import Store
 from vault.store.tables import ENTITY_ALIASES, GROUP_ALIASES, USERS
 
@@ -32,7 +35,7 @@ def _refusal() -> LoginRefusedError:
     return LoginRefusedError("login_refused", "permission denied", vault_status=403)
 
 
-class _Holder(Struct, frozen=True):
+class LoginHolder(Struct, frozen=True):
     """Who logged in, before the entity is looked at.
 
     `groups`: the keys of what their source calls their groups now; None: it does not say. `roles`:
@@ -44,12 +47,20 @@ class _Holder(Struct, frozen=True):
     accessor: str
     groups: tuple[str, ...] | None
     roles: tuple[str, ...]
+    mount_type: str
 
 
 class InlineLogins:
     """Of one process."""
 
-    def __init__(self, logins: Logins, store: Store, world: World) -> None:
+    def __init__(
+        self,
+        logins: Logins,
+        store: Store,
+        world: World,
+        enforcements: EnforcementRules = NO_ENFORCEMENTS,
+    ) -> None:
+        self._rule = partial(holder_identity, enforcements)
         self._logins = logins
         self._store = store
         self._world = world
@@ -68,24 +79,13 @@ class InlineLogins:
     async def _authenticate(self, shown: InlineLogin, origin: Origin) -> Identity:
         login = await self._logins.verify(shown.path, shown.fields, origin)
         _check_parameters(login)
-        await self._logins.spend(login)
-        holder = _Holder(
-            Identity(
-                id=login.identity.id,
-                name=login.identity.name,
-                method=login.identity.method,
-                policies=tuple(sorted({*login_policies(login.result.token)} - {ROOT_POLICY})),
-            ),
-            _alias_key(login),
-            login.mount.accessor,
-            _group_keys(login),
-            login.result.roles,
-        )
+        holder = holder_of(login.mount, login.result, login.identity)
         found = await resolve_identity(
-            self._store, _with_entity, holder, self._world.now(), seen=None
+            self._store, self._rule, holder, self._world.now(), seen=None
         )
         if found is None:
             raise _refusal()
+        await self._logins.spend(login)
         return found
 
 
@@ -96,26 +96,33 @@ def _check_parameters(login: VerifiedLogin) -> None:
         raise _refusal()
 
 
-def _alias_key(login: VerifiedLogin) -> str:
-    alias = login.result.alias
-    return _key(login, alias) if alias else ""
+def holder_of(mount: AuthMountRow, result: LoginResult, identity: Identity) -> LoginHolder:
+    """Who logged in at a mount. Raises `LoginRefusedError`, and as `login_policies`.
+
+    `identity`: id, name, method and credential; nothing is stored of it, so it has no mount.
+    """
+
+    def key(name: str) -> str:
+        try:
+            return alias_key(alias_mount(mount), name)
+        except ValidationError:
+            raise _refusal() from None
+
+    policies = tuple(sorted({*login_policies(result.token)} - {ROOT_POLICY}))
+    return LoginHolder(
+        replace(identity, policies=policies, mount=""),
+        key(result.alias) if result.alias else "",
+        mount.accessor,
+        None if result.groups is None else tuple(map(key, dict.fromkeys(result.groups))),
+        result.roles,
+        mount.type,
+    )
 
 
-def _group_keys(login: VerifiedLogin) -> tuple[str, ...] | None:
-    groups = login.result.groups
-    return None if groups is None else tuple(_key(login, one) for one in dict.fromkeys(groups))
-
-
-def _key(login: VerifiedLogin, name: str) -> str:
-    try:
-        return alias_key(alias_mount(login.mount), name)
-    except ValidationError:
-        raise _refusal() from None
-
-
-def _with_entity(
+def holder_identity(
+    enforcements: EnforcementRules,
     get: RowLookup,
-    row: _Holder,
+    row: LoginHolder,
     now: int,
     real: int | None = None,  # noqa: ARG001  # the same
 ) -> Identity | None:
@@ -134,6 +141,14 @@ def _with_entity(
     if len(member_of) > MAX_GROUPS:  # as a login is refused: one left out may be what denies
         return None
     entity = replace(entity, member_of=member_of)
+    subject = login_subject(get, accessor=row.accessor, mount_type=row.mount_type, entity=entity)
+    if enforcements.required(get, subject):
+        raise LoginRefusedError(
+            "second_factor_needed",
+            "this login needs a second factor, which cannot come with a request: log in first",
+            vault_status=403,
+            vault_message="permission denied",
+        )
     others = [key for key in entity.aliases or () if key != row.alias_key]
     held = user_policies(get, replace(entity, aliases=others))
     given = set(row.identity.policies) | role_policies(get, row.roles)
@@ -145,11 +160,12 @@ def _with_entity(
         name=entity.username,
         method=row.identity.method,
         policies=policies,
+        credential=row.identity.credential,
         entity=entity_values(get, entity),
     )
 
 
-def _memberships(get: RowLookup, row: _Holder, entity: UserRow) -> dict[str, str]:
+def _memberships(get: RowLookup, row: LoginHolder, entity: UserRow) -> dict[str, str]:
     """As `vault.authn.groups.follow_source` would store them."""
     if row.groups is None:
         return entity.member_of or {}

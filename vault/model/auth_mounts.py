@@ -7,9 +7,10 @@ from vault.model.records import AuthMountRow
 
 TOKEN_PATH: Final = "token/"  # always there, and no row
 AUTH: Final = "auth/"
-MOVED_FROM: Final = "moved_from"  # in `AuthMountRow.tuning`: where it was before its last move
 
 
+LISTED: Final = "unauth"
+"""`AuthMountRow.listing_visibility` of mounts that anybody may see before a login."""
 TOKEN_MOUNT: Final = AuthMountRow(
     id="token",
     path=TOKEN_PATH,
@@ -20,6 +21,12 @@ TOKEN_MOUNT: Final = AuthMountRow(
     updated_at=0,
 )
 """What stands for the mount of tokens, which has no row."""
+MFA_MOUNT: Final = AuthMountRow(
+    id="mfa", path="mfa/", accessor="mfa", type="mfa", created_at=0, updated_at=0
+)
+"""What stands for a mount of second factors. It is at no path: nobody logs in there."""
+BUILT_IN_MOUNTS: Final = {row.id: row for row in (TOKEN_MOUNT, MFA_MOUNT)}
+"""Mounts that have entries and no row, by id."""
 
 
 class AuthMountTable:

@@ -30,6 +30,7 @@ from control.store.rows import Tx
 from control.store.store import Store, open_store
 from control.store.tables import rollouts
 from control.store.writer import StoreWriter
+from tests.support.postgres import Postgres
 
 
 def agent(vault: str = "v1", org: str = "acme", **fields: object) -> Agent:
@@ -474,3 +475,19 @@ async def test_a_figure_of_a_vault_is_added_up_once(store: Store) -> None:
 
     assert await total(once=True) == 10.0
     assert await total(once=False) == 15.0
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+async def test_a_database_that_holds_not_every_text_is_refused(
+    server: Postgres, encoding: str
+) -> None:
+    """At the start, with the statement that makes another one."""
+    url = server.database()
+    name = sa.make_url(url).database
+    server.run(
+        f"DROP DATABASE {name}",
+        f"CREATE DATABASE {name} ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0",
+    )
+    with pytest.raises(UnavailableError, match=f"store_unsafe.* encoding is {encoding}"):
+        async with open_store(url, SystemWorld()):
+            pytest.fail("it was opened")

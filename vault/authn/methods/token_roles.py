@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from protocols.instant import SECOND
 from vault.authn.bound_origin import parse_cidrs
 from vault.authn.methods.documents import MAX_TEXTS, exact_name
 from vault.authn.methods.method import (
@@ -125,12 +126,25 @@ class RoleRequest:
             role=self.name,
             path=f"{path}/{role.path_suffix}" if role.path_suffix else path,
             type=BATCH_TYPE if is_batch else "",
-            period=role.token_period or new.period,
+            no_parent=False,  # whether its tokens have a parent is the role's to say
+            period=_lesser(role.token_period, new.period),
             explicit_max_ttl=_lesser(role.token_explicit_max_ttl, new.explicit_max_ttl),
             num_uses=_lesser(role.token_num_uses, new.num_uses),
             renewable=role.renewable and new.renewable,
             bound_cidrs=role.token_bound_cidrs,
-            no_default_policy=role.token_no_default_policy or new.no_default_policy,
+        )
+
+    def remarks(self, new: NewToken) -> tuple[str, ...]:
+        """What is told of bounds that are both asked for and the role's."""
+        both = (
+            ("Explicit max TTL", self.role.token_explicit_max_ttl, new.explicit_max_ttl),
+            ("Period", self.role.token_period, new.period),
+        )
+        return tuple(
+            f"{what} specified both during creation call and in role; using the lesser value of "
+            f"{min(one, other) // SECOND} seconds"
+            for what, one, other in both
+            if one and other
         )
 
     def choose(self, caller: Identity, new: NewToken, *, sudo: bool) -> tuple[str, ...]:
@@ -139,11 +153,11 @@ class RoleRequest:
         allows = bool(role.allowed_policies or role.allowed_policies_glob)
         denies = bool(role.disallowed_policies or role.disallowed_policies_glob)
         if not allows and not denies:
-            return choose_policies(caller, new, sudo=sudo)
+            return self._without_default(caller, new, choose_policies(caller, new, sudo=sudo))
         if allows:
             new = replace(new, policies=new.policies or role.allowed_policies or None)
         # A role lets its caller give what the caller does not have: that is what roles are for.
-        chosen = choose_policies(caller, new, sudo=True)
+        chosen = self._without_default(caller, new, choose_policies(caller, new, sudo=True))
         if ROOT_POLICY in chosen and ROOT_POLICY not in caller.policies:
             raise ValidationError(
                 "token_invalid", "root tokens may not be created without parent token being root"
@@ -158,6 +172,15 @@ class RoleRequest:
                     "policy_disallowed", f'token policy "{policy}" is disallowed by this role'
                 )
         return chosen
+
+    def _without_default(
+        self, caller: Identity, new: NewToken, chosen: tuple[str, ...]
+    ) -> tuple[str, ...]:
+        """Where the role has it so, `default` is given to those alone that name it."""
+        named = new.policies or caller.policies
+        if not self.role.token_no_default_policy or DEFAULT_POLICY in named:
+            return chosen
+        return tuple(name for name in chosen if name != DEFAULT_POLICY)
 
     def _require_allowed(self, chosen: tuple[str, ...]) -> None:
         role = self.role
