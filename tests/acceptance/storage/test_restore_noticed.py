@@ -155,7 +155,7 @@ def unseal(agent: Agent) -> None:
         assert not done.returncode or "another agent has committed" in done.stderr, done.stderr
         return not done.returncode
 
-    await_value(is_open, 60.0, "unsealed")
+    await_value(is_open, 180.0, "unsealed")
 
 
 def result_node(agent: Agent) -> str:
