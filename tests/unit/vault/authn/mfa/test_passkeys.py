@@ -124,7 +124,7 @@ async def test_what_shows_no_key(site: Site, wrong: str) -> None:
 
 
 async def test_a_challenge_is_signed_for_one_thing_once(site: Site) -> None:
-    """Not for another token, not again (of a key that counts nothing), and not after five minutes."""
+    """Not for another token, not again by a key that counts nothing, not after five minutes."""
     key = SoftwareKey(ORIGIN, HOST)
     await site.register(key)
     other = await site.desk.token(site.entity, "other")
