@@ -54,7 +54,7 @@ from vault.edge.native.dialect import NativeDialect
 from vault.edge.ops import OpsDialect
 from vault.edge.service import VaultService
 from vault.edge.web import with_web_interface
-from vault.errors import UnavailableError
+from vault.errors import SetupError, UnavailableError
 from vault.jobs.disk_monitor import DiskMonitor, DiskThreshold
 from vault.metrics import Metrics
 from vault.model.server_address import ServerAddress, ServerTls
@@ -152,6 +152,7 @@ async def serve(
     root_token = await trio.to_thread.run_sync(_dev_token, dev_token) if dev_token else ""
     await trio.to_thread.run_sync(_check_certificates, settings)
     await trio.to_thread.run_sync(_check_issuers, settings)
+    _check_methods(settings)
     metrics = Metrics(enabled=settings.monitoring.metrics_enabled)
     storage, world = settings.storage, SystemWorld()
     plan = telemetry_plan(settings.monitoring.telemetry)
@@ -367,6 +368,16 @@ def _check_issuers(settings: Settings) -> None:
     if (jwt := settings.authentication.jwt) is not None:
         world = SystemWorld()
         make_issuers(jwt, SourceClient(world), world)
+
+
+def _check_methods(settings: Settings) -> None:
+    """Raise `SetupError` (`library_missing`) for a method that is named and cannot work."""
+    for extra, library in settings.authentication.missing_libraries.items():
+        raise SetupError(
+            "library_missing",
+            f"authentication.methods: {extra} needs {library}, which is not installed: pip install "
+            f"'freehold[{extra}]', or leave {extra} out",
+        )
 
 
 def _make_control_link(

@@ -7,7 +7,7 @@ seal, the link, work in the background) is in `vault.core`.
 """
 
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import IntEnum
@@ -21,9 +21,10 @@ from actors.pacer import Pacer
 from actors.periodic import LAST_SECONDS, Job
 from vault.authn.aliases import EnabledMounts
 from vault.authn.api_keys import ApiKeys
-from vault.authn.authenticator import Authenticator, CredentialMethod
+from vault.authn.authenticator import Authenticator, CredentialMethod, LoginTokens
 from vault.authn.batch_tokens import BatchTokens
 from vault.authn.bearer import api_key_method, token_method
+from vault.authn.certificate_credentials import CertificateCredentials
 from vault.authn.credential_owners import CredentialOwners
 from vault.authn.credential_scheme import API_KEY, BATCH, TOKEN
 from vault.authn.credential_usage import CredentialUsage
@@ -36,7 +37,8 @@ from vault.authn.jwt_credentials import JwtCredentials, lifetimes_of
 from vault.authn.jwt_issuers import make_issuers, mounts_by_path
 from vault.authn.jwt_revocation import JwtRevocations
 from vault.authn.logins import LoginParts, Logins
-from vault.authn.methods.method import AuthSurface
+from vault.authn.methods.cert import CertMethod
+from vault.authn.methods.method import AuthSurface, LoginMethod
 from vault.authn.methods.registry import MethodParts, make_login_methods
 from vault.authn.methods.token_roles import TokenRoles
 from vault.authn.mfa.configuration import MfaConfiguration
@@ -46,7 +48,7 @@ from vault.authn.mfa.passkeys import RelyingParty
 from vault.authn.mfa.second_factors import FactorParts, SecondFactors
 from vault.authn.revocation import Revoker
 from vault.authn.roles import Roles, load_service_identity
-from vault.authn.sessions import SessionLimits
+from vault.authn.sessions import SessionLimits, SessionOpener, Sessions
 from vault.authn.source_checks import LoginSources, SourceRecords
 from vault.authn.stream_registry import StreamRegistry
 from vault.authn.tokens import Tokens
@@ -65,6 +67,7 @@ from vault.config.password_file import bind_password
 from vault.control_link.ports import LinkPorts
 from vault.errors import UnavailableError, VaultError
 from vault.handlers.access_counters import AccessCounters
+from vault.handlers.access_grants import AccessGrantHandlers, AccessGrants
 from vault.handlers.adoption import StoredAdoption
 from vault.handlers.api_keys import ApiKeyHandlers
 from vault.handlers.auth_entries import AuthEntryHandlers
@@ -87,6 +90,7 @@ from vault.handlers.listing import ListingHandlers
 from vault.handlers.logins import LoginHandlers
 from vault.handlers.malformed_requests import MalformedRequestHandlers
 from vault.handlers.metadata import MetadataHandlers
+from vault.handlers.mount_moves import MountMoveHandlers
 from vault.handlers.mounts import MountHandlers
 from vault.handlers.policies import PolicyHandlers
 from vault.handlers.read_limits import ReadLimits
@@ -103,8 +107,10 @@ from vault.handlers.stores import (
     AuthEntryStore,
     AuthMountStore,
     ConsumerStore,
+    GrantStore,
     LeaseStore,
     MountStore,
+    MoveStore,
     RotationStore,
     SecretStore,
     StaticRoleStore,
@@ -205,6 +211,11 @@ class DataPath:
         self._streams_checked_at = 0  # transactions that were over
         self.changes = ChangeHub(parts.feed, world)
         self.revoker = Revoker(store, self.streams, world.now)
+        limits = self._session_limits = SessionLimits(
+            timeout=authentication.session_timeout,
+            idle=authentication.session_idle,
+            max_per_user=authentication.max_sessions_per_user,
+        )
         scheme = parts.credential_scheme
         self.batch_tokens = BatchTokens(store, scheme, world)
         self._enforcements = rules = EnforcementRules(authentication.mfa.required_for)
@@ -213,10 +224,7 @@ class DataPath:
             scheme,
             self.revoker,
             world,
-            SessionLimits(
-                timeout=authentication.session_timeout,
-                max_per_user=authentication.max_sessions_per_user,
-            ),
+            limits,
             batch=self.batch_tokens,
             enforcements=rules,
         )
@@ -231,17 +239,8 @@ class DataPath:
         )
         self.auth_entries = AuthEntryStore(barrier, world)
         self._sources = SourceClient(world)
-        methods = make_login_methods(
-            MethodParts(
-                entries=self.auth_entries,
-                scheme=scheme,
-                world=world,
-                random=parts.random,
-                sources=self._sources,
-            )
-        )
-        self.auth_entries.methods = methods
-        self.auth = AuthSurface(self.auth_mounts, methods)
+        known = self._make_methods()
+        methods = self.auth.methods
         issuers = (
             ()
             if authentication.jwt is None
@@ -257,43 +256,80 @@ class DataPath:
             enforcements=rules,
         )
         """Tokens of trusted issuers."""
-        self.login_factors = LoginFactors(
+        self.login_factors, self.logins = self._make_logins(methods)
+        self.source_records = SourceRecords(store, self.revoker, self.auth_mounts)
+        self.auth_mount_handlers = AuthMountHandlers(
+            AuthMountStore(barrier),
+            self.auth_mounts,
+            methods,
+            known,
+            self.authorizer,
+            world,
+            self.revoker.revoke_tokens,
+        )
+        self._tickets = DenialTickets(barrier.seal_ticket, barrier.open_ticket)
+        self.grants = AccessGrants(  # of access that ends by itself
+            GrantStore(barrier, store), self.authorizer, self._stands, world
+        )
+        self.lockout = parts.peers.lockout()
+        self.snapshots = SnapshotRefresher(
+            (
+                self.policies,
+                self.mount_handlers.snapshot,
+                self.auth_mount_handlers.snapshot,
+                self.grants,
+                barrier,
+            ),
+            store.count_all_transactions,
+        )
+        self._failures, self._refusals = self._make_limits()
+
+    def _make_logins(self, methods: Mapping[str, LoginMethod]) -> tuple[LoginFactors, Logins]:
+        """Both phases of logins, the second one first."""
+        store, scheme, world = self.auth_entries, self.parts.credential_scheme, self.parts.world
+        sessions = SessionOpener(self._session_limits, self.revoker)
+        factors = LoginFactors(
             LoginFactorParts(
-                store=self.auth_entries,
-                rules=rules,
+                store=store,
+                rules=self._enforcements,
                 scheme=scheme,
                 batch=self.batch_tokens,
+                sessions=sessions,
                 world=world,
             )
         )
-        self.logins = Logins(
+        logins = Logins(
             LoginParts(
-                store=self.auth_entries,
+                store=store,
                 mounts=self.auth_mounts,
                 methods=methods,
                 directory=EntityDirectory(world),
                 scheme=scheme,
                 batch=self.batch_tokens,
                 world=world,
-                factors=self.login_factors,
+                factors=factors,
+                sessions=sessions,
             )
         )
-        self.source_records = SourceRecords(store, self.revoker, self.auth_mounts)
-        self.auth_mount_handlers = AuthMountHandlers(
-            AuthMountStore(barrier),
-            self.auth_mounts,
-            methods,
-            self.authorizer,
-            world,
-            self.revoker.revoke_tokens,
+        return factors, logins
+
+    def _make_methods(self) -> Mapping[str, LoginMethod]:
+        """All login methods by type; `auth` has those that settings name."""
+        parts = self.parts
+        known = make_login_methods(
+            MethodParts(
+                entries=self.auth_entries,
+                scheme=parts.credential_scheme,
+                world=parts.world,
+                random=parts.random,
+                sources=self._sources,
+            )
         )
-        self._tickets = DenialTickets(barrier.seal_ticket, barrier.open_ticket)
-        self.lockout = parts.peers.lockout()
-        self.snapshots = SnapshotRefresher(
-            (self.policies, self.mount_handlers, self.auth_mount_handlers, barrier),
-            store.count_all_transactions,
-        )
-        self._failures, self._refusals = self._make_limits()
+        self.auth_entries.methods = known
+        chosen = {TOKEN, *parts.settings.authentication.logins}
+        methods = {kind: method for kind, method in known.items() if kind in chosen}
+        self.auth = AuthSurface(self.auth_mounts, methods)
+        return known
 
     def _make_limits(self) -> tuple[FailureLimits, RecordLimits]:
         """How many failures are taken, and how many refusals recorded."""
@@ -315,12 +351,11 @@ class DataPath:
         """Of all operations that any process runs by itself."""
         secrets, access, world = self.secrets, self.access_counters, self.parts.world
         recorder = self.consumer_recorder
-        authentication = self.parts.settings.authentication
         return {
             **SecretHandlers(
                 secrets, self.mounts, access, recorder, self.read_limits, world
             ).handlers(),
-            **VersionHandlers(secrets, world).handlers(),
+            **VersionHandlers(secrets, self.mounts, world).handlers(),
             **MetadataHandlers(secrets, self.mounts, access, world).handlers(),
             **ListingHandlers(secrets, self.authorizer, world).handlers(),
             **ChangeHandlers(
@@ -333,6 +368,14 @@ class DataPath:
             ).handlers(),
             **self.mount_handlers.handlers(),
             **self.auth_mount_handlers.handlers(),
+            **MountMoveHandlers(
+                self.mount_handlers.snapshot,
+                self.auth_mount_handlers.snapshot,
+                self.mount_handlers.store,
+                MoveStore(self.parts.barrier),
+                self.authorizer,
+                world,
+            ).handlers(),
             **AuthEntryHandlers(self.auth_entries, self.logins).handlers(),
             **LoginHandlers(self.logins).handlers(),
             **self._second_factors().handlers(),
@@ -349,7 +392,11 @@ class DataPath:
             ).handlers(),
             **CubbyholeHandlers(self.cubbyholes).handlers(),
             **SessionHandlers(
-                self.tokens, authentication.session_idle, authentication.session_timeout
+                self.tokens,
+                Sessions(
+                    self.parts.store, self.revoker, self.credential_usage, self.auth_mounts, world
+                ),
+                self._session_limits,
             ).handlers(),
             **UserHandlers(self.users, self.authorizer).handlers(),
             **EntityHandlers(self.entities).handlers(),
@@ -410,8 +457,24 @@ class DataPath:
                 self.authorizer, self.tokens, self.mounts, world, Pacer(world.monotonic)
             ).handlers(),
             **RotationSelectionHandlers(self.rotations, self.authorizer, world).handlers(),
+            **AccessGrantHandlers(
+                self.grants,
+                self.grants.store,
+                self._tickets,
+                self.authorizer,
+                secrets,
+                self.mounts,
+                self._stands,
+                world,
+            ).handlers(),
             **PolicyHandlers(
-                self.policies, self.authorizer, self.users, secrets, self._tickets, world
+                self.policies,
+                self.authorizer,
+                self.users,
+                secrets,
+                self._tickets,
+                world,
+                self.mounts,
             ).handlers(),
         }
 
@@ -460,6 +523,7 @@ class DataPath:
                 commits=lambda: parts.store.commits,
                 stale_reads=self._stale_reads(),
                 tickets=self._tickets,
+                grants=self.grants,
             )
         )
 
@@ -539,12 +603,26 @@ class DataPath:
             API_KEY: api_key_method(parts.store, scheme, lockout, world),
             BATCH: self.batch_tokens,
         }
-        chosen = {name.replace("_", "-") for name in parts.settings.authentication.methods}
+        authentication = parts.settings.authentication
+        chosen = {name.replace("_", "-") for name in authentication.methods}
         if TOKEN in chosen:
             chosen.add(BATCH)
         methods = {name: method for name, method in methods_by_name.items() if name in chosen}
+        if authentication.logins:
+            for name in (TOKEN, BATCH):
+                methods.setdefault(name, LoginTokens(methods_by_name[name]))
+        certificates, cert = None, self.auth.methods.get("cert")
+        if isinstance(cert, CertMethod):
+            certificates = CertificateCredentials(
+                parts.store, self.auth_mounts, cert, world, self._enforcements
+            )
         return Authenticator(
-            scheme, methods, self.credential_usage, world, self.jwt if self.jwt.issuers else None
+            scheme,
+            methods,
+            self.credential_usage,
+            world,
+            self.jwt if self.jwt.issuers else None,
+            certificates=certificates,
         )
 
 
@@ -594,8 +672,9 @@ async def wire_data_path(parts: DataPathParts) -> DataPath:
     """The data path with what is stored of policies and mounts. Raises `VaultError`."""
     made = DataPath(parts)
     await made.policies.reload()
-    await made.mount_handlers.reload()
-    await made.auth_mount_handlers.reload()
+    await made.mount_handlers.snapshot.reload()
+    await made.auth_mount_handlers.snapshot.reload()
+    await made.grants.reload()
     return made
 
 

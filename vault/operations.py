@@ -22,6 +22,7 @@ from vault.authn.stream_subscriber import StreamSubscriber
 from vault.authn.tokens import IssuedToken, NewToken
 from vault.authz.access import Decision
 from vault.authz.policy import Policy, ShownPolicy
+from vault.authz.policy_conversion import Converted
 from vault.authz.policy_store import Effective, PolicyNames
 from vault.authz.tickets import ExplainedDenial
 from vault.model.backup_runs import (
@@ -51,6 +52,7 @@ from vault.model.payloads import (
     CheckCapabilities,
     CheckSource,
     CompareVersions,
+    ConvertPolicy,
     CreateApiKey,
     CreateCredentials,
     CreateUser,
@@ -60,6 +62,7 @@ from vault.model.payloads import (
     ExplainDenial,
     FindIdentity,
     FinishLogin,
+    GrantAccess,
     HashAuditValue,
     KeepValue,
     LeaseSelector,
@@ -77,9 +80,10 @@ from vault.model.payloads import (
     LogIn,
     MalformedRequest,
     MergeEntities,
-    MoveAuth,
+    MoveMount,
     NameFactor,
     Nothing,
+    OpenSession,
     PatchSecret,
     PauseRotations,
     PlanRotations,
@@ -101,6 +105,7 @@ from vault.model.payloads import (
     SelectEntry,
     SelectFactor,
     SelectRotations,
+    SessionSelector,
     ShowFactor,
     StepLease,
     StepRotation,
@@ -125,6 +130,7 @@ from vault.model.payloads import (
 )
 from vault.model.policy_replay import PolicyReplayReport, ReplayPolicies
 from vault.model.records import (
+    AccessGrantRow,
     AuthEntryRow,
     AuthMountRow,
     ConnectionRow,
@@ -133,6 +139,7 @@ from vault.model.records import (
     EntityAliasRow,
     GroupAliasRow,
     GroupRow,
+    MountMoveRow,
     MountRow,
     NodeRow,
     PolicyRow,
@@ -159,6 +166,7 @@ from vault.model.results import (
     OrphanedUsers,
     ReaderPage,
     RenewedLease,
+    ResultantAcl,
     RevokedIdentity,
     RevokedLeases,
     RewrapStep,
@@ -173,6 +181,7 @@ from vault.model.results import (
     SecretRotation,
     SecretValue,
     SecretWritten,
+    SessionInfo,
     SourceCheck,
     StaticRole,
     StoredEntry,
@@ -233,6 +242,9 @@ RESOLVE_MOUNT: Final = OperationType[Nothing, MountRow]("mount.preflight")
 READ_MOUNT: Final = OperationType[Nothing, MountRow]("mount.read")
 WRITE_MOUNT: Final = OperationType[WriteMount, MountRow]("mount.write")
 TUNE_MOUNT: Final = OperationType[TuneMount, MountRow]("mount.tune")
+MOVE_MOUNT: Final = OperationType[MoveMount, MountMoveRow]("mount.move")
+LIST_MOUNT_MOVES: Final = OperationType[Nothing, list[MountMoveRow]]("mount.moves")
+READ_MOUNT_MOVE: Final = OperationType[Nothing, MountMoveRow]("mount.move_status")
 DELETE_MOUNT: Final = OperationType[Nothing, None]("mount.delete")
 
 # Dynamic credentials, in mounts of the type `database`
@@ -274,7 +286,7 @@ LIST_VISIBLE_AUTH: Final = OperationType[Nothing, list[AuthMountRow]]("auth.moun
 READ_AUTH: Final = OperationType[Nothing, AuthMountRow]("auth.mount.read")
 ENABLE_AUTH: Final = OperationType[EnableAuth, AuthMountRow]("auth.mount.enable")
 TUNE_AUTH: Final = OperationType[TuneAuth, AuthMountRow]("auth.mount.tune")
-MOVE_AUTH: Final = OperationType[MoveAuth, AuthMountRow]("auth.mount.move")
+MOVE_AUTH: Final = OperationType[MoveMount, MountMoveRow]("auth.mount.move")
 DISABLE_AUTH: Final = OperationType[Nothing, None]("auth.mount.disable")
 LIST_AUTH_ENTRIES: Final = OperationType[ListEntries, list[str]]("auth.entry.list")
 READ_AUTH_ENTRY: Final = OperationType[SelectEntry, StoredEntry]("auth.entry.read")
@@ -321,6 +333,12 @@ LIST_JWT_REVOCATIONS: Final = OperationType[ListJwtRevocations, list[AuthEntryRo
 )
 
 # Policies
+GRANT_ACCESS: Final = OperationType[GrantAccess, AccessGrantRow]("policy.grant")
+LIST_GRANTS: Final = OperationType[Nothing, list[AccessGrantRow]]("policy.grants")
+REVOKE_GRANT: Final = OperationType[Nothing, AccessGrantRow]("policy.revoke_grant")
+CONVERT_POLICY: Final = OperationType[ConvertPolicy, Converted]("policy.convert")
+READ_HELP: Final = OperationType[Nothing, None]("sys.help")
+READ_RESULTANT_ACL: Final = OperationType[Nothing, ResultantAcl]("policy.resultant")
 LIST_POLICIES: Final = OperationType[Nothing, PolicyNames]("policy.list")
 READ_POLICY: Final = OperationType[Nothing, ShownPolicy]("policy.read")
 VALIDATE_POLICY: Final = OperationType[WritePolicy, Policy]("policy.validate")
@@ -365,10 +383,14 @@ REWRAP: Final = OperationType[UnwrapAnswer, WrappedAnswer]("wrapping.rewrap")
 LOOK_UP_WRAPPING: Final = OperationType[TokenSelector, WrappedAnswer]("wrapping.lookup")
 
 # Browser sessions and live feeds
-OPEN_SESSION: Final = OperationType[Nothing, BrowserSession]("session.open")
+OPEN_SESSION: Final = OperationType[OpenSession, BrowserSession]("session.open")
 READ_SESSION: Final = OperationType[Nothing, BrowserSession]("session.current")
 RENEW_SESSION: Final = OperationType[Nothing, BrowserSession]("session.renew")
 CLOSE_SESSION: Final = OperationType[Nothing, BrowserSession]("session.close")
+LIST_SESSIONS: Final = OperationType[Nothing, list[SessionInfo]]("session.list")
+REVOKE_SESSION: Final = OperationType[SessionSelector, None]("session.revoke")
+LIST_USER_SESSIONS: Final = OperationType[Nothing, list[SessionInfo]]("session.list_of_user")
+REVOKE_USER_SESSION: Final = OperationType[SessionSelector, None]("session.revoke_of_user")
 REFUSE_SESSION: Final = OperationType[dict[str, str], None]("session.refuse")
 OPEN_FEED: Final = OperationType[Nothing, StreamSubscriber]("live.open")
 WATCH_TOPIC: Final = OperationType[StreamSubscriber, TopicWatch]("live.watch")

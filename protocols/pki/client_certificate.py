@@ -5,7 +5,7 @@ then it must be equal to the last byte (a name or a key alone would let another 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final
 
@@ -42,6 +42,7 @@ from protocols.pki.certificates import (
     parse_pem_chain,
     parser_errors_as,
     serial_of,
+    to_der,
     validity_period,
     whole_second,
 )
@@ -56,7 +57,8 @@ _MAX_SHORT: Final = 0x80  # lengths of one byte
 class ClientCertificate:
     """What a client's certificate says. `fingerprint`: hex SHA-256 of all of it.
 
-    `extensions`: the texts of those that only its makers understand, by OID.
+    `extensions`: the texts of those that only its makers understand, by OID. `issuer`: DER of
+    whoever vouches for it; empty: it is trusted itself. `ends_at`: Unix ns.
     """
 
     fingerprint: str
@@ -69,6 +71,8 @@ class ClientCertificate:
     extensions: dict[str, str]
     subject_key: str
     authority_key: str
+    ends_at: int
+    issuer: bytes = b""
 
 
 def read_client(der: bytes) -> ClientCertificate:
@@ -97,6 +101,7 @@ def read_client(der: bytes) -> ClientCertificate:
         authority_key=""
         if authority_key is None or authority_key.key_identifier is None
         else authority_key.key_identifier.hex(),
+        ends_at=validity_period(found)[1],
     )
 
 
@@ -137,7 +142,7 @@ def verify_client(
         for certificate, issuer in pairwise(chain):
             if _is_listed(listed, certificate, issuer):
                 raise RevokedError("the certificate was revoked")
-    return read_client(der)
+    return replace(read_client(der), issuer=to_der(chain[1]) if len(chain) > 1 else b"")
 
 
 def parse_revocations(text: str) -> CertificateRevocationList:

@@ -1,6 +1,8 @@
 """`freehold status`, `login` and `logout`."""
 
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Annotated, Any, Final
 
@@ -10,18 +12,22 @@ from ui.cli.connection_settings import (
     AGENT,
     ConnectionSettings,
     ServerKind,
-    delete_token,
-    save_token,
+    find_stored_token,
+    forget_token,
+    keep_token,
     token_path,
     token_variable,
 )
 from ui.cli.context import CliContext, api_path, cli_context
-from ui.cli.errors import CliError, Exit
+from ui.cli.errors import CliError, CredentialError, Exit
 from ui.cli.input import read_secret_line
 from ui.cli.output import print_note
 
 CALLBACK: Final = "/oidc/callback"
+SAML_CALLBACK: Final = "/saml/callback"
 FACTOR_CODE: Final = "Code of your second factor"
+TOKEN_MOUNT: Final = "token/"
+"""Where whoever logged in by no method is."""
 
 
 def status(context: typer.Context) -> None:
@@ -37,12 +43,18 @@ def status(context: typer.Context) -> None:
 def login(
     context: typer.Context,
     method: Annotated[
-        str, typer.Option(help="userpass, oidc, jwt, kubernetes, or another that takes a password.")
+        str,
+        typer.Option(
+            help="userpass, oidc, saml, jwt, kubernetes, or another that takes a password."
+        ),
     ] = "",
     username: Annotated[str, typer.Option(help="Your name there.")] = "",
     path: Annotated[str, typer.Option(help="Where the method is mounted.")] = "",
-    role: Annotated[str, typer.Option(help="Role of oidc, jwt or kubernetes.")] = "",
-    port: Annotated[int, typer.Option(help="Where oidc's browser comes back to.")] = 8250,
+    role: Annotated[str, typer.Option(help="Role of oidc, saml, jwt or kubernetes.")] = "",
+    port: Annotated[int, typer.Option(help="Where the browser comes back to.")] = 8250,
+    keyring: Annotated[
+        bool, typer.Option(help="Keep the token in the system's keyring, where there is one.")
+    ] = True,
 ) -> None:
     """Check a token or API key, or log in by a method; asks without echo or reads stdin.
 
@@ -55,7 +67,9 @@ def login(
         case "":
             token = read_secret_line("Token")
         case "oidc":
-            token = _log_in_by_browser(current, path or method, role, port)
+            token = _log_in_by_oidc(current, path or method, role, port)
+        case "saml":
+            token = _log_in_by_saml(current, path or method, role, port)
         case "jwt" | "kubernetes":
             token = _log_in_with(current, path or method, {"role": role})
         case _:
@@ -63,8 +77,8 @@ def login(
     found = ConnectionSettings.from_environment(current.address, use_stored=False)
     client = ApiClient(replace(found, token=token, variable=""))
     told = client.call("GET", api_path("policies-effective"))
-    save_token(token)
-    print_token_location(AGENT)
+    print_note(f"stored in {keep_token(token, found.address, in_keyring=keyring)}")
+    _print_variable(AGENT)
     names = [policy["name"] for policy in told["policies"]]
     if told["root"]:
         names.insert(0, "root")
@@ -87,11 +101,9 @@ def _log_in_with(current: CliContext, path: str, body: dict[str, str]) -> str:
     return _finish_login(current, current.client.call("POST", place, signed))
 
 
-def _log_in_by_browser(current: CliContext, path: str, role: str, port: int) -> str:
-    """The token of a login at an OpenID provider. Raises `CliError`."""
-    from control.crypto import new_bearer_secret
-    from ui.cli.loopback import receive_callback
-
+@contextmanager
+def _listener(port: int) -> Iterator[socket.socket]:
+    """A port of this machine that a browser comes back to. Raises `CliError`."""
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -101,6 +113,15 @@ def _log_in_by_browser(current: CliContext, path: str, role: str, port: int) -> 
             raise CliError(
                 f"cannot listen on 127.0.0.1:{port}: {error.strerror}; choose another --port"
             ) from None
+        yield listener
+
+
+def _log_in_by_oidc(current: CliContext, path: str, role: str, port: int) -> str:
+    """The token of a login at an OpenID provider. Raises `CliError`."""
+    from control.crypto import new_bearer_secret
+    from ui.cli.loopback import receive_callback
+
+    with _listener(port) as listener:
         nonce = new_bearer_secret("fhn")
         body = {
             "role": role,
@@ -128,13 +149,74 @@ def _finish_login(current: CliContext, answer: dict[str, Any]) -> str:
     return str(done["token"])
 
 
-def logout() -> None:
-    """Remove the token that `login` stored. It stays valid: `token revoke --self` revokes it."""
-    delete_token()
+def _log_in_by_saml(current: CliContext, path: str, role: str, port: int) -> str:
+    """The token of a login at a SAML provider. Raises `CliError`.
+
+    The code that the browser brings is worth nothing without the secret, which stays here.
+    """
+    from control.crypto import new_bearer_secret, pkce_challenge
+    from ui.cli.loopback import receive_callback, refusal_text
+
+    with _listener(port) as listener:
+        verifier = new_bearer_secret("fhv")
+        body = {
+            "role": role,
+            "redirect_uri": f"http://localhost:{listener.getsockname()[1]}{SAML_CALLBACK}",
+            "client_challenge": pkce_challenge(verifier),
+        }
+        begun = current.client.call("POST", f"/v1/auth/{path}/sso_service_url", body)
+        url = str(begun["data"]["sso_service_url"])
+        names = ("code", "error", "error_description")
+        said = receive_callback(listener, url, SAML_CALLBACK, names)
+    if "code" not in said:
+        raise CliError(refusal_text(said.get("error_description", "")), Exit.DENIED)
+    shown = {"code": said["code"], "client_verifier": verifier}
+    place = api_path("auth", "login", path, "login")
+    return _finish_login(current, current.client.call("POST", place, shown))
+
+
+def logout(
+    context: typer.Context,
+    revoke: Annotated[
+        bool | None,
+        typer.Option(help="Revoke the token too; by default one that a login made."),
+    ] = None,
+) -> None:
+    """Remove the token that `login` stored, and end the session that it is of.
+
+    A token or API key that you had before stays valid: `token revoke --self` revokes it.
+    """
+    from ui.cli.client import ApiClient
+
+    current = cli_context(context)
+    settings = ConnectionSettings.from_environment(current.address, use_stored=False)
+    try:
+        token, _ = find_stored_token(settings.address)
+    except CliError:  # what cannot be read cannot be revoked; it is removed
+        token = ""
+    fault = None
+    if token and revoke is not False:
+        client = ApiClient(replace(settings, token=token, variable=""))
+        try:
+            if revoke or client.call("GET", api_path("auth", "whoami"))["mount"] != TOKEN_MOUNT:
+                client.call("DELETE", api_path("tokens", "self"))
+                print_note("the session is over")
+        except CredentialError:
+            pass  # it is over already
+        except CliError as error:
+            fault = error
+    forget_token(settings.address)
+    _print_variable(AGENT)
+    if fault is not None:
+        raise CliError(f"the token is removed here, but not revoked: {fault}", fault.exit_code)
 
 
 def print_token_location(peer: ServerKind) -> None:
     """Say where the token is kept, and whether anything will use it."""
     print_note(f"stored in {token_path(peer)}")
+    _print_variable(peer)
+
+
+def _print_variable(peer: ServerKind) -> None:
     if variable := token_variable(peer):
         print_note(f"{variable} is set and wins over it: `unset {variable}`")

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 WAIT_SECONDS: Final = 300.0  # seconds in all; as long as the control plane keeps the code
 MAX_REQUESTS: Final = 32  # a browser also asks for an icon; something else may ask for anything
 STALL_SECONDS: Final = 10.0  # seconds for one request with its answer, however slowly it comes
+MAX_TOLD: Final = 300  # characters of a reason that is shown
 MAX_HEAD: Final = 64 * 1024  # bytes of a request: it may have cookies of others on this machine
 DONE_PAGE: Final = b"<!doctype html><title>Freehold</title><p>You can close this page."
 
@@ -157,6 +158,12 @@ def _parse_callback(head: bytes, path: str, names: tuple[str, ...]) -> dict[str,
         return {}
     said = parse_qs(place.query)
     return {name: said[name][0] for name in names if name in said}
+
+
+def refusal_text(told: str) -> str:
+    """What a browser brought in place of a code, as a terminal may show it."""
+    text = "".join(c for c in told[:MAX_TOLD] if c.isascii() and c.isprintable())
+    return text or "the identity provider refused: see its page in the browser"
 
 
 def _word(text: str) -> str:

@@ -37,6 +37,28 @@ class TokenVerifier(Protocol):
         ...
 
 
+class CertificateVerifier(Protocol):
+    """Certificates that count without a login (`vault.authn.certificate_credentials`)."""
+
+    async def identify(self, origin: Origin) -> Identity | None:
+        """Return the holder, or None; raises `UnavailableError` where nobody can say."""
+        ...
+
+
+class LoginTokens:
+    """Tokens of logins alone, where `authentication.methods` names logins and no other tokens."""
+
+    def __init__(self, tokens: CredentialMethod) -> None:
+        self._tokens = tokens
+
+    async def identify(
+        self, located: LocatedCredential, origin: Origin, *, use: bool = True
+    ) -> Identity | None:
+        """As `CredentialMethod.identify`."""
+        found = await self._tokens.identify(located, origin, use=use)
+        return found if found is not None and found.mount else None
+
+
 class Authenticator:
     """The registry of methods by kind of credential."""
 
@@ -47,9 +69,12 @@ class Authenticator:
         usage: CredentialUsage,
         world: World,
         verifier: TokenVerifier | None = None,
+        *,
+        certificates: CertificateVerifier | None = None,
     ) -> None:
-        """`verifier`: of signed tokens; None: none counts."""
+        """`verifier`: of signed tokens; None: none counts. `certificates`: the same of these."""
         self._verifier = verifier
+        self._certificates = certificates
         self._scheme = scheme
         self._methods = dict(methods)
         self._usage = usage
@@ -75,7 +100,9 @@ class Authenticator:
         To be followed by `authenticate`, whatever the answer: it counts failures.
         """
         started = self._world.monotonic()
-        if (verifier := self._verifier_of(credential)) is not None:
+        if self._certificates is not None and not credential:
+            known = await self._certificates.identify(origin) is not None
+        elif (verifier := self._verifier_of(credential)) is not None:
             known = not origin.browser and await verifier.identify(credential or "") is not None
         else:
             method, located = self._method(credential)
@@ -93,8 +120,10 @@ class Authenticator:
     async def find_identity(self, credential: str | None, origin: Origin) -> Identity | None:
         """Return who is asking, and count the use; None at once where `authenticate` refuses.
 
-        Of a signed token nothing is counted: that would be a row of it.
+        Of a signed token or a certificate nothing is counted: that would be a row of it.
         """
+        if self._certificates is not None and not credential:
+            return await self._certificates.identify(origin)
         if (verifier := self._verifier_of(credential)) is not None:
             return None if origin.browser else await verifier.identify(credential or "")
         method, located = self._method(credential)

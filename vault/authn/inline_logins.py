@@ -21,12 +21,12 @@ from vault.authn.credential_validity import (
 )
 from vault.authn.groups import MAX_GROUPS, without_mount
 from vault.authn.logins import Logins, VerifiedLogin, login_policies
-from vault.authn.methods.method import LoginRefusedError
+from vault.authn.methods.method import LoginRefusedError, LoginResult
 from vault.authn.mfa.enforcement import NO_ENFORCEMENTS, EnforcementRules, login_subject
 from vault.errors import NotFoundError, ValidationError
 from vault.model.identity import ROOT_POLICY, Identity
 from vault.model.operation import InlineLogin, Origin
-from vault.model.records import RecordStatus, UserRow
+from vault.model.records import AuthMountRow, RecordStatus, UserRow
 from vault.store.store import Store
 from vault.store.tables import ENTITY_ALIASES, GROUP_ALIASES, USERS
 
@@ -35,7 +35,7 @@ def _refusal() -> LoginRefusedError:
     return LoginRefusedError("login_refused", "permission denied", vault_status=403)
 
 
-class _Holder(Struct, frozen=True):
+class LoginHolder(Struct, frozen=True):
     """Who logged in, before the entity is looked at.
 
     `groups`: the keys of what their source calls their groups now; None: it does not say. `roles`:
@@ -60,7 +60,7 @@ class InlineLogins:
         world: World,
         enforcements: EnforcementRules = NO_ENFORCEMENTS,
     ) -> None:
-        self._rule = partial(_with_entity, enforcements)
+        self._rule = partial(holder_identity, enforcements)
         self._logins = logins
         self._store = store
         self._world = world
@@ -79,19 +79,7 @@ class InlineLogins:
     async def _authenticate(self, shown: InlineLogin, origin: Origin) -> Identity:
         login = await self._logins.verify(shown.path, shown.fields, origin)
         _check_parameters(login)
-        holder = _Holder(
-            Identity(
-                id=login.identity.id,
-                name=login.identity.name,
-                method=login.identity.method,
-                policies=tuple(sorted({*login_policies(login.result.token)} - {ROOT_POLICY})),
-            ),
-            _alias_key(login),
-            login.mount.accessor,
-            _group_keys(login),
-            login.result.roles,
-            login.mount.type,
-        )
+        holder = holder_of(login.mount, login.result, login.identity)
         found = await resolve_identity(
             self._store, self._rule, holder, self._world.now(), seen=None
         )
@@ -108,27 +96,33 @@ def _check_parameters(login: VerifiedLogin) -> None:
         raise _refusal()
 
 
-def _alias_key(login: VerifiedLogin) -> str:
-    alias = login.result.alias
-    return _key(login, alias) if alias else ""
+def holder_of(mount: AuthMountRow, result: LoginResult, identity: Identity) -> LoginHolder:
+    """Who logged in at a mount. Raises `LoginRefusedError`, and as `login_policies`.
+
+    `identity`: id, name, method and credential; nothing is stored of it, so it has no mount.
+    """
+
+    def key(name: str) -> str:
+        try:
+            return alias_key(alias_mount(mount), name)
+        except ValidationError:
+            raise _refusal() from None
+
+    policies = tuple(sorted({*login_policies(result.token)} - {ROOT_POLICY}))
+    return LoginHolder(
+        replace(identity, policies=policies, mount=""),
+        key(result.alias) if result.alias else "",
+        mount.accessor,
+        None if result.groups is None else tuple(map(key, dict.fromkeys(result.groups))),
+        result.roles,
+        mount.type,
+    )
 
 
-def _group_keys(login: VerifiedLogin) -> tuple[str, ...] | None:
-    groups = login.result.groups
-    return None if groups is None else tuple(_key(login, one) for one in dict.fromkeys(groups))
-
-
-def _key(login: VerifiedLogin, name: str) -> str:
-    try:
-        return alias_key(alias_mount(login.mount), name)
-    except ValidationError:
-        raise _refusal() from None
-
-
-def _with_entity(
+def holder_identity(
     enforcements: EnforcementRules,
     get: RowLookup,
-    row: _Holder,
+    row: LoginHolder,
     now: int,
     real: int | None = None,  # noqa: ARG001  # the same
 ) -> Identity | None:
@@ -166,11 +160,12 @@ def _with_entity(
         name=entity.username,
         method=row.identity.method,
         policies=policies,
+        credential=row.identity.credential,
         entity=entity_values(get, entity),
     )
 
 
-def _memberships(get: RowLookup, row: _Holder, entity: UserRow) -> dict[str, str]:
+def _memberships(get: RowLookup, row: LoginHolder, entity: UserRow) -> dict[str, str]:
     """As `vault.authn.groups.follow_source` would store them."""
     if row.groups is None:
         return entity.member_of or {}

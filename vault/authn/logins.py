@@ -33,12 +33,14 @@ from vault.authn.methods.method import (
     LoginRequest,
     LoginResult,
     LoginStep,
-    RowTx,
+    LoginTx,
     TokenParameters,
     TokenType,
 )
 from vault.authn.mfa.login_factors import Admission, LoginDraft, LoginFactors
 from vault.authn.mfa.proof import Proof
+from vault.authn.revocation import EndedFamilies
+from vault.authn.sessions import SessionOpener
 from vault.authn.tokens import MAX_POLICIES, IssuedToken, clean_display_name
 from vault.errors import (
     NotFoundError,
@@ -54,6 +56,7 @@ from vault.store.tables import TOKENS
 
 T = TypeVar("T")
 
+METHOD_OFF: Final = "the method of this auth mount is not one of authentication.methods"
 LOCKOUT: Final = ".lockout"  # a kind of entries that no method can name
 SOURCE_UNAVAILABLE: Final = "source_unavailable"
 LOGIN_TIMEOUT: Final = 30.0  # seconds that a method may take, its source included
@@ -78,7 +81,7 @@ class LoginStore(Protocol):
     """The transaction of a login."""
 
     def transact_rows(
-        self, mount_id: str, change: Callable[[EntryTx, RowTx], T], *, max_encryptions: int = 0
+        self, mount_id: str, change: Callable[[EntryTx, LoginTx], T], *, max_encryptions: int = 0
     ) -> Awaitable[T]:
         """Run `change` over the entries of a mount and the rows of other tables."""
         ...
@@ -100,6 +103,7 @@ class LoginParts:
     batch: BatchTokens
     world: World
     factors: LoginFactors
+    sessions: SessionOpener
 
 
 class Logins:
@@ -118,7 +122,12 @@ class Logins:
         mount = self._parts.mounts.find_for_path(path)
         method = None if mount is None else self._parts.methods.get(mount.type)
         if mount is None or method is None:
-            raise NotFoundError("no_handler", "no handler for this route. route entry not found.")
+            raise NotFoundError(
+                "no_handler",
+                "no handler for this route. route entry not found."
+                if mount is None
+                else METHOD_OFF,
+            )
         return mount, method, path[len(mount.path) :]
 
     def list_mounts(self) -> list[AuthMountRow]:
@@ -173,13 +182,14 @@ class Logins:
     async def issue(self, login: VerifiedLogin) -> IssuedToken:
         """The token of a login, or what it waits for.
 
-        Raises `LoginRefusedError` where it does not hold any more, or its factors are wrong.
+        A person's token is a session, for which older ones may have to end. Raises
+        `LoginRefusedError` where the login does not hold any more, or its factors are wrong.
         """
         mount, result = login.mount, login.result
-        draft, warnings = self._draft(login)
         is_batch = token_type(mount, result.token.type) == TokenType.BATCH
         if is_batch:
             _check_batch(result.token)
+        draft, warnings = self._draft(login, is_batch=is_batch)
         minted = self._parts.scheme.mint_token()
         draft = replace(
             draft,
@@ -190,16 +200,16 @@ class Logins:
 
         request_id = self._parts.factors.new_request_id()
 
-        def change(entries: EntryTx, rows: RowTx) -> tuple[TokenRow, Admission]:
-            _end_count(entries, login)
-            if result.claim is not None:
-                result.claim(entries)
+        def change(
+            entries: EntryTx, rows: LoginTx
+        ) -> tuple[TokenRow, Admission, EndedFamilies | None]:
+            _use_up(login, entries)
             user_id = (
                 self._parts.directory.resolve(rows, mount, result, entries.now)
                 if result.alias
                 else ""
             )
-            row = replace(draft, user_id=user_id)
+            row, ended = replace(draft, user_id=user_id), None
             admission = self._parts.factors.admit(
                 entries,
                 rows,
@@ -207,6 +217,7 @@ class Logins:
                     mount=mount,
                     row=replace(row, id="", accessor="", secret_hash=b""),
                     is_batch=is_batch,
+                    address=login.origin.ip,
                     warnings=warnings,
                     details=result.details,
                 ),
@@ -214,14 +225,16 @@ class Logins:
                 proof=login.factors,
             )
             if admission.is_refused or admission.requirement is not None:
-                return row, admission
+                return row, admission, None
             if admission.mfa_at:
                 row = replace(row, mfa_at=admission.mfa_at)
+            if row.session:
+                ended = self._parts.sessions.open(rows.rows, row, login.origin.ip, entries.now)
             if not is_batch:
                 rows.put(TOKENS, row)
-            return row, admission
+            return row, admission, ended
 
-        row, admission = await self._parts.store.transact_rows(mount.id, change)
+        row, admission, ended = await self._parts.store.transact_rows(mount.id, change)
         text = minted.text
         if admission.is_refused:
             raise _factor_refused()
@@ -232,6 +245,7 @@ class Logins:
                 details=dict(result.details),
                 requirement=admission.requirement,
             )
+        await self._parts.sessions.finish(ended)
         if is_batch:
             row, text = self._parts.batch.mint(row)
         return IssuedToken(row=row, text=text, warnings=warnings, details=dict(result.details))
@@ -243,10 +257,8 @@ class Logins:
         """
         mount, claim = login.mount, login.result.claim
 
-        def change(entries: EntryTx, _rows: RowTx) -> None:
-            _end_count(entries, login)
-            if claim is not None:
-                claim(entries)
+        def change(entries: EntryTx, _rows: LoginTx) -> None:
+            _use_up(login, entries)
 
         if login.lockout_name or claim is not None:
             await self._parts.store.transact_rows(mount.id, change)
@@ -274,14 +286,24 @@ class Logins:
             raise LoginRefusedError("not_renewable", "the auth mount of this token is gone")
         await self._ask(mount, lambda: method.renew(mount, row))
 
-    def _draft(self, login: VerifiedLogin) -> tuple[TokenRow, tuple[str, ...]]:
-        """The token's row without what identifies it, and warnings."""
+    def _draft(self, login: VerifiedLogin, *, is_batch: bool) -> tuple[TokenRow, tuple[str, ...]]:
+        """The token's row without what identifies it, and warnings.
+
+        A person's batch token, which nobody can count, revoke or see unused, ends with the idle
+        time.
+        """
         mount, result, asked = login.mount, login.result, login.result.token
+        limits = self._parts.sessions.limits
         longest = mount.max_lease_ttl or token_lifetime.MAX_TTL
+        explicit = asked.explicit_max_ttl
+        if result.is_person:
+            longest = min(longest, limits.idle_at_once if is_batch else limits.timeout)
+            if not is_batch and (asked.period or limits.timeout < token_lifetime.MAX_TTL):
+                explicit = limits.max_ttl(explicit)  # which renewals of a period heed as well
         most = min(asked.max_ttl or longest, longest)
         life = token_lifetime.grant_lifetime(
             ttl=asked.ttl,
-            explicit_max_ttl=asked.explicit_max_ttl,
+            explicit_max_ttl=explicit,
             period=asked.period,
             root=False,
             default_ttl=mount.default_lease_ttl or token_lifetime.MAX_TTL,
@@ -303,7 +325,7 @@ class Logins:
             issued_at=now,
             ttl=life.ttl,
             period=life.period,
-            explicit_max_ttl=asked.explicit_max_ttl,
+            explicit_max_ttl=explicit,
             expires_at=now + life.ttl,
             num_uses=asked.num_uses,
             uses_left=asked.num_uses,
@@ -314,6 +336,7 @@ class Logins:
             certificate=result.certificate or UNSET,
             verified_at=now,
             max_ttl=UNSET if most == token_lifetime.MAX_TTL else most,
+            session=True if result.is_person and not is_batch else UNSET,
         )
         return row, life.warnings
 
@@ -322,7 +345,7 @@ class Logins:
         if not name or not _has_lockout(mount):
             return
 
-        def change(entries: EntryTx, _rows: RowTx) -> bool:
+        def change(entries: EntryTx, _rows: LoginTx) -> bool:
             held = entries.get(LOCKOUT, name)
             if _is_locked(mount, held, entries.now):
                 return True
@@ -445,15 +468,16 @@ def _is_locked(mount: AuthMountRow, held: Any, now: int) -> bool:
     return int(held.document["failures"]) >= threshold and abs(now - held.updated_at) < duration
 
 
-def _end_count(entries: EntryTx, login: VerifiedLogin) -> None:
-    """The password was right: wrong ones are forgotten, unless they were too many by now."""
-    if not login.lockout_name:
-        return
-    held = entries.get(LOCKOUT, login.lockout_name)
-    if _is_locked(login.mount, held, entries.now):
-        raise _locked()
-    if held is not None:
-        entries.delete(LOCKOUT, login.lockout_name)
+def _use_up(login: VerifiedLogin, entries: EntryTx) -> None:
+    """What of a login counts once. Raises `LoginRefusedError` where it does not hold any more."""
+    if login.lockout_name:
+        held = entries.get(LOCKOUT, login.lockout_name)
+        if _is_locked(login.mount, held, entries.now):
+            raise _locked()
+        if held is not None:
+            entries.delete(LOCKOUT, login.lockout_name)
+    if login.result.claim is not None:
+        login.result.claim(entries)
 
 
 def _locked() -> LoginRefusedError:

@@ -1,8 +1,9 @@
 """The settings after the design's `vault.yaml`: each key is accepted, or refused with advice."""
 
 import ipaddress
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self, get_args
 from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
@@ -43,7 +44,16 @@ MAX_REPLICAS: Final = 8
 ANCHOR_NAME: Final = "vault.anchor"  # no pattern for the log's or the database's files takes it
 
 ClientAuth = Literal["none", "optional", "required"]
-Method = Literal["api_key", "token", "jwt"]
+Method = Literal[
+    "api_key", "token", "approle", "userpass", "jwt", "oidc", "kubernetes", "ldap", "saml",
+    "certificate",
+]  # fmt: skip
+METHODS: Final[tuple[Method, ...]] = get_args(Method)
+METHOD_LIBRARIES: Final[dict[str, tuple[str, str]]] = {
+    "ldap": ("ldap", "python-ldap"),
+    "saml": ("signxml", "signxml"),
+}
+"""What a method needs that is not always installed: module and library, by the extra's name."""
 
 
 class TlsSettings(Section):
@@ -264,7 +274,7 @@ class MfaSettings(Section):
     """Second factors. `required_for`: types of auth mounts whose logins need one."""
 
     required_for: tuple[
-        Literal["userpass", "ldap", "oidc", "jwt", "approle", "kubernetes", "cert"], ...
+        Literal["userpass", "ldap", "oidc", "jwt", "approle", "kubernetes", "cert", "saml"], ...
     ] = ()
     issuer: str = Field(default="Freehold", min_length=1, max_length=64, pattern=r"^[^:]*$")
     public_url: str = ""
@@ -292,23 +302,36 @@ class MfaSettings(Section):
 
 
 class AuthenticationSettings(Section):
-    """Which credentials count, and for how long."""
+    """Which credentials count, and for how long.
 
-    methods: tuple[
-        Annotated[
-            Method,
-            unsupported_values(
-                certificate="comes with external identities; use api_key and token",
-            ),
-        ],
-        ...,
-    ] = Field(default=("api_key", "token"), min_length=1)
+    `methods`: those that are named are the only ones; what they need has to be installed. Without
+    names, all count, and one that lacks its library is refused where it is used.
+    """
+
+    methods: Annotated[tuple[Method, ...], Field(min_length=1)] = METHODS
     jwt: JwtSettings | None = None
     mfa: MfaSettings = MfaSettings()
     session_timeout: Duration = 24 * HOUR
     session_idle: Duration = 15 * MINUTE
     max_sessions_per_user: int = Field(default=10, ge=1, le=100_000)
     source_max_age: Duration = 1 * HOUR
+
+    @property
+    def logins(self) -> frozenset[str]:
+        """The types of the auth mounts whose logins count."""
+        kinds = {"cert" if name == "certificate" else name for name in self.methods}
+        return frozenset(kinds - {"api_key", "token"})
+
+    @property
+    def missing_libraries(self) -> dict[str, str]:
+        """What is not installed of what the named methods need: libraries by the extra's name."""
+        if "methods" not in self.model_fields_set:
+            return {}
+        return {
+            extra: library
+            for extra, (module, library) in METHOD_LIBRARIES.items()
+            if extra in self.methods and find_spec(module) is None
+        }
 
     @field_validator("source_max_age")
     @classmethod
@@ -321,10 +344,9 @@ class AuthenticationSettings(Section):
 
     @model_validator(mode="after")
     def _check_jwt(self) -> Self:
-        if ("jwt" in self.methods) != (self.jwt is not None):
+        if self.jwt is not None and "jwt" not in self.methods:
             raise ValueError(
-                "methods: jwt and authentication.jwt.issuers need each other: name the issuers "
-                "whose tokens count, or leave both out"
+                "methods: authentication.jwt.issuers needs jwt: add it, or leave the issuers out"
             )
         return self
 

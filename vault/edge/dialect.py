@@ -96,9 +96,9 @@ class Dialect:
                 await self.catch_up(request)
             route, values = self.find_route(request, path)
             endpoint = self.prefix + route.template
-            if route.public:
+            if route.public and not route.cross_site:
                 refuse_cross_site(request)
-            if len(request.body) > MAX_UNKNOWN_BODY:
+            if len(request.body) > (route.max_body or MAX_UNKNOWN_BODY):
                 await self._need_known(request, route)
             await trio.lowlevel.checkpoint()  # see `EdgeApp.__call__`
             reply = await self.finish(request, route, await route.answer(self, request, *values))
@@ -130,7 +130,8 @@ class Dialect:
         """
         if route.public:
             raise TooLargeError(
-                "body_too_large", f"a body may have at most {MAX_UNKNOWN_BODY} bytes here"
+                "body_too_large",
+                f"a body may have at most {route.max_body or MAX_UNKNOWN_BODY} bytes here",
             )
         if not await self.knows(request):
             raise AuthenticationError("unauthenticated", "permission denied")

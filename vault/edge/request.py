@@ -28,6 +28,8 @@ _SINGLE_HEADERS: Final = (
     b"x-vault-namespace", b"content-type",
 )  # fmt: skip
 _CREDENTIAL_HEADERS: Final = frozenset(_SINGLE_HEADERS[:5])  # who the caller is
+_BROWSER_HEADERS: Final = frozenset({b"sec-fetch-site", b"sec-fetch-mode", b"origin"})
+"""What browsers add to what pages have them send over TLS (Fetch Metadata; RFC 6454, 7)."""
 _BRACKETS: Final = re.compile(rb'"(?:[^"\\]|\\.?)*+(?:"|\Z)|[][{}]', re.DOTALL)
 """Strings are passed over whole; one that is not closed reaches to the end, so that no byte is
 looked at twice: else each quote in it would begin another scan of the rest."""
@@ -150,6 +152,7 @@ def begin_request(scope: Any, *, request_id: str, dialect: str) -> Request:
         user_agent=_printable(headers.get(b"user-agent", b"").decode("latin-1"), MAX_USER_AGENT),
         dialect=dialect,
         peer_certificate=tls.get("peer_certificate"),
+        by_browser=not _BROWSER_HEADERS.isdisjoint(headers),
     )
     return Request(
         id=request_id,

@@ -12,12 +12,18 @@ CATCH_ALL: Final = "{path}"
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """`template` is the endpoint label in metrics; `public` routes need no credential."""
+    """`template` is the endpoint label in metrics; `public` routes need no credential.
+
+    `cross_site`: a page of another site may have a browser send it. `max_body`: bytes of a body
+    that is looked at before the caller is known; 0: as everywhere.
+    """
 
     method: str
     template: str
     answer: Answer
     public: bool = False
+    cross_site: bool = False
+    max_body: int = 0
 
 
 class Router:
@@ -34,15 +40,24 @@ class Router:
         """One router with the routes of several."""
         whole = cls()
         for route in [route for part in parts for route in part.routes()]:
-            whole.add(route.method, template=route.template, public=route.public)(route.answer)
+            whole._table(route.template)[route.method] = route
         return whole
 
-    def add(self, *methods: str, template: str, public: bool = False) -> Callable[[Answer], Answer]:
-        """Decorate the function that answers `template` for these methods."""
+    def add(
+        self,
+        *methods: str,
+        template: str,
+        public: bool = False,
+        cross_site: bool = False,
+        max_body: int = 0,
+    ) -> Callable[[Answer], Answer]:
+        """Decorate the function that answers `template` for these methods. See `Route`."""
 
         def register(answer: Answer) -> Answer:
             for method in methods:
-                self._table(template)[method] = Route(method, template, answer, public)
+                self._table(template)[method] = Route(
+                    method, template, answer, public, cross_site, max_body
+                )
             return answer
 
         return register
@@ -59,12 +74,19 @@ class Router:
         """
         table, values = self._find(path)
         if table is None:
-            raise NotFoundError("route_not_found", "there is no such path in this API")
+            raise _no_route()
         route = table.get(method) or (table.get("GET") if method == "HEAD" else None)
         if route is None:
             allow = sorted(table)
             raise MethodError("method_not_allowed", f"use {', '.join(allow)}", allow=allow)
         return route, values
+
+    def options(self, path: str) -> dict[str, Route]:
+        """The routes of a path by method. Raises `NotFoundError` (`route_not_found`)."""
+        table, _ = self._find(path)
+        if table is None:
+            raise _no_route()
+        return dict(table)
 
     def sole_route_below(self, method: str, folder: str) -> tuple[Route, int] | None:
         """The one route of all that lies in the folder itself; None unless there is one.
@@ -108,6 +130,10 @@ class Router:
             end = path.rfind("/", 0, end)
         table = self._prefix.get("")
         return (None, ()) if table is None else (table, (path,))
+
+
+def _no_route() -> NotFoundError:
+    return NotFoundError("route_not_found", "there is no such path in this API")
 
 
 def _is_direct_child(folder: str, path: str) -> bool:

@@ -22,6 +22,7 @@ FIRST_RUN: Final[tuple[Check, ...]] = (
     file_checks.check_database_disk,
     network_checks.check_certificate,
     network_checks.check_address,
+    vault_checks.check_login_methods,
 )
 """What a machine needs before there is a vault."""
 CHECKS: Final[tuple[Check, ...]] = (

@@ -214,6 +214,16 @@ def check_key_provider(what: Installation) -> Iterator[Finding]:
         )
 
 
+def check_login_methods(what: Installation) -> Iterator[Finding]:
+    """Whether what the named login methods need is installed."""
+    for extra, library in what.settings.authentication.missing_libraries.items():
+        yield error(
+            "library_missing",
+            f"authentication.methods: {extra} needs the library {library}",
+            f"run: pip install 'freehold[{extra}]', or leave {extra} out",
+        )
+
+
 def _is_installed(library: str) -> bool:
     try:
         return find_spec(library) is not None

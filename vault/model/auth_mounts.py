@@ -7,7 +7,6 @@ from vault.model.records import AuthMountRow
 
 TOKEN_PATH: Final = "token/"  # always there, and no row
 AUTH: Final = "auth/"
-MOVED_FROM: Final = "moved_from"  # in `AuthMountRow.tuning`: where it was before its last move
 
 
 TOKEN_MOUNT: Final = AuthMountRow(

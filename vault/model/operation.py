@@ -35,6 +35,7 @@ class Origin(Struct, frozen=True, kw_only=True):
     dialect: str = "native"
     browser: bool = False  # the credential came in a session's cookie, which counts from our page
     peer_certificate: bytes | None = None  # DER, verified by TLS
+    by_browser: bool = False  # for some page, which may be another's: its certificate says nothing
 
 
 LARGE_VALUE: Final = 16 << 10

@@ -334,11 +334,17 @@ class ListKeys(Struct, frozen=True, kw_only=True):
 
 
 class WriteMount(Struct, frozen=True, kw_only=True):
-    """Create a mount: a prefix with KV settings, or with the type `database` a database engine."""
+    """Create a mount: a prefix with KV settings, or with the type `database` a database engine.
+
+    `default_lease_ttl`: for how long clients may keep a value that says nothing itself. ns, 0: the
+    system's.
+    """
 
     version: int = 2
     description: str = ""
     type: str = "kv"
+    default_lease_ttl: int = 0
+    max_lease_ttl: int = 0
 
 
 class TuneMount(Struct, frozen=True, kw_only=True):
@@ -349,6 +355,8 @@ class TuneMount(Struct, frozen=True, kw_only=True):
     max_versions: int | None = None
     cas_required: bool | None = None
     delete_version_after: int | None = None
+    default_lease_ttl: int | None = None
+    max_lease_ttl: int | None = None
 
 
 class TuneAuth(Struct, frozen=True, kw_only=True):
@@ -374,8 +382,8 @@ class EnableAuth(Struct, frozen=True, kw_only=True):
     tune: TuneAuth = TuneAuth()
 
 
-class MoveAuth(Struct, frozen=True, kw_only=True):
-    """Move an auth mount to another path, with its entries and tokens."""
+class MoveMount(Struct, frozen=True, kw_only=True):
+    """Move a mount to another path, with all that is in it."""
 
     to: str
 
@@ -498,11 +506,28 @@ class ListJwtRevocations(Struct, frozen=True, kw_only=True):
     limit: int = 100
 
 
+class ConvertPolicy(Struct, frozen=True, kw_only=True):
+    """A policy document whose other form is wanted."""
+
+    document: dict[str, object]
+
+
+class GrantAccess(Struct, frozen=True, kw_only=True):
+    """Allow what the ticket of a refusal is about, for `duration` ns."""
+
+    ticket: str
+    duration: int
+
+
 class WritePolicy(Struct, frozen=True, kw_only=True):
-    """A policy document as decoded JSON; its name is the end of the operation's path."""
+    """A policy document as decoded JSON; its name is the end of the operation's path.
+
+    `cas`: only if the policy's edition is this one; 0: only if there is none, -1 the same.
+    """
 
     document: dict[str, object]
     create_only: bool = False
+    cas: int | None = None
 
 
 class CheckCapabilities(Struct, frozen=True, kw_only=True):
@@ -579,6 +604,22 @@ class KeepValue(Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         return "KeepValue()"
+
+
+class OpenSession(Struct, frozen=True, kw_only=True):
+    """Open a browser's session (`session.open`).
+
+    `exchange`: in the place of the caller's own session, which a login made.
+    """
+
+    exchange: bool = False
+
+
+class SessionSelector(Struct, frozen=True, kw_only=True):
+    """The session with this accessor, of the caller or of `user` (an id)."""
+
+    accessor: str
+    user: str = ""
 
 
 class AccessorSelector(Struct, frozen=True, kw_only=True):

@@ -46,6 +46,12 @@ BODIES: dict[str, Any] = {
     "policies_write": {"rules": [RULE]},
     "policies_validate": {"rules": [RULE]},
     "policies_explain": {"ticket": "fdt_none"},
+    "policies_grant": {"ticket": "fdt_none", "duration": "1h"},
+    "policies_convert": {"rules": [RULE]},
+    "mounts_move": {"source": "held", "target": "moved"},
+    "wrapping_unwrap": {"token": "s.none"},
+    "wrapping_rewrap": {"token": "s.none"},
+    "wrapping_look_up": {"token": "s.none"},
     "policies_dry_run": {"path": HELD, "capability": "read", "user": "held"},
     "replays_replay": {"write": [{"name": "tried", "rules": [RULE]}]},
     "users_create": {"username": "new"},
@@ -100,6 +106,8 @@ NAMES = {
 }
 """Texts that are names of secrets, which begin with their mount."""
 TRIED = ("policies_validate", "policies_dry_run", "policies_explain", "replays_replay",
+         "policies_grant", "policies_convert", "mounts_move", "wrapping_unwrap", "wrapping_rewrap",
+         "wrapping_look_up",
          "batch_read", "audit_hash", "changes_acknowledge", "tokens_revoke_text", "backups_create",
          "backups_restore", "system_migrate_seal", "break_glass_open_vault", "rotations_run",
          "dynamic_revoke_leases", "auth_act", "auth_move")  # fmt: skip
@@ -265,6 +273,9 @@ def _thing(agent: Agent, id_: str, number: int, sent: str) -> tuple[str, str]:
         "auth_move": "auth/moves", "auth_act": "auth/actions",
         "policies_dry_run": "policies-dry-run", "replays_replay": "policies-replay",
         "policies_explain": "policies-explain", "jwt_revoke": "jwt/revocations",
+        "policies_grant": "policies-grants", "policies_convert": "policies-convert",
+        "mounts_move": "system/mount-moves", "wrapping_unwrap": "wrapping/unwrap",
+        "wrapping_rewrap": "wrapping/rewrap", "wrapping_look_up": "wrapping/lookup",
         "users_create": "users", "roles_write": f"roles/r{number}", "batch_read": "batch/read",
         "tokens_create": "tokens", "tokens_renew_self": "tokens/self/renew",
         "tokens_lookup": "tokens/lookup", "tokens_revoke_text": "tokens/revoke",

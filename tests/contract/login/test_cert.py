@@ -1,6 +1,7 @@
 """The method `cert`: whose certificate gets in, and whose does not."""
 
 import datetime as dt
+import os
 from typing import Any
 
 import pytest
@@ -12,8 +13,10 @@ from msgspec.structs import replace
 
 from actors.world import SystemWorld
 from tests.support.login import MOUNT, Entries
+from vault.authn.jwt.source_client import SourceClient
 from vault.authn.methods.cert import CERTS, CRLS, CertConfig, CertMethod, CertRole, Revocations
 from vault.authn.methods.method import CONFIG, EntryChange, LoginRefusedError, LoginRequest
+from vault.authn.methods.ocsp import OcspChecker
 from vault.errors import ValidationError
 from vault.model.operation import Origin
 
@@ -97,6 +100,12 @@ def pem(*certificates: x509.Certificate) -> str:
     return b"".join(parts).decode()
 
 
+def method(entries: Entries) -> CertMethod:
+    """With what asks OCSP responders, of which there are none."""
+    world = SystemWorld()
+    return CertMethod(entries, world, OcspChecker(SourceClient(world), world, os.urandom))
+
+
 async def logs_in(
     certificate: x509.Certificate | None,
     role: CertRole | None = None,
@@ -120,7 +129,7 @@ async def logs_in(
         origin=Origin(ip="127.0.0.1", peer_certificate=der),
     )
     try:
-        return await CertMethod(Entries(documents), SystemWorld()).login(request)
+        return await method(Entries(documents)).login(request)
     except LoginRefusedError:
         return None
 
@@ -200,12 +209,16 @@ async def test_names_narrow_a_role(field: str, right: str, wrong: str) -> None:
         {"certificate": "-----BEGIN CERTIFICATE-----"},
         {"certificate": pem(JOB, OURS.certificate)},
         {"certificate": pem(JOB), "ocsp_enabled": True},
+        {"certificate": pem(OURS.certificate), "ocsp_servers_override": ("ftp://x/",)},
+        {"certificate": pem(OURS.certificate), "ocsp_servers_override": ("http://x/",) * 5},
+        {"certificate": pem(OURS.certificate), "ocsp_ca_certificates": "x"},
+        {"certificate": pem(OURS.certificate), "ocsp_ca_certificates": pem(JOB)},
         {"certificate": pem(JOB), "allowed_names": ("*a*b*",)},
     ],
 )
 async def test_a_role_that_cannot_work_is_refused(fields: dict[str, Any]) -> None:
     """At its writing."""
-    kind = CertMethod(Entries({}), SystemWorld()).kinds[CERTS]
+    kind = method(Entries({})).kinds[CERTS]
     assert kind.prepare is not None
     new = CertRole(**fields)
     with pytest.raises(ValidationError):

@@ -15,8 +15,8 @@ from protocols import msgspec_init
 from vault import app
 from vault.app import http_limits
 from vault.config import Settings
-from vault.config.settings import StorageSettings
-from vault.errors import UnavailableError
+from vault.config.settings import METHOD_LIBRARIES, AuthenticationSettings, StorageSettings
+from vault.errors import SetupError, UnavailableError
 
 MIB = 1 << 20
 
@@ -45,6 +45,19 @@ def test_counts_are_of_each_worker() -> None:
     """As the README says."""
     limits = http_limits(settings(4, "128MiB"))
     assert (limits.connections, limits.in_hand) == (99, 77)
+
+
+async def test_a_method_whose_library_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is refused by the name of its key, with the command that helps; nothing is opened."""
+    monkeypatch.setitem(METHOD_LIBRARIES, "saml", ("no_such_module", "signxml"))
+    named = settings(1, "128MiB").model_copy(
+        update={"authentication": AuthenticationSettings(methods=("token", "saml"))}
+    )
+    with pytest.raises(
+        SetupError, match=r"authentication\.methods: saml.*freehold\[saml\]"
+    ) as error:
+        await app.serve(named)
+    assert error.value.code == "library_missing"
 
 
 class Made(Exception):  # noqa: N818  # no error: as far as a test goes
@@ -152,7 +165,7 @@ async def test_a_database_that_closes_slowly_keeps_no_keys(
 
     def close() -> None:
         if hangs:
-            waited.append(collected.wait(10))
+            waited.append(collected.wait(60))
 
     backend: Any = SimpleNamespace(open=lambda: None, close=close)
     async with app._open_backend(backend, None, SystemWorld()):

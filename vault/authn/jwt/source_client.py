@@ -60,7 +60,8 @@ class SourceRequest(Struct, frozen=True, kw_only=True):
     """A request. `source`: whose turn it takes. `ca`: PEM; empty: the system's authorities.
 
     `names`: those that its certificate may have instead of the URL's. `within`: the class of the
-    source that gave the URL; None: an administrator gave it.
+    source that gave the URL; None: an administrator gave it. `content`: a body as it is. `plain`:
+    http is enough, as the answer is signed.
     """
 
     source: str
@@ -72,6 +73,8 @@ class SourceRequest(Struct, frozen=True, kw_only=True):
     ca: str = ""
     names: tuple[str, ...] = ()
     within: AddressClass | None = None
+    content: bytes | None = None
+    plain: bool = False
 
 
 class SourceAnswer(Struct, frozen=True):
@@ -116,7 +119,7 @@ class SourceClient:
         try:
             with trio.fail_after(self._seconds):
                 async with self._turns.slot(request.source):
-                    address, reached = await self._find_address(target, request.within)
+                    address, reached = await self._find_address(target, request)
                     return await self._exchange(request, target, address, reached)
         except trio.TooSlowError:
             raise SourceError(f"it does not answer within {self._seconds:g} s") from None
@@ -137,7 +140,8 @@ class SourceClient:
                 httpx2.AsyncClient(verify=context, timeout=self._seconds, trust_env=False) as http,
                 http.stream(
                     request.method, target.url_at(address), headers=sent, data=request.form,
-                    json=request.json, follow_redirects=False, extensions={"sni_hostname": name},
+                    json=request.json, content=request.content, follow_redirects=False,
+                    extensions={"sni_hostname": name},
                 ) as reply,
             ):  # fmt: skip
                 if reply.is_redirect or reply.has_redirect_location:
@@ -147,7 +151,7 @@ class SourceClient:
             raise SourceError(_connection_reason(error)) from None
 
     async def _find_address(
-        self, target: TargetUrl, within: AddressClass | None
+        self, target: TargetUrl, request: SourceRequest
     ) -> tuple[str, AddressClass]:
         """The address to connect to, and its class. If any of a name's is not allowed, none is."""
         if is_literal(target.host):
@@ -161,9 +165,10 @@ class SourceClient:
             raise SourceError("its name has no address")
         reached = max(classify(ip_address(text)) for text in texts)
         local = AddressClass.LOOPBACK if is_loopback(target.host) else AddressClass.PRIVATE
-        if reached > (local if within is None else within):
+        if reached > (local if request.within is None else request.within):
             raise SourceError("its address is not one to connect to")
-        if target.scheme == "http" and reached is not AddressClass.LOOPBACK:
+        is_open = target.scheme == "http" and reached is not AddressClass.LOOPBACK
+        if is_open and not request.plain:
             raise SourceError("it needs an https URL")
         return texts[0], reached
 

@@ -6,17 +6,21 @@ A token counts on connections with its certificate alone, unless the mount is to
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from msgspec import Struct, convert
+from msgspec import Meta, Struct, convert
 from msgspec.structs import replace
 
 from actors.world import World
-from protocols.pki.errors import PkiError
+from protocols.instant import SECOND
+from protocols.outbound import parse_target
+from protocols.pki.errors import ChainError, PkiError, RevokedError
 from vault.authn.methods.documents import checked_token_fields, exact_name
 from vault.authn.methods.method import (
     CONFIG,
     Action,
+    Duration,
     EntryChange,
     EntryKind,
     EntryReader,
@@ -25,7 +29,14 @@ from vault.authn.methods.method import (
     LoginResult,
     TokenFields,
 )
-from vault.errors import ValidationError
+from vault.authn.methods.ocsp import (
+    MAX_CACHED,
+    MAX_SERVERS,
+    OcspChecker,
+    OcspSettings,
+    OcspUnavailableError,
+)
+from vault.errors import UnavailableError, ValidationError
 from vault.model.records import AuthMountRow, TokenRow
 
 if TYPE_CHECKING:
@@ -34,6 +45,8 @@ if TYPE_CHECKING:
 MAX_ROLES: Final = 200  # that are tried for a login that names none
 MAX_CRLS: Final = 16
 MAX_PATTERNS: Final = 64
+MAX_MATCH: Final = 900 * SECOND  # that a role is known to take a certificate
+FAIL_OPEN_MATCH: Final = 60 * SECOND  # the same, while no responder says anything
 CERTS: Final = "certs"
 CRLS: Final = "crls"
 _NAME: Final = "name"
@@ -42,17 +55,22 @@ _REFUSED: Final = "invalid certificate or no client certificate supplied"
 
 
 class CertConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`disable_binding`: a token counts on any connection, with whatever certificate or none."""
+    """`disable_binding`: a token counts on any connection, with whatever certificate or none.
+
+    `tokenless`: a request that shows a certificate of a role, and no token, needs no login.
+    """
 
     disable_binding: bool = False
     enable_identity_alias_metadata: bool = False
-    ocsp_cache_size: int = 100
+    ocsp_cache_size: Annotated[int, Meta(ge=0, le=MAX_CACHED)] = 100
+    tokenless: bool = False
 
 
 class CertRole(TokenFields, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
     """Which certificates get which token. Patterns may have `*`; none given: any value.
 
     `certificate`: PEM of authorities, or of one client. `required_extensions`: `OID:PATTERN`.
+    `ocsp_ca_certificates`: PEM, who else may sign the answers of OCSP responders.
     """
 
     certificate: str
@@ -66,6 +84,31 @@ class CertRole(TokenFields, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     required_extensions: tuple[str, ...] = ()
     allowed_metadata_extensions: tuple[str, ...] = ()
     ocsp_enabled: bool = False
+    ocsp_ca_certificates: str = ""
+    ocsp_servers_override: tuple[str, ...] = ()
+    ocsp_fail_open: bool = False
+    ocsp_query_all_servers: bool = False
+    ocsp_this_update_max_age: Duration = 0
+
+    @property
+    def ocsp(self) -> OcspSettings:
+        """As it is asked."""
+        return OcspSettings(
+            servers=self.ocsp_servers_override,
+            all_servers=self.ocsp_query_all_servers,
+            trusted=self.ocsp_ca_certificates,
+            max_age=self.ocsp_this_update_max_age,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CertMatch:
+    """A role that takes a certificate. `until`: Unix ns, until when that is so, roles unchanged."""
+
+    name: str
+    role: CertRole
+    certificate: "ClientCertificate"
+    until: int
 
 
 class Revocations(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -80,9 +123,10 @@ class CertMethod:
     type: Final = "cert"
     login_paths: Final = ("login",)
 
-    def __init__(self, entries: EntryReader, world: World) -> None:
+    def __init__(self, entries: EntryReader, world: World, ocsp: OcspChecker) -> None:
         self._entries = entries
         self._world = world
+        self._ocsp = ocsp
         self.kinds: Mapping[str, EntryKind[Any]] = {
             CONFIG: EntryKind(name=CONFIG, document=CertConfig),
             CERTS: EntryKind(
@@ -108,16 +152,61 @@ class CertMethod:
                 "server.tls.client_auth is optional or required",
                 vault_message="client certificate must be supplied",
             )
+        config = await self.config(mount)
+        found = await self.match(mount, der, config, await self._candidates(request))
+        if found is None:
+            raise LoginRefusedError("login_refused", _REFUSED)
+        return self.result(found, config)
+
+    async def config(self, mount: AuthMountRow) -> CertConfig:
+        """Of a mount."""
+        entry = await self._entries.get(mount.id, CONFIG, CONFIG)
+        return CertConfig() if entry is None else convert(entry.document, CertConfig)
+
+    async def match(
+        self, mount: AuthMountRow, der: bytes, config: CertConfig, names: list[str] | None = None
+    ) -> CertMatch | None:
+        """The first of these roles, or of all, that takes a certificate.
+
+        Raises `UnavailableError` (`ocsp_unavailable`) where one would, if anybody could say that it
+        is not revoked.
+        """
         lists = await self._revocations(mount)
-        for name in await self._candidates(request):
+        unknown = ""
+        for name in await self._names(mount) if names is None else names:
             entry = await self._entries.get(mount.id, CERTS, name)
             if entry is None:
                 continue
             role = convert(entry.document, CertRole)
             found = self._matching(role, der, lists)
-            if found is not None:
-                return await self._result(mount, name, role, found)
-        raise LoginRefusedError("login_refused", _REFUSED)
+            if found is None:
+                continue
+            try:
+                until = await self._good_until(role, der, found, config)
+            except RevokedError:
+                continue
+            except OcspUnavailableError as error:
+                unknown = error.reason
+                continue
+            return CertMatch(name=name, role=role, certificate=found, until=until)
+        if unknown:
+            raise UnavailableError("ocsp_unavailable", f"the certificate is not taken: {unknown}")
+        return None
+
+    async def _good_until(
+        self, role: CertRole, der: bytes, found: "ClientCertificate", config: CertConfig
+    ) -> int:
+        """Until when it counts as not revoked. Raises `RevokedError`, `OcspUnavailableError`."""
+        longest = min(found.ends_at, self._world.now() + MAX_MATCH)
+        if not role.ocsp_enabled:
+            return longest
+        try:
+            until = await self._ocsp.check(der, found, role.ocsp, config.ocsp_cache_size)
+        except OcspUnavailableError:
+            if not role.ocsp_fail_open:
+                raise
+            return min(longest, self._world.now() + FAIL_OPEN_MATCH)
+        return min(longest, until)
 
     async def renew(self, mount: AuthMountRow, token: TokenRow) -> None:
         """The role must still be there. The certificate is checked on each request."""
@@ -131,7 +220,10 @@ class CertMethod:
         named = request.fields.get(_NAME, "")
         if isinstance(named, str) and named:
             return [named]
-        return await self._entries.list_names(request.mount.id, CERTS, limit=MAX_ROLES)
+        return await self._names(request.mount)
+
+    async def _names(self, mount: AuthMountRow) -> list[str]:
+        return await self._entries.list_names(mount.id, CERTS, limit=MAX_ROLES)
 
     async def _revocations(self, mount: AuthMountRow) -> list[str]:
         names = await self._entries.list_names(mount.id, CRLS, limit=MAX_CRLS)
@@ -147,11 +239,9 @@ class CertMethod:
             return None
         return found if _is_allowed(role, found) else None
 
-    async def _result(
-        self, mount: AuthMountRow, name: str, role: CertRole, found: "ClientCertificate"
-    ) -> LoginResult:
-        entry = await self._entries.get(mount.id, CONFIG, CONFIG)
-        config = CertConfig() if entry is None else convert(entry.document, CertConfig)
+    def result(self, match: CertMatch, config: CertConfig) -> LoginResult:
+        """Who it is."""
+        name, role, found = match.name, match.role, match.certificate
         extensions = {
             oid.replace(".", "-"): found.extensions[oid]
             for oid in role.allowed_metadata_extensions
@@ -212,12 +302,7 @@ async def _prepared(change: EntryChange[CertRole]) -> CertRole:
         check_trusted(new.certificate)
     except PkiError as error:
         raise ValidationError("certificate_invalid", str(error), field="certificate") from None
-    if new.ocsp_enabled:
-        raise ValidationError(
-            "ocsp_unsupported",
-            "OCSP is not asked: write a revocation list to crls/NAME, and leave ocsp_enabled",
-            field="ocsp_enabled",
-        )
+    _check_ocsp(new)
     for field in (
         _ANY_OF_NAMES, "allowed_common_names", "allowed_dns_sans", "allowed_email_sans",
         "allowed_uri_sans", "allowed_organizational_units", "required_extensions",
@@ -230,6 +315,45 @@ async def _prepared(change: EntryChange[CertRole]) -> CertRole:
                 field=field,
             )
     return new
+
+
+def _check_ocsp(role: CertRole) -> None:
+    """Raise `ValidationError` for OCSP that cannot work."""
+    for url in role.ocsp_servers_override:
+        try:
+            parse_target(url)
+        except (ValueError, UnicodeError):
+            raise ValidationError(
+                "url_invalid",
+                "ocsp_servers_override must be http or https URLs",
+                field="ocsp_servers_override",
+            ) from None
+    if len(role.ocsp_servers_override) > MAX_SERVERS:
+        raise ValidationError(
+            "url_invalid",
+            f"ocsp_servers_override has at most {MAX_SERVERS} URLs",
+            field="ocsp_servers_override",
+        )
+    from protocols.pki.client_certificate import check_trusted
+
+    try:
+        trusted = role.ocsp_ca_certificates
+        if trusted and not check_trusted(trusted):
+            raise ChainError("not an authority")
+        known = bool(trusted) or check_trusted(role.certificate)
+    except PkiError:
+        raise ValidationError(
+            "certificate_invalid",
+            "ocsp_ca_certificates must be certificates of authorities in PEM",
+            field="ocsp_ca_certificates",
+        ) from None
+    if role.ocsp_enabled and not known:
+        raise ValidationError(
+            "certificate_invalid",
+            "a client's own certificate says nothing of its issuer's key, which OCSP needs: write "
+            "the issuer to ocsp_ca_certificates",
+            field="ocsp_ca_certificates",
+        )
 
 
 async def _checked(change: EntryChange[Revocations]) -> Revocations:

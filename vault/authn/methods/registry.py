@@ -13,7 +13,9 @@ from vault.authn.methods.jwt_mounts import JwtMounts
 from vault.authn.methods.kubernetes import KubernetesMethod
 from vault.authn.methods.ldap.method import LdapMethod
 from vault.authn.methods.method import EntryReader, LoginMethod
+from vault.authn.methods.ocsp import OcspChecker
 from vault.authn.methods.passwords import PasswordHashes
+from vault.authn.methods.saml.method import SamlMethod
 from vault.authn.methods.token_roles import TokenRoles
 from vault.authn.methods.userpass import Userpass
 from vault.model.identity import Method
@@ -43,9 +45,10 @@ def make_login_methods(parts: MethodParts) -> Mapping[str, LoginMethod]:
         TokenRoles(parts.entries),
         Userpass(parts.entries, PasswordHashes(parts.world)),
         LdapMethod(parts.entries, parts.world),
-        CertMethod(parts.entries, parts.world),
+        CertMethod(parts.entries, parts.world, OcspChecker(sources, parts.world, parts.random)),
         JwtMethod(Method.JWT, jwt_mounts, new_secret),
         JwtMethod(Method.OIDC, jwt_mounts, new_secret),
         KubernetesMethod(parts.entries, sources, parts.world),
+        SamlMethod(parts.entries, parts.world, new_secret),
     ]
     return {method.type: method for method in methods}

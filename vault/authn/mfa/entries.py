@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 from msgspec.structs import replace
 
-from vault.authn.methods.method import EntryTx, RowTx
+from vault.authn.methods.method import EntryTx, LoginTx, RowTx
 from vault.model.auth_mounts import MFA_MOUNT
 from vault.store.table import StoreQuery
 from vault.store.tables import AUTH_ENTRIES
@@ -40,7 +40,7 @@ class FactorStore(Protocol):
     """Entries and rows of one transaction, and entries outside of one."""
 
     def transact_rows(
-        self, mount_id: str, change: Callable[[EntryTx, RowTx], T], *, max_encryptions: int = 4
+        self, mount_id: str, change: Callable[[EntryTx, LoginTx], T], *, max_encryptions: int = 4
     ) -> Awaitable[T]:
         """As `vault.handlers.stores.AuthEntryStore.transact_rows`."""
         ...

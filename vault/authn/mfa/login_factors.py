@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
 from actors.world import World
@@ -20,7 +20,7 @@ from vault.authn.credential_scheme import CredentialScheme
 from vault.authn.credential_validity import LOGIN_METHODS, RowLookup, token_identity
 from vault.authn.jwt.digest import digest_of
 from vault.authn.lockout import FAILURES
-from vault.authn.methods.method import EntryTx, LoginRefusedError, LoginStep, RowTx
+from vault.authn.methods.method import EntryTx, LoginRefusedError, LoginStep, LoginTx, RowTx
 from vault.authn.mfa.configuration import named_methods, read_settings
 from vault.authn.mfa.enforcement import (
     Enforcement,
@@ -38,6 +38,8 @@ from vault.authn.mfa.proof import (
     forget_failures,
     is_locked,
 )
+from vault.authn.revocation import EndedFamilies
+from vault.authn.sessions import SessionOpener
 from vault.authn.tokens import IssuedToken
 from vault.model.auth_mounts import MFA_MOUNT
 from vault.model.identity import Identity
@@ -55,16 +57,18 @@ class LoginFactorParts:
     rules: EnforcementRules
     scheme: CredentialScheme
     batch: BatchTokens
+    sessions: SessionOpener
     world: World
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoginDraft:
-    """The token that a login would get. `row` has neither id nor secret yet."""
+    """The token that a login from `address` would get. `row` has neither id nor secret yet."""
 
     mount: AuthMountRow
     row: TokenRow
     is_batch: bool
+    address: str
     warnings: tuple[str, ...] = ()
     details: Mapping[str, str] = field(default_factory=dict)
 
@@ -97,6 +101,7 @@ class _Waiting(Struct, frozen=True, kw_only=True):
     changed_at: int
     mount_type: str
     is_batch: bool
+    address: str
     constraints: dict[str, tuple[str, ...]]
     warnings: tuple[str, ...] = ()
     details: dict[str, str] = {}
@@ -148,6 +153,7 @@ class LoginFactors:
             changed_at=entity.updated_at,
             mount_type=draft.mount.type,
             is_batch=draft.is_batch,
+            address=draft.address,
             constraints=_constraints(required),
             warnings=draft.warnings,
             details=dict(draft.details),
@@ -192,7 +198,7 @@ class LoginFactors:
         minted = self._parts.scheme.mint_token()
         accessor = self._parts.scheme.mint_accessor()
 
-        def change(entries: EntryTx, rows: RowTx) -> "_Finished | str":
+        def change(entries: EntryTx, rows: LoginTx) -> "_Finished | str":
             held = entries.get(PENDING, waiting.key)
             if held is None or entries.now >= held.expires_at:
                 return _GONE
@@ -225,15 +231,19 @@ class LoginFactors:
                 expires_at=now + found.row.ttl,
                 mfa_at=now,
             )
-            if token_identity(rows.get, row, now) is None:
+            if token_identity(rows.get, replace(row, session=UNSET), now) is None:
                 return _GONE
+            ended = None
+            if row.session:
+                ended = self._parts.sessions.open(rows.rows, row, found.address, now)
             if not found.is_batch:
                 rows.put(TOKENS, row)
-            return _Finished(row=row, waiting=found)
+            return _Finished(row=row, waiting=found, ended=ended)
 
         done = await self._parts.store.transact_rows(MFA_MOUNT.id, change)
         if isinstance(done, str):
             raise _unknown() if done == _GONE else _wrong(done, waiting)
+        await self._parts.sessions.finish(done.ended)
         row, text = done.row, minted.text
         if done.waiting.is_batch:
             row, text = self._parts.batch.mint(row)
@@ -272,6 +282,7 @@ class LoginFactors:
 class _Finished(Struct, frozen=True, kw_only=True):
     row: TokenRow
     waiting: _Waiting
+    ended: EndedFamilies | None
 
 
 _GONE: Final = ""

@@ -7,11 +7,15 @@ from pydantic import ValidationError
 
 from protocols.instant import SECOND
 from vault.config import workers
-from vault.config.settings import DAY, Settings, StorageSettings
+from vault.config.settings import DAY, METHOD_LIBRARIES, Settings, StorageSettings
 
 TLS: Mapping[str, Any] = {"cert_file": "/certs/server.crt", "key_file": "/certs/server.key"}
 STORAGE: Mapping[str, Any] = {"connection_string": "sqlite:////data/vault.db"}
 
+ISSUER = {
+    "name": "ci", "issuer": "https://ci.test", "audiences": ["a"], "ceiling": ["read-only"],
+    "policies": ["app"],
+}  # fmt: skip
 HSM = {"module": "/m.so", "token": "t", "key_label": "k", "pin_file": "/pin"}
 AWS = {"key": "alias/root"}
 AZURE = {"vault": "https://freehold.vault.azure.net", "key": "root"}
@@ -186,8 +190,8 @@ def test_a_connection_string_is_not_in_the_repr() -> None:
         ("encryption", cloud_kms(transit=TRANSIT | {"address": "http://10.0.0.1"}), "use https://"),
         ("encryption", {"key_management": "file"}, "needs key_file"),
         ("encryption", {"key_management": "shamir", "key_file": "/k"}, "keep no key on disk"),
-        ("authentication", {"methods": ["api_key", "jwt"]}, "name the issuers"),
-        ("authentication", {"methods": ["certificate"]}, "use api_key and token"),
+        ("authentication", {"methods": ["api_key"], "jwt": {"issuers": [ISSUER]}}, "needs jwt"),
+        ("authentication", {"methods": ["radius"]}, "authentication.methods"),
         ("authentication", {"methods": []}, "at least 1"),
         ("authentication", {"session_timeout": "10s"}, "is 1m to 32d"),
         ("authentication", {"session_timeout": "33d"}, "is 1m to 32d"),
@@ -221,6 +225,25 @@ def test_sessions_and_connections_are_the_owners_to_bound() -> None:
     assert found.authentication.session_timeout == 8 * 3600 * 10**9
     assert found.authentication.max_sessions_per_user == 3
     assert found.storage.connection_timeout == 2 * 10**9
+
+
+def test_every_login_method_counts_unless_some_are_named() -> None:
+    """By the names of the design's file; `certificate` is a mount of the type `cert`."""
+    usual = settings().authentication
+    assert {"api_key", "token", "jwt", "saml", "certificate"} <= set(usual.methods)
+    assert {"approle", "cert", "kubernetes", "ldap", "oidc", "saml", "userpass"} <= usual.logins
+    seeds = settings(authentication={"methods": ["api_key", "jwt", "certificate"]}).authentication
+    assert seeds.logins == {"jwt", "cert"}
+    assert not settings(authentication={"methods": ["api_key", "token"]}).authentication.logins
+
+
+def test_what_a_named_method_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has to be installed; what is not named is not asked for."""
+    monkeypatch.setitem(METHOD_LIBRARIES, "saml", ("no_such_module", "signxml"))
+    named = settings(authentication={"methods": ["token", "saml"]}).authentication
+    assert named.missing_libraries == {"saml": "signxml"}
+    assert not settings(authentication={"methods": ["token"]}).authentication.missing_libraries
+    assert not settings().authentication.missing_libraries
 
 
 def test_the_web_interface_is_off_until_somebody_wants_it() -> None:

@@ -12,6 +12,8 @@ import pytest
 
 from protocols.instant import DAY, SECOND
 from tests.unit.vault.installation.place import Place, Plant, Usage
+from vault.config.settings import METHOD_LIBRARIES
+from vault.installation.doctor import CHECKS, FIRST_RUN, examine
 from vault.installation.first_run import make_certificate, renew_certificate
 from vault.installation.machine import Machine
 
@@ -388,6 +390,18 @@ def test_a_missing_library(place: Place, monkeypatch: pytest.MonkeyPatch) -> Non
     """An extra that was not installed, for a key provider or a destination."""
     monkeypatch.setattr("vault.installation.vault_checks.find_spec", lambda _: None)
     assert place.codes() == {"library_missing"}
+
+
+def test_a_missing_library_of_a_login_method(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it is named, before the first start, too; each for itself."""
+    monkeypatch.setitem(METHOD_LIBRARIES, "ldap", ("no_such_module", "python-ldap"))
+    assert place.findings() == ()
+    place.change(authentication={"methods": ["token", "ldap"]})
+    for checks in (CHECKS, FIRST_RUN):
+        (found,) = examine(
+            place.config, place.machine, names=place.names, environment={}, checks=checks
+        )
+        assert (found.code, "freehold[ldap]" in found.remedy) == ("library_missing", True)
 
 
 def test_what_root_alone_may_see(place: Place) -> None:

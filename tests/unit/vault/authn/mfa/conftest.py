@@ -19,6 +19,7 @@ from vault.authn.mfa.login_factors import LoginDraft, LoginFactorParts, LoginFac
 from vault.authn.mfa.proof import Proof
 from vault.authn.mfa.second_factors import FactorParts, SecondFactors
 from vault.authn.revocation import Revoker
+from vault.authn.sessions import SessionLimits, SessionOpener
 from vault.authn.stream_registry import StreamRegistry
 from vault.authn.tokens import IssuedToken, Tokens
 from vault.barrier import Barrier, HmacRowGuard
@@ -120,7 +121,9 @@ class Desk:
         request_id = self.logins.new_request_id()
 
         def change(entries: EntryTx, rows: RowTx) -> Any:
-            login = LoginDraft(mount=MOUNT, row=draft(entity, **row), is_batch=False)
+            login = LoginDraft(
+                mount=MOUNT, row=draft(entity, **row), is_batch=False, address="192.0.2.1"
+            )
             return self.logins.admit(entries, rows, login, request_id=request_id, proof=proof)
 
         return await self.entries.transact_rows(MFA_MOUNT.id, change)
@@ -186,6 +189,9 @@ async def desk() -> AsyncIterator[Desk]:
                     rules=rules,
                     scheme=scheme,
                     batch=BatchTokens(store, scheme, world),
+                    sessions=SessionOpener(
+                        SessionLimits(), Revoker(store, StreamRegistry(), world.now)
+                    ),
                     world=world,
                 )
             ),

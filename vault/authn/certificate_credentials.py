@@ -1,0 +1,130 @@
+"""A client certificate as a credential: no login, no row, no lease.
+
+A `cert` mount that is told so (`tokenless`) takes a request that shows no token, on a connection
+whose certificate one of its roles takes. Which role that is is remembered by the certificate's
+digest, for as long as nothing was written of any auth method (a role, a list of revoked
+certificates), and never beyond what OCSP said or the certificate's end. Each request then asks what
+may have changed: what the entity of its holder has now, where there is one.
+
+A browser shows a certificate for whichever page asks. So what a browser sends needs a token.
+"""
+
+from functools import partial
+from typing import Final
+
+from msgspec import Struct
+
+from actors.world import World
+from protocols.instant import SECOND
+from vault.authn.bound_origin import certificate_digest, is_within
+from vault.authn.identity_cache import IdentityCache
+from vault.authn.inline_logins import LoginHolder, holder_identity, holder_of
+from vault.authn.methods.cert import CertMethod
+from vault.authn.methods.method import LoginRefusedError
+from vault.authn.mfa.enforcement import EnforcementRules
+from vault.errors import UnavailableError, ValidationError
+from vault.model.auth_mounts import AuthMountTable
+from vault.model.identity import Identity, Method
+from vault.model.operation import Origin
+from vault.model.records import AuthMountRow
+from vault.store.store import Store
+from vault.store.tables import AUTH_ENTRIES, AUTH_MOUNTS
+
+MAX_MATCHES: Final = 4096  # certificates that are remembered; some 1 KB each
+MAX_REFUSED: Final = 60 * SECOND  # that one is known to be of no role
+CREDENTIAL: Final = "cert:"  # of `Identity.credential`, before the digest
+
+
+class _Match(Struct, frozen=True):
+    """Whose a certificate is; no holder: nobody's. `seen`: what was written by then."""
+
+    seen: tuple[int, int]
+    until: int
+    holder: LoginHolder | None = None
+    networks: tuple[str, ...] = ()
+
+
+class CertificateCredentials:
+    """Of one process."""
+
+    def __init__(
+        self,
+        store: Store,
+        mounts: AuthMountTable,
+        method: CertMethod,
+        world: World,
+        enforcements: EnforcementRules,
+    ) -> None:
+        self._store = store
+        self._mounts = mounts
+        self._method = method
+        self._world = world
+        self._matches: dict[str, _Match] = {}
+        self._identities: IdentityCache[LoginHolder] = IdentityCache(
+            store, partial(holder_identity, enforcements)
+        )
+
+    async def identify(self, origin: Origin) -> Identity | None:
+        """The holder of a connection's certificate; None where it does not count.
+
+        Raises `UnavailableError` (`ocsp_unavailable`), and as `Store.get`.
+        """
+        der = origin.peer_certificate
+        if der is None or origin.browser or origin.by_browser:
+            return None
+        mounts = [row for row in self._mounts.list_mounts() if row.type == self._method.type]
+        if not mounts:
+            return None
+        digest, now = certificate_digest(origin), self._world.now()
+        match = self._matches.get(digest)
+        if match is None or match.seen != self._written() or match.until <= now:
+            match = await self._match(mounts, der, digest)
+            self._remember(digest, match)
+        if match.holder is None or (match.networks and not is_within(origin.ip, match.networks)):
+            return None
+        token = self._store.change_token
+        try:
+            return await self._identities.resolve(digest, match.holder, now, token)
+        except LoginRefusedError:
+            return None  # a second factor cannot come with it: log in at the mount
+
+    def _written(self) -> tuple[int, int]:
+        """Another pair once anything that decides here may have been written."""
+        count = self._store.count_transactions
+        return count(AUTH_ENTRIES), count(AUTH_MOUNTS)
+
+    async def _match(self, mounts: list[AuthMountRow], der: bytes, digest: str) -> _Match:
+        seen = self._written()  # before it is read
+        unknown: UnavailableError | None = None
+        for mount in mounts:
+            config = await self._method.config(mount)
+            if not config.tokenless:
+                continue
+            try:
+                found = await self._method.match(mount, der, config)
+            except UnavailableError as error:
+                unknown = error
+                continue
+            if found is None:
+                continue
+            result = self._method.result(found, config)
+            identity = Identity(
+                id=f"{mount.accessor}:{result.alias}",
+                name=result.display_name,
+                method=Method.CERTIFICATE,
+                credential=f"{CREDENTIAL}{digest}",
+            )
+            try:
+                holder = holder_of(mount, result, identity)
+            except (LoginRefusedError, ValidationError):
+                continue
+            return _Match(seen, found.until, holder, result.token.bound_cidrs)
+        if unknown is not None:
+            raise unknown
+        return _Match(seen, self._world.now() + MAX_REFUSED)
+
+    def _remember(self, digest: str, match: _Match) -> None:
+        self._matches.pop(digest, None)
+        if len(self._matches) >= MAX_MATCHES:
+            del self._matches[next(iter(self._matches))]
+        self._matches[digest] = match
