@@ -43,7 +43,9 @@ def site() -> Iterator[Site]:
         keys = agent.call("PUT", "/v1/sys/init", {"secret_shares": 1, "secret_threshold": 1}).json
         agent.token = keys["root_token"]
         assert agent.call("PUT", "/v1/sys/unseal", {"key": keys["keys_base64"][0]}).status == 200
-        ok(agent, "POST", "/v1/sys/auth/people", {"type": "userpass"})
+        ok(agent, "POST", "/v1/sys/auth/people", {
+            "type": "userpass", "config": {"listing_visibility": "unauth"}
+        })  # fmt: skip
         yield Site(agent, address)
 
 
@@ -123,7 +125,6 @@ def test_an_app_is_added_on_the_page_and_asked_for_at_sign_in(
     ok(site.agent, "PUT", "/api/v1/mfa/enforcements/ann", {"entities": [entity]})
     with window_of(chromium, site) as window:
         window.open("/second-factors")
-        press(window, "Use name and password")
         fill(window, "ann")
         press(window, "Sign in")
         window.heading("Second factor")
@@ -140,7 +141,7 @@ def test_an_app_is_added_on_the_page_and_asked_for_at_sign_in(
 
 def fill(window: Visit, name: str) -> None:
     """The form of name and password."""
-    for label, text in (("Auth mount", "people"), ("Name", name), ("Password", "right one")):
+    for label, text in (("Name", name), ("Password", "right one")):
         window.page.get_by_label(label, exact=True).fill(text)
 
 
@@ -158,7 +159,6 @@ def test_a_passkey_is_registered_and_used(chromium: Browser, site: Site) -> None
         ok(site.agent, "PUT", "/api/v1/mfa/enforcements/bob", rule)
         press(window, "Sign out")
         window.heading("Sign in")
-        press(window, "Use name and password")
         fill(window, "bob")
         press(window, "Sign in")
         press(window, "Use a passkey")

@@ -122,7 +122,7 @@ class Desk:
 
         def change(entries: EntryTx, rows: RowTx) -> Any:
             login = LoginDraft(
-                mount=MOUNT, row=draft(entity, **row), is_batch=False, address="192.0.2.1"
+                mount=MOUNT, row=draft(entity, **row), is_batch=False, address="192.0.2.7"
             )
             return self.logins.admit(entries, rows, login, request_id=request_id, proof=proof)
 
@@ -176,6 +176,7 @@ async def desk() -> AsyncIterator[Desk]:
         await store.commit(lambda tx: tx.put(AUTH_MOUNTS, MOUNT))
         entries, scheme = AuthEntryStore(barrier, world), PepperedScheme(keyring.pepper)
         rules = EnforcementRules()
+        revoker = Revoker(store, StreamRegistry(), world.now)
         yield Desk(
             store,
             entries,
@@ -189,9 +190,7 @@ async def desk() -> AsyncIterator[Desk]:
                     rules=rules,
                     scheme=scheme,
                     batch=BatchTokens(store, scheme, world),
-                    sessions=SessionOpener(
-                        SessionLimits(), Revoker(store, StreamRegistry(), world.now)
-                    ),
+                    sessions=SessionOpener(SessionLimits(), revoker),
                     world=world,
                 )
             ),
