@@ -401,6 +401,7 @@ def _result(name: str, role: SamlRole, assertion: VerifiedAssertion) -> LoginRes
         metadata=metadata,
         groups=groups,
         role=name,
+        is_person=True,
     )
 
 
