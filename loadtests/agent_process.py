@@ -26,7 +26,7 @@ FREEHOLD = str(Path(sys.executable).parent / "freehold")
 READY_WITHIN = 60.0  # seconds; a start takes one on an idle machine
 STOPPED_WITHIN = 30.0  # seconds; more than the agent's own grace
 PATIENCE = 60.0  # seconds for one answer
-REPLACED_WITHIN = 20.0  # seconds until a worker that ended is replaced
+REPLACED_WITHIN = 60.0  # seconds until a worker that ended is replaced
 ROOT_TOKEN = "root-of-the-test"
 SEVERAL = 2  # workers, where the caller does not say how many
 _ATTEMPTS = 200  # connections until each worker has one
@@ -417,14 +417,19 @@ def is_gone(pid: int) -> bool:
     """Whether a process ends within a time."""
     end = time.monotonic() + REPLACED_WITHIN
     while time.monotonic() < end:
-        try:
-            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-        except (FileNotFoundError, ProcessLookupError):
-            return True
-        if state == "Z":
+        if has_ended(pid):
             return True
         time.sleep(0.02)
     return False
+
+
+def has_ended(pid: int) -> bool:
+    """Whether there is no such process, or one that is only to be reaped."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return state in {"Z", "X"}
 
 
 def _inode(local_port: int, remote_port: int) -> int:

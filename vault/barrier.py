@@ -126,6 +126,8 @@ class VaultTx:
         changed_error: "Callable[[SealingKeys, SystemRow | None], VaultError]",
     ) -> None:
         """`changed_error` makes the error for a stored keyring that is not the one of `keys`."""
+        self.rows = tx
+        """What it is made over, for rules that take one."""
         self._tx = tx
         self._keys = keys
         self._counter = counter

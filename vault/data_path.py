@@ -41,9 +41,14 @@ from vault.authn.methods.cert import CertMethod
 from vault.authn.methods.method import AuthSurface, LoginMethod
 from vault.authn.methods.registry import MethodParts, make_login_methods
 from vault.authn.methods.token_roles import TokenRoles
+from vault.authn.mfa.configuration import MfaConfiguration
+from vault.authn.mfa.enforcement import EnforcementRules
+from vault.authn.mfa.login_factors import LoginFactorParts, LoginFactors
+from vault.authn.mfa.passkeys import RelyingParty
+from vault.authn.mfa.second_factors import FactorParts, SecondFactors
 from vault.authn.revocation import Revoker
 from vault.authn.roles import Roles, load_service_identity
-from vault.authn.sessions import SessionLimits
+from vault.authn.sessions import SessionLimits, SessionOpener, Sessions
 from vault.authn.source_checks import LoginSources, SourceRecords
 from vault.authn.stream_registry import StreamRegistry
 from vault.authn.tokens import Tokens
@@ -62,6 +67,7 @@ from vault.config.password_file import bind_password
 from vault.control_link.ports import LinkPorts
 from vault.errors import UnavailableError, VaultError
 from vault.handlers.access_counters import AccessCounters
+from vault.handlers.access_grants import AccessGrantHandlers, AccessGrants
 from vault.handlers.adoption import StoredAdoption
 from vault.handlers.api_keys import ApiKeyHandlers
 from vault.handlers.auth_entries import AuthEntryHandlers
@@ -84,12 +90,14 @@ from vault.handlers.listing import ListingHandlers
 from vault.handlers.logins import LoginHandlers
 from vault.handlers.malformed_requests import MalformedRequestHandlers
 from vault.handlers.metadata import MetadataHandlers
+from vault.handlers.mount_moves import MountMoveHandlers
 from vault.handlers.mounts import MountHandlers
 from vault.handlers.policies import PolicyHandlers
 from vault.handlers.read_limits import ReadLimits
 from vault.handlers.roles import RoleHandlers
 from vault.handlers.rotation_selection import RotationSelectionHandlers
 from vault.handlers.rotations import RotationHandlers
+from vault.handlers.second_factors import SecondFactorHandlers
 from vault.handlers.secrets import SecretHandlers
 from vault.handlers.sessions import SessionHandlers
 from vault.handlers.source_checks import SourceCheckHandlers
@@ -99,8 +107,10 @@ from vault.handlers.stores import (
     AuthEntryStore,
     AuthMountStore,
     ConsumerStore,
+    GrantStore,
     LeaseStore,
     MountStore,
+    MoveStore,
     RotationStore,
     SecretStore,
     StaticRoleStore,
@@ -201,13 +211,23 @@ class DataPath:
         self._streams_checked_at = 0  # transactions that were over
         self.changes = ChangeHub(parts.feed, world)
         self.revoker = Revoker(store, self.streams, world.now)
-        limits = SessionLimits(
+        limits = self._session_limits = SessionLimits(
             timeout=authentication.session_timeout,
+            idle=authentication.session_idle,
             max_per_user=authentication.max_sessions_per_user,
         )
         scheme = parts.credential_scheme
         self.batch_tokens = BatchTokens(store, scheme, world)
-        self.tokens = Tokens(store, scheme, self.revoker, world, limits, batch=self.batch_tokens)
+        self._enforcements = rules = EnforcementRules(authentication.mfa.required_for)
+        self.tokens = Tokens(
+            store,
+            scheme,
+            self.revoker,
+            world,
+            limits,
+            batch=self.batch_tokens,
+            enforcements=rules,
+        )
         self.cubbyholes = Cubbyholes(store, scheme, self.revoker, world)
         self.users = Users(store, self.revoker, world)
         self.entities = Entities(store, self.revoker, world, EnabledMounts(self.auth_mounts))
@@ -228,20 +248,15 @@ class DataPath:
         )
         self.jwt_revocations = JwtRevocations(store, lifetimes_of(issuers), world)
         self.jwt = JwtCredentials(
-            store, issuers, mounts_by_path(self.auth_mounts), self.jwt_revocations, world
+            store,
+            issuers,
+            mounts_by_path(self.auth_mounts),
+            self.jwt_revocations,
+            world,
+            enforcements=rules,
         )
         """Tokens of trusted issuers."""
-        self.logins = Logins(
-            LoginParts(
-                store=self.auth_entries,
-                mounts=self.auth_mounts,
-                methods=methods,
-                directory=EntityDirectory(world),
-                scheme=scheme,
-                batch=self.batch_tokens,
-                world=world,
-            )
-        )
+        self.login_factors, self.logins = self._make_logins(methods)
         self.source_records = SourceRecords(store, self.revoker, self.auth_mounts)
         self.auth_mount_handlers = AuthMountHandlers(
             AuthMountStore(barrier),
@@ -253,12 +268,50 @@ class DataPath:
             self.revoker.revoke_tokens,
         )
         self._tickets = DenialTickets(barrier.seal_ticket, barrier.open_ticket)
+        self.grants = AccessGrants(  # of access that ends by itself
+            GrantStore(barrier, store), self.authorizer, self._stands, world
+        )
         self.lockout = parts.peers.lockout()
         self.snapshots = SnapshotRefresher(
-            (self.policies, self.mount_handlers, self.auth_mount_handlers, barrier),
+            (
+                self.policies,
+                self.mount_handlers.snapshot,
+                self.auth_mount_handlers.snapshot,
+                self.grants,
+                barrier,
+            ),
             store.count_all_transactions,
         )
         self._failures, self._refusals = self._make_limits()
+
+    def _make_logins(self, methods: Mapping[str, LoginMethod]) -> tuple[LoginFactors, Logins]:
+        """Both phases of logins, the second one first."""
+        store, scheme, world = self.auth_entries, self.parts.credential_scheme, self.parts.world
+        sessions = SessionOpener(self._session_limits, self.revoker)
+        factors = LoginFactors(
+            LoginFactorParts(
+                store=store,
+                rules=self._enforcements,
+                scheme=scheme,
+                batch=self.batch_tokens,
+                sessions=sessions,
+                world=world,
+            )
+        )
+        logins = Logins(
+            LoginParts(
+                store=store,
+                mounts=self.auth_mounts,
+                methods=methods,
+                directory=EntityDirectory(world),
+                scheme=scheme,
+                batch=self.batch_tokens,
+                world=world,
+                factors=factors,
+                sessions=sessions,
+            )
+        )
+        return factors, logins
 
     def _make_methods(self) -> Mapping[str, LoginMethod]:
         """All login methods by type; `auth` has those that settings name."""
@@ -298,12 +351,11 @@ class DataPath:
         """Of all operations that any process runs by itself."""
         secrets, access, world = self.secrets, self.access_counters, self.parts.world
         recorder = self.consumer_recorder
-        authentication = self.parts.settings.authentication
         return {
             **SecretHandlers(
                 secrets, self.mounts, access, recorder, self.read_limits, world
             ).handlers(),
-            **VersionHandlers(secrets, world).handlers(),
+            **VersionHandlers(secrets, self.mounts, world).handlers(),
             **MetadataHandlers(secrets, self.mounts, access, world).handlers(),
             **ListingHandlers(secrets, self.authorizer, world).handlers(),
             **ChangeHandlers(
@@ -316,8 +368,17 @@ class DataPath:
             ).handlers(),
             **self.mount_handlers.handlers(),
             **self.auth_mount_handlers.handlers(),
+            **MountMoveHandlers(
+                self.mount_handlers.snapshot,
+                self.auth_mount_handlers.snapshot,
+                self.mount_handlers.store,
+                MoveStore(self.parts.barrier),
+                self.authorizer,
+                world,
+            ).handlers(),
             **AuthEntryHandlers(self.auth_entries, self.logins).handlers(),
             **LoginHandlers(self.logins).handlers(),
+            **self._second_factors().handlers(),
             **JwtRevocationHandlers(self.jwt_revocations).handlers(),
             **MalformedRequestHandlers(self.authorizer).handlers(),
             **TokenHandlers(
@@ -331,7 +392,11 @@ class DataPath:
             ).handlers(),
             **CubbyholeHandlers(self.cubbyholes).handlers(),
             **SessionHandlers(
-                self.tokens, authentication.session_idle, authentication.session_timeout
+                self.tokens,
+                Sessions(
+                    self.parts.store, self.revoker, self.credential_usage, self.auth_mounts, world
+                ),
+                self._session_limits,
             ).handlers(),
             **UserHandlers(self.users, self.authorizer).handlers(),
             **EntityHandlers(self.entities).handlers(),
@@ -392,10 +457,42 @@ class DataPath:
                 self.authorizer, self.tokens, self.mounts, world, Pacer(world.monotonic)
             ).handlers(),
             **RotationSelectionHandlers(self.rotations, self.authorizer, world).handlers(),
+            **AccessGrantHandlers(
+                self.grants,
+                self.grants.store,
+                self._tickets,
+                self.authorizer,
+                secrets,
+                self.mounts,
+                self._stands,
+                world,
+            ).handlers(),
             **PolicyHandlers(
-                self.policies, self.authorizer, self.users, secrets, self._tickets, world
+                self.policies,
+                self.authorizer,
+                self.users,
+                secrets,
+                self._tickets,
+                world,
+                self.mounts,
             ).handlers(),
         }
+
+    def _second_factors(self) -> SecondFactorHandlers:
+        parts, mfa = self.parts, self.parts.settings.authentication.mfa
+        party = RelyingParty.of(mfa.public_url, mfa.issuer) if mfa.public_url else None
+        factors = SecondFactors(
+            FactorParts(
+                store=self.auth_entries,
+                scheme=parts.credential_scheme,
+                world=parts.world,
+                random=parts.random,
+                issuer=mfa.issuer,
+                party=party,
+            )
+        )
+        configuration = MfaConfiguration(self.auth_entries, self._enforcements, parts.world)
+        return SecondFactorHandlers(factors, self.login_factors, configuration, self.tokens)
 
     def make_pipeline(self, handlers: Handlers) -> Pipeline:
         """The pipeline over these handlers."""
@@ -404,7 +501,7 @@ class DataPath:
         return parts.make_pipeline(
             PipelineParts(
                 authenticator=self._make_authenticator(),
-                inline_logins=InlineLogins(self.logins, parts.store, world),
+                inline_logins=InlineLogins(self.logins, parts.store, world, self._enforcements),
                 authorizer=self.authorizer,
                 limits=RateLimiter(
                     self._buckets(Limit.REQUESTS, rate.requests_per_second, rate.burst_size),
@@ -426,6 +523,7 @@ class DataPath:
                 commits=lambda: parts.store.commits,
                 stale_reads=self._stale_reads(),
                 tickets=self._tickets,
+                grants=self.grants,
             )
         )
 
@@ -515,7 +613,9 @@ class DataPath:
                 methods.setdefault(name, LoginTokens(methods_by_name[name]))
         certificates, cert = None, self.auth.methods.get("cert")
         if isinstance(cert, CertMethod):
-            certificates = CertificateCredentials(parts.store, self.auth_mounts, cert, world)
+            certificates = CertificateCredentials(
+                parts.store, self.auth_mounts, cert, world, self._enforcements
+            )
         return Authenticator(
             scheme,
             methods,
@@ -572,8 +672,9 @@ async def wire_data_path(parts: DataPathParts) -> DataPath:
     """The data path with what is stored of policies and mounts. Raises `VaultError`."""
     made = DataPath(parts)
     await made.policies.reload()
-    await made.mount_handlers.reload()
-    await made.auth_mount_handlers.reload()
+    await made.mount_handlers.snapshot.reload()
+    await made.auth_mount_handlers.snapshot.reload()
+    await made.grants.reload()
     return made
 
 

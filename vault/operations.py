@@ -4,7 +4,7 @@ A handler is registered for one of these and a dialect asks for one of these, so
 against the same line.
 """
 
-from typing import Final
+from typing import Any, Final
 
 from actors.tree import Node
 from vault.audit.broker import BrokerState
@@ -15,10 +15,14 @@ from vault.authn.api_keys import ApiKey, CreatedKey
 from vault.authn.cubbyhole import WrappedAnswer
 from vault.authn.entities import AliasChange, EntityChange, EntityView
 from vault.authn.groups import GroupChange, GroupView
+from vault.authn.mfa.configuration import MethodWritten, StoredMethod
+from vault.authn.mfa.enforcement import Enforcement
+from vault.authn.mfa.second_factors import Enrolled, Generated, NewTotp, OwnFactors
 from vault.authn.stream_subscriber import StreamSubscriber
 from vault.authn.tokens import IssuedToken, NewToken
 from vault.authz.access import Decision
 from vault.authz.policy import Policy, ShownPolicy
+from vault.authz.policy_conversion import Converted
 from vault.authz.policy_store import Effective, PolicyNames
 from vault.authz.tickets import ExplainedDenial
 from vault.model.backup_runs import (
@@ -48,6 +52,7 @@ from vault.model.payloads import (
     CheckCapabilities,
     CheckSource,
     CompareVersions,
+    ConvertPolicy,
     CreateApiKey,
     CreateCredentials,
     CreateUser,
@@ -56,6 +61,8 @@ from vault.model.payloads import (
     EnableAuth,
     ExplainDenial,
     FindIdentity,
+    FinishLogin,
+    GrantAccess,
     HashAuditValue,
     KeepValue,
     LeaseSelector,
@@ -73,8 +80,10 @@ from vault.model.payloads import (
     LogIn,
     MalformedRequest,
     MergeEntities,
-    MoveAuth,
+    MoveMount,
+    NameFactor,
     Nothing,
+    OpenSession,
     PatchSecret,
     PauseRotations,
     PlanRotations,
@@ -94,7 +103,10 @@ from vault.model.payloads import (
     ScheduleSecrets,
     SecretVersions,
     SelectEntry,
+    SelectFactor,
     SelectRotations,
+    SessionSelector,
+    ShowFactor,
     StepLease,
     StepRotation,
     TokenSelector,
@@ -108,6 +120,7 @@ from vault.model.payloads import (
     WriteEntry,
     WriteGroupAlias,
     WriteMetadata,
+    WriteMfaMethod,
     WriteMount,
     WritePolicy,
     WriteRole,
@@ -117,6 +130,7 @@ from vault.model.payloads import (
 )
 from vault.model.policy_replay import PolicyReplayReport, ReplayPolicies
 from vault.model.records import (
+    AccessGrantRow,
     AuthEntryRow,
     AuthMountRow,
     ConnectionRow,
@@ -125,6 +139,7 @@ from vault.model.records import (
     EntityAliasRow,
     GroupAliasRow,
     GroupRow,
+    MountMoveRow,
     MountRow,
     NodeRow,
     PolicyRow,
@@ -151,6 +166,7 @@ from vault.model.results import (
     OrphanedUsers,
     ReaderPage,
     RenewedLease,
+    ResultantAcl,
     RevokedIdentity,
     RevokedLeases,
     RewrapStep,
@@ -165,6 +181,7 @@ from vault.model.results import (
     SecretRotation,
     SecretValue,
     SecretWritten,
+    SessionInfo,
     SourceCheck,
     StaticRole,
     StoredEntry,
@@ -225,6 +242,9 @@ RESOLVE_MOUNT: Final = OperationType[Nothing, MountRow]("mount.preflight")
 READ_MOUNT: Final = OperationType[Nothing, MountRow]("mount.read")
 WRITE_MOUNT: Final = OperationType[WriteMount, MountRow]("mount.write")
 TUNE_MOUNT: Final = OperationType[TuneMount, MountRow]("mount.tune")
+MOVE_MOUNT: Final = OperationType[MoveMount, MountMoveRow]("mount.move")
+LIST_MOUNT_MOVES: Final = OperationType[Nothing, list[MountMoveRow]]("mount.moves")
+READ_MOUNT_MOVE: Final = OperationType[Nothing, MountMoveRow]("mount.move_status")
 DELETE_MOUNT: Final = OperationType[Nothing, None]("mount.delete")
 
 # Dynamic credentials, in mounts of the type `database`
@@ -266,7 +286,7 @@ LIST_VISIBLE_AUTH: Final = OperationType[Nothing, list[AuthMountRow]]("auth.moun
 READ_AUTH: Final = OperationType[Nothing, AuthMountRow]("auth.mount.read")
 ENABLE_AUTH: Final = OperationType[EnableAuth, AuthMountRow]("auth.mount.enable")
 TUNE_AUTH: Final = OperationType[TuneAuth, AuthMountRow]("auth.mount.tune")
-MOVE_AUTH: Final = OperationType[MoveAuth, AuthMountRow]("auth.mount.move")
+MOVE_AUTH: Final = OperationType[MoveMount, MountMoveRow]("auth.mount.move")
 DISABLE_AUTH: Final = OperationType[Nothing, None]("auth.mount.disable")
 LIST_AUTH_ENTRIES: Final = OperationType[ListEntries, list[str]]("auth.entry.list")
 READ_AUTH_ENTRY: Final = OperationType[SelectEntry, StoredEntry]("auth.entry.read")
@@ -280,12 +300,45 @@ LIST_LOCKED_LOGINS: Final = OperationType[Nothing, list[LockedLogins]]("auth.loc
 UNLOCK_LOGIN: Final = OperationType[SelectEntry, None]("auth.lockout.end")
 BEGIN_LOGIN: Final = OperationType[RunAuthAction, ActionResult]("auth.login.begin")
 LOG_IN: Final = OperationType[LogIn, IssuedToken]("auth.login")
+BEGIN_LOGIN_PASSKEY: Final = OperationType[FinishLogin, dict[str, Any]]("auth.login.passkey")
+FINISH_LOGIN: Final = OperationType[FinishLogin, IssuedToken]("auth.login.finish")
+
+# Second factors: own ones, those of entities, methods and enforcements
+LIST_OWN_FACTORS: Final = OperationType[Nothing, OwnFactors]("mfa.own.list")
+SHOW_FACTOR: Final = OperationType[ShowFactor, TokenRow]("mfa.own.verify")
+BEGIN_ASSERTION: Final = OperationType[Nothing, dict[str, Any]]("mfa.own.challenge")
+BEGIN_TOTP: Final = OperationType[NameFactor, NewTotp]("mfa.own.begin_totp")
+CONFIRM_TOTP: Final = OperationType[ShowFactor, Enrolled]("mfa.own.confirm_totp")
+BEGIN_PASSKEY: Final = OperationType[Nothing, dict[str, Any]]("mfa.own.begin_passkey")
+REGISTER_PASSKEY: Final = OperationType[NameFactor, Enrolled]("mfa.own.register_passkey")
+REMOVE_FACTOR: Final = OperationType[ShowFactor, None]("mfa.own.remove")
+RENEW_RECOVERY_CODES: Final = OperationType[ShowFactor, tuple[str, ...]]("mfa.own.recovery_codes")
+GENERATE_OWN_FACTOR: Final = OperationType[SelectFactor, Generated]("mfa.own.generate")
+LIST_FACTORS: Final = OperationType[SelectFactor, OwnFactors]("mfa.factor.list")
+GENERATE_FACTOR: Final = OperationType[SelectFactor, Generated]("mfa.factor.generate")
+DESTROY_FACTOR: Final = OperationType[SelectFactor, None]("mfa.factor.destroy")
+LIST_MFA_METHODS: Final = OperationType[Nothing, list[StoredMethod]]("mfa.method.list")
+READ_MFA_METHOD: Final = OperationType[Nothing, StoredMethod]("mfa.method.read")
+WRITE_MFA_METHOD: Final = OperationType[WriteMfaMethod, MethodWritten]("mfa.method.write")
+DELETE_MFA_METHOD: Final = OperationType[Nothing, None]("mfa.method.delete")
+LIST_ENFORCEMENTS: Final = OperationType[Nothing, dict[str, Enforcement]]("mfa.enforcement.list")
+READ_ENFORCEMENT: Final = OperationType[Nothing, Enforcement]("mfa.enforcement.read")
+WRITE_ENFORCEMENT: Final = OperationType[Enforcement, Enforcement]("mfa.enforcement.write")
+DELETE_ENFORCEMENT: Final = OperationType[Nothing, None]("mfa.enforcement.delete")
+
+# Tokens of trusted issuers
 REVOKE_JWT: Final = OperationType[RevokeJwt, AuthEntryRow]("jwt.revoke")
 LIST_JWT_REVOCATIONS: Final = OperationType[ListJwtRevocations, list[AuthEntryRow]](
     "jwt.list_revocations"
 )
 
 # Policies
+GRANT_ACCESS: Final = OperationType[GrantAccess, AccessGrantRow]("policy.grant")
+LIST_GRANTS: Final = OperationType[Nothing, list[AccessGrantRow]]("policy.grants")
+REVOKE_GRANT: Final = OperationType[Nothing, AccessGrantRow]("policy.revoke_grant")
+CONVERT_POLICY: Final = OperationType[ConvertPolicy, Converted]("policy.convert")
+READ_HELP: Final = OperationType[Nothing, None]("sys.help")
+READ_RESULTANT_ACL: Final = OperationType[Nothing, ResultantAcl]("policy.resultant")
 LIST_POLICIES: Final = OperationType[Nothing, PolicyNames]("policy.list")
 READ_POLICY: Final = OperationType[Nothing, ShownPolicy]("policy.read")
 VALIDATE_POLICY: Final = OperationType[WritePolicy, Policy]("policy.validate")
@@ -330,10 +383,14 @@ REWRAP: Final = OperationType[UnwrapAnswer, WrappedAnswer]("wrapping.rewrap")
 LOOK_UP_WRAPPING: Final = OperationType[TokenSelector, WrappedAnswer]("wrapping.lookup")
 
 # Browser sessions and live feeds
-OPEN_SESSION: Final = OperationType[Nothing, BrowserSession]("session.open")
+OPEN_SESSION: Final = OperationType[OpenSession, BrowserSession]("session.open")
 READ_SESSION: Final = OperationType[Nothing, BrowserSession]("session.current")
 RENEW_SESSION: Final = OperationType[Nothing, BrowserSession]("session.renew")
 CLOSE_SESSION: Final = OperationType[Nothing, BrowserSession]("session.close")
+LIST_SESSIONS: Final = OperationType[Nothing, list[SessionInfo]]("session.list")
+REVOKE_SESSION: Final = OperationType[SessionSelector, None]("session.revoke")
+LIST_USER_SESSIONS: Final = OperationType[Nothing, list[SessionInfo]]("session.list_of_user")
+REVOKE_USER_SESSION: Final = OperationType[SessionSelector, None]("session.revoke_of_user")
 REFUSE_SESSION: Final = OperationType[dict[str, str], None]("session.refuse")
 OPEN_FEED: Final = OperationType[Nothing, StreamSubscriber]("live.open")
 WATCH_TOPIC: Final = OperationType[StreamSubscriber, TopicWatch]("live.watch")

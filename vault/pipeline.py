@@ -24,8 +24,8 @@ from protocols.errors import locate
 from vault.audit.record import AuditEvent
 from vault.authn.authenticator import Authenticator
 from vault.authn.inline_logins import InlineLogins
-from vault.authn.logins import VerifiedLogin
-from vault.authz.access import AccessRequest, Decision
+from vault.authn.methods.method import LoginStep
+from vault.authz.access import CONTROL_GROUP, AccessRequest, Decision
 from vault.authz.authorizer import Authorizer
 from vault.authz.rate_limits import RateLimiter
 from vault.authz.record_limits import FailureLimits, RecordLimits, TooManyFailuresError
@@ -85,6 +85,7 @@ class Pipeline:
         self._handlers = parts.handlers
         self._metrics = parts.metrics
         self._tickets = parts.tickets
+        self._grants = parts.grants
         self._world = parts.world
 
     async def run_operation(self, op: Operation[P, R]) -> R:
@@ -116,7 +117,7 @@ class Pipeline:
             if not self._authorizer.is_ready(context.identity):
                 await self._authorizer.prepare(context.identity)
             facts = await self._load_facts(context)
-            context.decision = self._authorize(context, facts)  # 2
+            context.decision = await self._authorize(context, facts)  # 2
             if context.handler.precondition is not None:
                 await context.handler.precondition(context.identity)
             context.is_allowed = context.handler.capability is not None
@@ -233,7 +234,7 @@ class Pipeline:
     async def _log_in(
         self,
         context: AuditContext[P, R],
-        authenticate: Callable[[Operation[P, R]], Awaitable[VerifiedLogin]],
+        authenticate: Callable[[Operation[P, R]], Awaitable[LoginStep]],
     ) -> Identity:
         """Who logs in, by what is in the payload. Whatever fails counts for the address."""
         try:
@@ -314,13 +315,13 @@ class Pipeline:
             context.needs_facts = self._authorizer.needs_facts(context.identity)  # by now they may
             if call.needs_facts or context.needs_facts:
                 facts = await self._lookup_facts(context.op.path, in_full=True)
-            context.decision = self._authorize(context, facts)
+            context.decision = await self._authorize(context, facts)
             call = replace(
                 call, facts=facts, needs_facts=context.needs_facts, decision=context.decision
             )
         return await context.handler.run(call)
 
-    def _authorize(self, context: AuditContext[P, R], facts: SecretFacts) -> Decision:
+    async def _authorize(self, context: AuditContext[P, R], facts: SecretFacts) -> Decision:
         """Decide on the thing as it is and, where the operation changes them, on its new facts.
 
         Otherwise whoever may write tags could tag a thing out of the rule that protects it.
@@ -335,7 +336,9 @@ class Pipeline:
             looked_at.append(handler.proposed_facts(op.payload, facts))
         for each in looked_at:
             for form in handler.api_forms(op.payload):
-                self._decide(context, capability, each, form)
+                access = self._decide(context, capability, each, form)
+                if not context.decision.allowed:
+                    await self._lift_refusal(context, access)
         return context.decision
 
     def _decide(
@@ -344,7 +347,8 @@ class Pipeline:
         capability: Capability,
         facts: SecretFacts,
         form: ApiForm,
-    ) -> None:
+    ) -> AccessRequest:
+        """Decide by the policies; returns the question."""
         access = AccessRequest(
             capability=capability,
             path=context.op.path,
@@ -356,9 +360,18 @@ class Pipeline:
             form=form,
         )
         context.decision = self._authorizer.decide(access)
-        if not context.decision.allowed:
-            ticket = self._tickets and self._tickets.issue(access, context.op.request_id)
-            raise _denied(context, ticket or "")
+        return access
+
+    async def _lift_refusal(self, context: AuditContext[P, R], access: AccessRequest) -> None:
+        """Raise `AuthorizationError`, with a ticket, unless a grant allows what is refused."""
+        if self._grants is not None:
+            context.decision = await self._grants.decide(access, context.decision)
+            if context.decision.allowed:
+                return
+        ticket = self._tickets and self._tickets.issue(
+            access, context.op.request_id, with_facts=context.needs_facts
+        )
+        raise _denied(context, ticket or "")
 
     async def _load_facts(self, context: AuditContext[P, R]) -> SecretFacts:
         handler = context.handler
@@ -426,6 +439,14 @@ class FactsLookup(Protocol):
 
     async def __call__(self, path: ResourcePath, *, in_full: bool) -> SecretFacts:
         """Its facts; unless `in_full`, whether it exists and perhaps no more."""
+        ...
+
+
+class Grants(Protocol):
+    """Access that is granted for a time."""
+
+    async def decide(self, access: AccessRequest, refused: Decision) -> Decision:
+        """Return the refusal, or that a grant allows what was refused."""
         ...
 
 
@@ -510,6 +531,7 @@ class PipelineParts:
     commits: Callable[[], int] = int
     stale_reads: StaleReads | None = None
     tickets: DenialTickets | None = None
+    grants: Grants | None = None
 
 
 class AuditContext(Generic[P, R]):
@@ -535,7 +557,7 @@ class AuditContext(Generic[P, R]):
         self.decision: Decision = ALLOWED
         self.capability: str = ""
         self.as_of = 0  # Unix ns, of a read that is answered from memory alone
-        self.login: VerifiedLogin | None = None  # of a login, once step 1 is done
+        self.login: LoginStep | None = None  # of a login, once step 1 is done
         self.needs_facts = False  # tags or metadata of the secret can have a say
         self.is_allowed = False  # a policy allows it: what anybody may try has not been allowed
         self.is_done = False  # a mutation has happened, whatever comes of its record
@@ -622,6 +644,16 @@ def _denied(context: AuditContext[P, R], ticket: str) -> AuthorizationError:
     wanted = context.handler.capability
     capability = f"{Capability.CREATE} or {Capability.UPDATE}" if callable(wanted) else wanted
     path = str(context.op.path)
+    if context.decision.reason == CONTROL_GROUP:
+        return AuthorizationError(
+            "control_group_unsupported",
+            f"permission denied: {capability} on {path} takes the approval of a control group, "
+            "which this agent cannot ask for; ask an administrator for a grant or for a policy "
+            "without control_group",
+            capability=capability,
+            path=path,
+            **({TICKET: ticket} if ticket else {}),
+        )
     return AuthorizationError(
         "permission_denied",
         f"permission denied: {capability} on {path} is not allowed; ask for a policy that allows "

@@ -50,7 +50,7 @@ class Launcher:
     def stop(self) -> None:
         """End it."""
         self.process.terminate()
-        self.process.wait(10)
+        self.process.wait(60)
         self._log.close()
 
     @property

@@ -14,7 +14,7 @@ from tests.support.softhsm import LABEL, PIN, Token
 TPM_MODULE: Final = Path(
     f"/usr/lib/{sysconfig.get_config_var('MULTIARCH')}/pkcs11/libtpm2_pkcs11.so"
 )
-PATIENCE: Final = 20.0  # seconds
+PATIENCE: Final = 60.0  # seconds
 VARIABLES: Final = ("TPM2_PKCS11_TCTI", "DBUS_SESSION_BUS_ADDRESS")
 """What the module needs of the environment beside its store; a real TPM needs neither."""
 

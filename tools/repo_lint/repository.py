@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Final, NamedTuple
 
-PRODUCT: Final = ("actors", "protocols", "vault", "control", "ui")
+PRODUCT: Final = ("actors", "protocols", "vault", "control", "kube_operator", "ui")
 """The packages that are shipped."""
 
 _VISIBLE_DOTS: Final = {".ci"}

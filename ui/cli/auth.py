@@ -95,9 +95,10 @@ def disable(context: typer.Context, path: Path, yes: Yes = False) -> None:
 
 @app.command("freehold auth whoami")
 def whoami(context: typer.Context) -> None:
-    """Show who you are, by which method, with which policies, until when."""
+    """Show who you are, by which method, with which policies, until when; where the token is."""
     current = cli_context(context)
-    current.print_result(current.client.call("GET", api_path("auth", "whoami")))
+    told = current.client.call("GET", api_path("auth", "whoami"))
+    current.print_result({**told, "kept": current.client.kept})
 
 
 def _given(settings: dict[str, Any]) -> dict[str, Any]:

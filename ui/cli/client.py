@@ -25,6 +25,7 @@ _UNMADE: Final = "Vault is not initialized"
 _INIT: Final = "freehold operator init"
 _REFUSED: Final = 401
 _JSON: Final = {"Content-Type": "application/json"}
+_WRAP: Final = "X-Freehold-Wrap-TTL"
 _MERGE_PATCH: Final = {"Content-Type": "application/merge-patch+json"}  # RFC 7396
 
 
@@ -32,7 +33,8 @@ class ApiClient:
     """Talks to one agent or control plane. A test gives a `transport` of its own.
 
     `prove_identity`: asks the person to confirm who they are, where a request requires it; returns
-    whether it could. `timeout`: seconds for one request.
+    whether it could. `timeout`: seconds for one request. `wrap_ttl`: answers are to wait behind a
+    token for so long, which `on_wrapped` is given.
     """
 
     def __init__(
@@ -41,14 +43,21 @@ class ApiClient:
         transport: httpx2.BaseTransport | None = None,
         prove_identity: "Callable[[ApiClient], bool] | None" = None,
         timeout: float = TIMEOUT,
+        wrap_ttl: str = "",
+        on_wrapped: Callable[[dict[str, Any]], object] | None = None,
     ) -> None:
         _require_bare(settings)
         self._prove_identity = prove_identity
+        self.kept = settings.kept
+        """Where the token is kept, for people."""
         self._address = settings.address
         self._peer = settings.peer
         self._has_token = bool(settings.token)
         self._variable = settings.variable
+        self._on_wrapped = on_wrapped
         headers = {"User-Agent": USER_AGENT}  # it is in the audit log
+        if wrap_ttl:
+            headers[_WRAP] = wrap_ttl
         if self._has_token:
             _require_private(settings.address)
             _require_plain(settings.token)
@@ -121,6 +130,10 @@ class ApiClient:
         except ValueError:
             told = None
         if reply.is_success and told is not None:
+            if self._on_wrapped is not None:
+                if not isinstance(told, dict) or set(told) != {"wrap"}:
+                    raise CliError("this answer cannot be wrapped: leave --wrap-ttl", Exit.USAGE)
+                self._on_wrapped(told["wrap"])
             return told
         if not _is_error(told):
             raise CliError(

@@ -1,4 +1,6 @@
-"""Where the agent is and which token to use: options, then environment, then the token file.
+"""Where the agent is and which token to use: options, then environment, then what `login` kept.
+
+That is in the system's keyring where there is one, else in the token file. The file says which.
 
 A token is never taken from the command line: other users of the machine can read that.
 """
@@ -17,6 +19,9 @@ VAULT_PREFIX: Final = "VAULT_"
 """What the variables of other clients of an agent begin with."""
 TOKEN_FILE: Final = ".freehold-token"
 CONTROL_TOKEN_FILE: Final = ".freehold-control-token"
+IN_KEYRING: Final = "keyring:freehold"
+"""In the token file: the token is in the system's keyring. So no command without a token there
+loads what talks to a keyring."""
 _OTHERS: Final = 0o077
 
 
@@ -51,7 +56,8 @@ CONTROL_PLANE: Final = ServerKind(
 class ConnectionSettings:
     """How to reach the agent. `ca_file` empty: the system's trust store.
 
-    `variable`: the one that the token is of, which wins over any that is kept.
+    `variable`: the one that the token is of, which wins over any that is kept. `kept`: where the
+    token is, for people; empty for none.
     """
 
     address: str
@@ -61,6 +67,7 @@ class ConnectionSettings:
     client_key: str
     peer: ServerKind = AGENT
     variable: str = ""
+    kept: str = ""
 
     @classmethod
     def for_control_plane(cls, address: str | None = None) -> "ConnectionSettings":
@@ -94,13 +101,19 @@ class ConnectionSettings:
         `use_stored`: without a token in either, use the one that `freehold login` stored.
         Raises `CliError`.
         """
+        where = (address or _first("ADDR") or DEFAULT_ADDRESS).rstrip("/")
+        token, variable = _first("TOKEN"), token_variable(AGENT)
+        kept = f"the variable {variable}" if variable else ""
+        if not token and use_stored:
+            token, kept = find_stored_token(where)
         return cls(
-            address=(address or _first("ADDR") or DEFAULT_ADDRESS).rstrip("/"),
-            token=_first("TOKEN") or (stored_token() if use_stored else ""),
+            address=where,
+            token=token,
             ca_file=_first("CACERT"),
             client_cert=_first("CLIENT_CERT"),
             client_key=_first("CLIENT_KEY"),
-            variable=token_variable(AGENT),
+            variable=variable,
+            kept=kept,
         )
 
 
@@ -152,3 +165,57 @@ def stored_token(peer: ServerKind = AGENT) -> str:
         return ""
     except (OSError, UnicodeDecodeError):
         raise CliError(f"cannot read {path}; remove it and `{peer.login}` again") from None
+
+
+def find_stored_token(address: str) -> tuple[str, str]:
+    """The token that `freehold login` kept for an agent, and where it is; both empty for none.
+
+    Raises `CliError`.
+    """
+    token = stored_token()
+    if token != IN_KEYRING:
+        return token, str(token_path()) if token else ""
+    from ui.cli.keyring_store import find_keyring
+
+    keyring = find_keyring()
+    if keyring is None:
+        raise CliError(
+            f"the token is in the system's keyring, which cannot be reached here: `{AGENT.login} "
+            "--no-keyring` keeps another one in a file",
+            Exit.DENIED,
+        )
+    token = keyring.load(address)
+    return token, "the system's keyring" if token else ""
+
+
+def keep_token(token: str, address: str, *, in_keyring: bool = True) -> str:
+    """Keep an agent's token in the system's keyring, else in the token file; returns where.
+
+    `in_keyring` False: in the file at any rate. Raises `CliError`.
+    """
+    if in_keyring:
+        from ui.cli.keyring_store import find_keyring
+
+        keyring = find_keyring()
+        if keyring is not None:
+            keyring.save(address, token)
+            save_token(IN_KEYRING)
+            return "the system's keyring"
+    save_token(token)
+    return str(token_path())
+
+
+def forget_token(address: str) -> None:
+    """Remove what `freehold login` kept for an agent. Raises `CliError`."""
+    try:
+        in_keyring = stored_token() == IN_KEYRING
+    except CliError:  # a file that cannot be read goes
+        in_keyring = False
+    if not in_keyring:
+        delete_token()
+        return
+    from ui.cli.keyring_store import find_keyring
+
+    keyring = find_keyring()
+    if keyring is not None:
+        keyring.delete(address)

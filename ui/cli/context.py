@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 from urllib.parse import quote
 
 import typer
@@ -12,6 +12,7 @@ import typer
 from ui.cli.connection_settings import ConnectionSettings
 from ui.cli.errors import CliError, Exit
 from ui.cli.output import OutputFormat, print_note, print_value, print_warnings
+from ui.cli.wrapped import WrappedAnswerError
 
 if TYPE_CHECKING:
     from ui.cli.client import ApiClient
@@ -26,6 +27,7 @@ class CliContext:
 
     address: str | None
     output_format: OutputFormat
+    wrap_ttl: str = ""
 
     @cached_property
     def client(self) -> "ApiClient":
@@ -36,7 +38,16 @@ class CliContext:
         """A client for another agent, with the same credentials. Raises `CliError`."""
         from ui.cli.client import ApiClient
 
-        return ApiClient(ConnectionSettings.from_environment(address))
+        if not self.wrap_ttl:
+            return ApiClient(ConnectionSettings.from_environment(address))
+        return ApiClient(
+            ConnectionSettings.from_environment(address),
+            wrap_ttl=self.wrap_ttl,
+            on_wrapped=self._end_wrapped,
+        )
+
+    def _end_wrapped(self, wrap: dict[str, Any]) -> NoReturn:
+        raise WrappedAnswerError(wrap, self.print_result)
 
     def print_result(self, value: Any, columns: Sequence[str] = ()) -> None:
         """Print a result in the chosen format; `columns` are those of a list's table.

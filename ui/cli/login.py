@@ -4,7 +4,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -12,18 +12,22 @@ from ui.cli.connection_settings import (
     AGENT,
     ConnectionSettings,
     ServerKind,
-    delete_token,
-    save_token,
+    find_stored_token,
+    forget_token,
+    keep_token,
     token_path,
     token_variable,
 )
 from ui.cli.context import CliContext, api_path, cli_context
-from ui.cli.errors import CliError, Exit
+from ui.cli.errors import CliError, CredentialError, Exit
 from ui.cli.input import read_secret_line
 from ui.cli.output import print_note
 
 CALLBACK: Final = "/oidc/callback"
 SAML_CALLBACK: Final = "/saml/callback"
+FACTOR_CODE: Final = "Code of your second factor"
+TOKEN_MOUNT: Final = "token/"
+"""Where whoever logged in by no method is."""
 
 
 def status(context: typer.Context) -> None:
@@ -48,8 +52,14 @@ def login(
     path: Annotated[str, typer.Option(help="Where the method is mounted.")] = "",
     role: Annotated[str, typer.Option(help="Role of oidc, saml, jwt or kubernetes.")] = "",
     port: Annotated[int, typer.Option(help="Where the browser comes back to.")] = 8250,
+    keyring: Annotated[
+        bool, typer.Option(help="Keep the token in the system's keyring, where there is one.")
+    ] = True,
 ) -> None:
-    """Check a token or API key, or log in by a method; asks without echo or reads stdin."""
+    """Check a token or API key, or log in by a method; asks without echo or reads stdin.
+
+    Where the login needs a second factor, its code is asked for next.
+    """
     from ui.cli.client import ApiClient
 
     current = cli_context(context)
@@ -67,8 +77,8 @@ def login(
     found = ConnectionSettings.from_environment(current.address, use_stored=False)
     client = ApiClient(replace(found, token=token, variable=""))
     told = client.call("GET", api_path("policies-effective"))
-    save_token(token)
-    print_token_location(AGENT)
+    print_note(f"stored in {keep_token(token, found.address, in_keyring=keyring)}")
+    _print_variable(AGENT)
     names = [policy["name"] for policy in told["policies"]]
     if told["root"]:
         names.insert(0, "root")
@@ -81,17 +91,14 @@ def _log_in(current: CliContext, path: str, username: str) -> str:
         raise CliError("say who you are with --username")
     body = {"password": read_secret_line("Password")}
     place = api_path("auth", "login", path, "login", username)
-    token: str = current.client.call("POST", place, body)["token"]
-    return token
+    return _finish_login(current, current.client.call("POST", place, body))
 
 
 def _log_in_with(current: CliContext, path: str, body: dict[str, str]) -> str:
     """The token of a login with a signed token, read from stdin."""
     signed = {key: text for key, text in body.items() if text} | {"jwt": read_secret_line("JWT")}
-    token: str = current.client.call("POST", api_path("auth", "login", path, "login"), signed)[
-        "token"
-    ]
-    return token
+    place = api_path("auth", "login", path, "login")
+    return _finish_login(current, current.client.call("POST", place, signed))
 
 
 @contextmanager
@@ -128,8 +135,18 @@ def _log_in_by_oidc(current: CliContext, path: str, role: str, port: int) -> str
         raise CliError("the identity provider refused: see its page in the browser", Exit.DENIED)
     shown = {"state": said.get("state", ""), "code": said["code"], "client_nonce": nonce}
     place = api_path("auth", "login", path, "oidc", "callback")
-    token: str = current.client.call("POST", place, shown)["token"]
-    return token
+    return _finish_login(current, current.client.call("POST", place, shown))
+
+
+def _finish_login(current: CliContext, answer: dict[str, Any]) -> str:
+    """The token of a login's answer; asks for the second factor where that is needed."""
+    if "mfa_request_id" not in answer:
+        return str(answer["token"])
+    types = {one["type"] for needed in answer["needed"] for one in needed["any"]}
+    asked = FACTOR_CODE if "totp" in types else "Recovery code (passkeys work in a browser)"
+    body = {"mfa_request_id": answer["mfa_request_id"], "passcode": read_secret_line(asked)}
+    done = current.client.call("POST", api_path("mfa", "login"), body)
+    return str(done["token"])
 
 
 def _log_in_by_saml(current: CliContext, path: str, role: str, port: int) -> str:
@@ -155,17 +172,51 @@ def _log_in_by_saml(current: CliContext, path: str, role: str, port: int) -> str
         raise CliError(refusal_text(said.get("error_description", "")), Exit.DENIED)
     shown = {"code": said["code"], "client_verifier": verifier}
     place = api_path("auth", "login", path, "login")
-    token: str = current.client.call("POST", place, shown)["token"]
-    return token
+    return _finish_login(current, current.client.call("POST", place, shown))
 
 
-def logout() -> None:
-    """Remove the token that `login` stored. It stays valid: `token revoke --self` revokes it."""
-    delete_token()
+def logout(
+    context: typer.Context,
+    revoke: Annotated[
+        bool | None,
+        typer.Option(help="Revoke the token too; by default one that a login made."),
+    ] = None,
+) -> None:
+    """Remove the token that `login` stored, and end the session that it is of.
+
+    A token or API key that you had before stays valid: `token revoke --self` revokes it.
+    """
+    from ui.cli.client import ApiClient
+
+    current = cli_context(context)
+    settings = ConnectionSettings.from_environment(current.address, use_stored=False)
+    try:
+        token, _ = find_stored_token(settings.address)
+    except CliError:  # what cannot be read cannot be revoked; it is removed
+        token = ""
+    fault = None
+    if token and revoke is not False:
+        client = ApiClient(replace(settings, token=token, variable=""))
+        try:
+            if revoke or client.call("GET", api_path("auth", "whoami"))["mount"] != TOKEN_MOUNT:
+                client.call("DELETE", api_path("tokens", "self"))
+                print_note("the session is over")
+        except CredentialError:
+            pass  # it is over already
+        except CliError as error:
+            fault = error
+    forget_token(settings.address)
+    _print_variable(AGENT)
+    if fault is not None:
+        raise CliError(f"the token is removed here, but not revoked: {fault}", fault.exit_code)
 
 
 def print_token_location(peer: ServerKind) -> None:
     """Say where the token is kept, and whether anything will use it."""
     print_note(f"stored in {token_path(peer)}")
+    _print_variable(peer)
+
+
+def _print_variable(peer: ServerKind) -> None:
     if variable := token_variable(peer):
         print_note(f"{variable} is set and wins over it: `unset {variable}`")

@@ -23,6 +23,8 @@ from ui.cli.login import login, logout, status
 from ui.cli.output import OutputFormat, print_note
 from ui.cli.run import run
 from ui.cli.template import template
+from ui.cli.unwrap import unwrap
+from ui.cli.wrapped import WrappedAnswerError
 
 _OUTPUT: Final = 1  # the descriptor of stdout
 _OF_UNIX: Final = frozenset({"fcntl", "grp", "pwd", "resource", "termios"})
@@ -31,9 +33,9 @@ _YOUNG: Final = 50_000
 and again took a tenth of the loading."""
 
 GROUPS: Final = (
-    "secret", "policy", "user", "identity", "role", "key", "token", "auth", "mount", "audit",
-    "operator", "agent", "node", "storage", "backup", "import", "rotation", "credentials", "lease",
-    "control", "fleet",
+    "secret", "policy", "user", "identity", "role", "key", "token", "sessions", "auth", "mfa",
+    "mount", "audit", "operator", "agent", "node", "storage", "backup", "import", "rotation",
+    "credentials", "lease", "control", "fleet", "kubernetes",
 )  # fmt: skip
 """In the order of the help; each is a module beside this one, and its `app`."""
 MODULES: Final = {"import": "import_vault"}
@@ -98,6 +100,9 @@ add_command(app, status, "freehold status", "freehold status -o json")
 add_command(app, login, "freehold login", "freehold login < token-file")
 add_command(app, logout, "freehold logout")
 add_command(
+    app, unwrap, "freehold unwrap s.TOKEN", "freehold unwrap - < token-file",
+)  # fmt: skip
+add_command(
     app, run, "freehold run --secret secret/app/env -- ./server",
     "freehold run --env DB_PASSWORD=secret/app/db#password -- ./server",
     "freehold run --watch --env DB_PASSWORD=secret/app/db#password -- ./server",
@@ -127,6 +132,12 @@ def options(
     output: Annotated[
         OutputFormat, typer.Option("--output", "-o", help="How to print results.")
     ] = OutputFormat.TABLE,
+    wrap_ttl: Annotated[
+        str,
+        typer.Option(
+            help="Put the answer behind a token that `unwrap` takes once, for this long (5m)."
+        ),
+    ] = "",
     _wanted: Annotated[
         bool,
         typer.Option(
@@ -135,7 +146,7 @@ def options(
     ] = False,
 ) -> None:
     """Freehold keeps secrets on your own machines."""
-    context.obj = CliContext(address, output)
+    context.obj = CliContext(address, output, wrap_ttl)
 
 
 def main() -> None:
@@ -153,6 +164,10 @@ def _run() -> int:
     try:
         code = app(prog_name="freehold", standalone_mode=False)
         sys.stdout.flush()
+    except WrappedAnswerError as answer:
+        answer.show()
+        sys.stdout.flush()
+        return Exit.OK
     except CliError as error:
         for line in error.lines:
             print_note(f"freehold: {line}")

@@ -68,6 +68,10 @@ def update(
     delete_version_after: Annotated[
         str | None, typer.Option(help="Such as 90d; a negative one switches it off.")
     ] = None,
+    default_lease_ttl: Annotated[
+        str | None, typer.Option(help="How long Vault's clients may keep a value, such as 1h.")
+    ] = None,
+    max_lease_ttl: Annotated[str | None, typer.Option(help="The longest of these.")] = None,
 ) -> None:
     """Change what the secrets of a mount inherit; what is left out stays."""
     body = without_empty(
@@ -76,11 +80,34 @@ def update(
         max_versions=max_versions,
         cas_required=cas_required,
         delete_version_after=delete_version_after,
+        default_lease_ttl=default_lease_ttl,
+        max_lease_ttl=max_lease_ttl,
     )
     if not body:
         raise typer.BadParameter("no change is given")
     current = cli_context(context)
     current.print_result(current.client.call("PATCH", _at(path), body))
+
+
+@app.command("freehold mount move payments finance/payments")
+def move(
+    context: typer.Context,
+    path: MountPath,
+    target: Annotated[str, typer.Argument(help="The prefix that it is to have.")],
+) -> None:
+    """Move a mount with all of its secrets; policies that name its path stay as they are."""
+    current = cli_context(context)
+    body = {"source": path, "target": target}
+    current.print_result(current.client.call("POST", api_path("system", "mount-moves"), body))
+
+
+@app.command("freehold mount moves")
+def moves(context: typer.Context) -> None:
+    """List which mounts were moved, the latest first."""
+    current = cli_context(context)
+    columns = ("moved_at", "source", "target", "secrets", "moved_by", "id")
+    found = current.client.call("GET", api_path("system", "mount-moves"))
+    current.print_result(found["moves"], columns)
 
 
 @app.command("freehold mount delete payments", "freehold mount delete payments --yes")

@@ -81,6 +81,9 @@ def put(
     file: Annotated[
         Path | None, typer.Option("--file", "-f", help="JSON or HCL; else stdin.")
     ] = None,
+    cas: Annotated[
+        int | None, typer.Option(min=0, help="Only if this is its version; 0: if there is none.")
+    ] = None,
 ) -> None:
     """Create or replace a policy, from stdin by default. It is in force at once.
 
@@ -88,7 +91,8 @@ def put(
     """
     current = cli_context(context)
     policy = _document(name, file)
-    current.print_result(current.client.call("PUT", api_path("policies", name), policy))
+    path = api_path("policies", name)
+    current.print_result(current.client.call("PUT", path, policy, query={"cas": cas}))
 
 
 @app.command("freehold policy delete app-read", "freehold policy delete app-read --yes")
@@ -156,6 +160,78 @@ def explain(
     current.print_result(
         current.client.call("POST", api_path("policies-explain"), {"ticket": text.strip()})
     )
+
+
+@app.command(
+    "freehold policy convert app-read --file app-read.hcl > app-read.json",
+    "freehold policy convert app-read --file - < rules.json",
+)
+def convert(
+    context: typer.Context,
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="A stored policy; with --file or stdin, any name.",
+            autocompletion=completion.policy_names,
+        ),
+    ],
+    file: Annotated[
+        Path | None, typer.Option("--file", "-f", help="JSON or HCL; -: stdin. Else as stored.")
+    ] = None,
+) -> None:
+    """Print a policy in the other language: HCL for rules, rules for HCL. Nothing is written.
+
+    What does not map is told on stderr; then the exit code is 1. Read it before you use the result.
+    """
+    current = cli_context(context)
+    if file is None:
+        policy = current.client.call("GET", api_path("policies", name))
+        policy.pop("source", None)
+    else:
+        policy = _document(name, None if str(file) == "-" else file)
+    found = current.client.call("POST", api_path("policies-convert"), policy)
+    for note in found["notes"]:
+        print_note(f"Warning: {note}")
+    if found["acl"] or "acl" not in policy:
+        sys.stdout.write(found["acl"])
+    else:
+        current.print_document({"rules": found["rules"]})
+    if not found["exact"]:
+        raise typer.Exit(Exit.ERROR)
+
+
+@app.command("freehold policy grant fdt_TICKET --for 1h", "freehold policy grant - < ticket")
+def grant(
+    context: typer.Context,
+    ticket: Annotated[str, typer.Argument(help="As the refusal has it; -: from stdin.")],
+    duration: Annotated[str, typer.Option("--for", help="For how long, at most 24h.")] = "1h",
+) -> None:
+    """Allow what was refused, by the ticket of the refusal, for a time. It ends by itself.
+
+    For whoever was refused and for that path alone, and only while you may do it yourself.
+    """
+    current = cli_context(context)
+    text = sys.stdin.read() if ticket == "-" else ticket
+    body = {"ticket": text.strip(), "duration": duration}
+    current.print_result(current.client.call("POST", api_path("policies-grants"), body))
+
+
+@app.command("freehold policy grants")
+def grants(context: typer.Context) -> None:
+    """List what is granted for a time, the next to end first."""
+    current = cli_context(context)
+    columns = ("id", "subject_name", "capability", "path", "expires_at", "granted_by")
+    found = current.client.call("GET", api_path("policies-grants"))
+    current.print_result(found["grants"], columns)
+
+
+@app.command("freehold policy revoke ID")
+def revoke(
+    context: typer.Context, id_: Annotated[str, typer.Argument(metavar="ID", help="Of the grant.")]
+) -> None:
+    """End a grant at once."""
+    cli_context(context).client.call("DELETE", api_path("policies-grants", id_))
+    print_note(f"grant {id_} is ended")
 
 
 @app.command(

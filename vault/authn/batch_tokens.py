@@ -19,6 +19,7 @@ from vault.authn.credential_scheme import (
 )
 from vault.authn.credential_validity import token_identity
 from vault.authn.identity_cache import IdentityCache
+from vault.authn.sessions import SessionActivity
 from vault.errors import ValidationError
 from vault.model.identity import Identity
 from vault.model.memo import BoundedMemo
@@ -39,6 +40,7 @@ class BatchTokens:
         self._world = world
         self._rows: BoundedMemo[str, TokenRow] = BoundedMemo(MAX_CACHED)
         self._identities: IdentityCache[TokenRow] = IdentityCache(store, token_identity)
+        self._activity = SessionActivity(store, world)
 
     def mint(self, draft: TokenRow) -> tuple[TokenRow, str]:
         """The token of a draft, and its text. Raises `ValidationError` for one that is too long."""
@@ -68,12 +70,14 @@ class BatchTokens:
     async def identify(
         self, located: LocatedCredential, origin: Origin, *, use: bool = True
     ) -> Identity | None:
-        """Whom it stands for; see `CredentialMethod`. Nothing is counted or spent."""
-        _ = use
+        """Whom it stands for; see `CredentialMethod`. Of the token itself nothing is counted."""
         row = self.find(located)
         if row is None or origin.browser or violates_binding(row, origin):
             return None
-        return await self._identities.resolve(located.id, row, self._world.now(), None)
+        identity = await self._identities.resolve(located.id, row, self._world.now(), None)
+        if identity is None or not identity.session or not use:
+            return identity
+        return identity if await self._activity.note_use(identity.session) else None
 
     def _row(self, token_id: str, content: TokenRow) -> TokenRow:
         name = BATCH_ACCESSOR + token_id

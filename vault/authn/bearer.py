@@ -20,7 +20,7 @@ from vault.authn.credential_validity import (
 )
 from vault.authn.identity_cache import IdentityCache
 from vault.authn.lockout import Lockout
-from vault.authn.sessions import is_session
+from vault.authn.sessions import SessionActivity, is_session
 from vault.model.identity import Identity
 from vault.model.operation import Origin
 from vault.model.records import ApiKeyRow, TokenRow
@@ -52,11 +52,12 @@ class BearerMethod(Generic[R]):
         rule: IdentityRule,
         is_session: Callable[[R], bool] = lambda _: False,
         violates_binding: Callable[[R, Origin], bool] = lambda _row, _origin: False,
-        consume_use: Callable[[R], Awaitable[bool]] | None = None,
+        consume_use: Callable[[R, Identity], Awaitable[bool]] | None = None,
     ) -> None:
         """`is_session`: it is a browser's, and counts in a cookie alone; any other never does.
 
         `violates_binding`: it does not count from this address or with this client certificate.
+        `consume_use`: what a use takes; False where there is none left.
         """
         self._is_session = is_session
         self._violates_binding = violates_binding
@@ -104,7 +105,7 @@ class BearerMethod(Generic[R]):
             self._log_not_yet_valid(located, row, now)
         if identity is None or self._consume_use is None or not use:
             return identity
-        return identity if await self._consume_use(row) else None
+        return identity if await self._consume_use(row, identity) else None
 
     def _log_not_yet_valid(self, located: LocatedCredential, row: R, now: int) -> None:
         """Tell the operator, not the caller, why a credential is refused that is right."""
@@ -139,8 +140,11 @@ def token_method(
     store: Store, scheme: CredentialScheme, lockout: Lockout, world: World
 ) -> BearerMethod[TokenRow]:
     """Make the method for tokens; a use of a limited one is durably spent before it counts."""
+    activity = SessionActivity(store, world)
 
-    async def spend(row: TokenRow) -> bool:
+    async def spend(row: TokenRow, identity: Identity) -> bool:
+        if identity.session and not await activity.note_use(identity.session):
+            return False
         if not row.num_uses:
             return True
         now = world.now()

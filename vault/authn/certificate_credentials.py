@@ -9,6 +9,7 @@ may have changed: what the entity of its holder has now, where there is one.
 A browser shows a certificate for whichever page asks. So what a browser sends needs a token.
 """
 
+from functools import partial
 from typing import Final
 
 from msgspec import Struct
@@ -20,6 +21,7 @@ from vault.authn.identity_cache import IdentityCache
 from vault.authn.inline_logins import LoginHolder, holder_identity, holder_of
 from vault.authn.methods.cert import CertMethod
 from vault.authn.methods.method import LoginRefusedError
+from vault.authn.mfa.enforcement import EnforcementRules
 from vault.errors import UnavailableError, ValidationError
 from vault.model.auth_mounts import AuthMountTable
 from vault.model.identity import Identity, Method
@@ -46,14 +48,21 @@ class CertificateCredentials:
     """Of one process."""
 
     def __init__(
-        self, store: Store, mounts: AuthMountTable, method: CertMethod, world: World
+        self,
+        store: Store,
+        mounts: AuthMountTable,
+        method: CertMethod,
+        world: World,
+        enforcements: EnforcementRules,
     ) -> None:
         self._store = store
         self._mounts = mounts
         self._method = method
         self._world = world
         self._matches: dict[str, _Match] = {}
-        self._identities: IdentityCache[LoginHolder] = IdentityCache(store, holder_identity)
+        self._identities: IdentityCache[LoginHolder] = IdentityCache(
+            store, partial(holder_identity, enforcements)
+        )
 
     async def identify(self, origin: Origin) -> Identity | None:
         """The holder of a connection's certificate; None where it does not count.
@@ -73,7 +82,11 @@ class CertificateCredentials:
             self._remember(digest, match)
         if match.holder is None or (match.networks and not is_within(origin.ip, match.networks)):
             return None
-        return await self._identities.resolve(digest, match.holder, now, self._store.change_token)
+        token = self._store.change_token
+        try:
+            return await self._identities.resolve(digest, match.holder, now, token)
+        except LoginRefusedError:
+            return None  # a second factor cannot come with it: log in at the mount
 
     def _written(self) -> tuple[int, int]:
         """Another pair once anything that decides here may have been written."""

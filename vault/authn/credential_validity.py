@@ -1,10 +1,10 @@
 """Does a credential still stand, and for whom: one pure rule for requests and for transactions.
 
 A token stands while it has not expired, has uses left, and everything it came from stands: each
-ancestor, the API key or the auth mount that made the first of them, and the users of all. One that
-ends, and was issued in the future, does not stand: the machine's clock was ahead then, and its end
-is too late. So nothing has to be found and deleted for a revocation to count: the next request
-looks up the line and ends there.
+ancestor, the API key or the auth mount that made the first of them, the sessions that are among
+them, and the users of all. One that ends, and was issued in the future, does not stand: the
+machine's clock was ahead then, and its end is too late. So nothing has to be found and deleted for
+a revocation to count: the next request looks up the line and ends there.
 """
 
 from collections.abc import Callable, Collection, Iterable
@@ -33,6 +33,7 @@ from vault.store.tables import (
     ENTITY_ALIASES,
     GROUPS,
     ROLES,
+    SESSIONS,
     TOKENS,
     USERS,
 )
@@ -211,7 +212,9 @@ def token_identity(
         denied_by=tuple(sorted(line.policies.difference(policies))),
         credential=row.accessor,
         line=line.first,
+        session="" if line.login is None or not line.login.session else line.login.id,
         entity=() if user is None else entity_values(get, user),
+        mfa_at=row.mfa_at or 0,
     )
 
 
@@ -247,7 +250,7 @@ def _lineage(get: RowLookup, row: TokenRow, now: int, real: int | None) -> _Line
     users: set[str] = set()
     first = row.user_id or row.accessor
     for _ in range(MAX_DEPTH):
-        if _is_outside_validity(row, now, real):
+        if _is_outside_validity(row, now, real) or _is_over(get, row, now):
             return None
         if ROOT_POLICY not in row.policies:
             first = row.user_id or row.accessor
@@ -293,6 +296,14 @@ def _orphan_lineage(
 
 def _is_outside_validity(row: ApiKeyRow | TokenRow, now: int, real: int | None) -> bool:
     return is_expired(row.expires_at, now) or (now if real is None else real) < not_before(row)
+
+
+def _is_over(get: RowLookup, row: TokenRow, now: int) -> bool:
+    """Whether a token is a session that was unused for too long, or has no row any more."""
+    if not row.session:
+        return False
+    session = get(SESSIONS, row.id)
+    return session is None or is_expired(session.idle_until, now)
 
 
 def _binding_policies(policies: Collection[str]) -> Collection[str]:

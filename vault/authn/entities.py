@@ -31,6 +31,7 @@ from vault.authn.groups import (
     without_mount,
 )
 from vault.authn.methods.method import LoginRefusedError, LoginResult, RowTx
+from vault.authn.mfa.entries import take_factors
 from vault.authn.privilege import require_authority_over, require_none_denies
 from vault.authn.revocation import Revoker
 from vault.authn.roles import MAX_POLICIES, normalized_policy_names
@@ -549,6 +550,7 @@ def _merge(
     if clashes:
         raise _clash_error(target, other, clashes)
     groups = {**other_groups, **(target.member_of or {})}
+    take_factors(tx, target.id, other.id)
     ending = remove_user(tx, other)
     policies = sorted({*target.policies, *other.policies} - {ROOT_POLICY}) + [
         ROOT_POLICY for _ in range(ROOT_POLICY in target.policies)

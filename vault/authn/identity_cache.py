@@ -82,5 +82,5 @@ class IdentityCache(Generic[R]):
 def _validity_period(row: Struct, seen: list[SeenRow]) -> tuple[int, int]:
     """Return from when until when all of the rows stand. No rule asks for another time."""
     rows = (row, *(was for _, _, was in seen))
-    ends = [getattr(found, "expires_at", 0) for found in rows]
+    ends = [getattr(row, name, 0) for row in rows for name in ("expires_at", "idle_until")]
     return max(map(not_before, rows)), min((end for end in ends if end), default=0)

@@ -4,6 +4,8 @@ The login is as any other: lockout, the source's breaker, one-time secrets that 
 would have given a token counts for the one operation.
 """
 
+from functools import partial
+
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -20,6 +22,7 @@ from vault.authn.credential_validity import (
 from vault.authn.groups import MAX_GROUPS, without_mount
 from vault.authn.logins import Logins, VerifiedLogin, login_policies
 from vault.authn.methods.method import LoginRefusedError, LoginResult
+from vault.authn.mfa.enforcement import NO_ENFORCEMENTS, EnforcementRules, login_subject
 from vault.errors import NotFoundError, ValidationError
 from vault.model.identity import ROOT_POLICY, Identity
 from vault.model.operation import InlineLogin, Origin
@@ -44,12 +47,20 @@ class LoginHolder(Struct, frozen=True):
     accessor: str
     groups: tuple[str, ...] | None
     roles: tuple[str, ...]
+    mount_type: str
 
 
 class InlineLogins:
     """Of one process."""
 
-    def __init__(self, logins: Logins, store: Store, world: World) -> None:
+    def __init__(
+        self,
+        logins: Logins,
+        store: Store,
+        world: World,
+        enforcements: EnforcementRules = NO_ENFORCEMENTS,
+    ) -> None:
+        self._rule = partial(holder_identity, enforcements)
         self._logins = logins
         self._store = store
         self._world = world
@@ -68,13 +79,13 @@ class InlineLogins:
     async def _authenticate(self, shown: InlineLogin, origin: Origin) -> Identity:
         login = await self._logins.verify(shown.path, shown.fields, origin)
         _check_parameters(login)
-        await self._logins.spend(login)
         holder = holder_of(login.mount, login.result, login.identity)
         found = await resolve_identity(
-            self._store, holder_identity, holder, self._world.now(), seen=None
+            self._store, self._rule, holder, self._world.now(), seen=None
         )
         if found is None:
             raise _refusal()
+        await self._logins.spend(login)
         return found
 
 
@@ -104,10 +115,12 @@ def holder_of(mount: AuthMountRow, result: LoginResult, identity: Identity) -> L
         mount.accessor,
         None if result.groups is None else tuple(map(key, dict.fromkeys(result.groups))),
         result.roles,
+        mount.type,
     )
 
 
 def holder_identity(
+    enforcements: EnforcementRules,
     get: RowLookup,
     row: LoginHolder,
     now: int,
@@ -128,6 +141,14 @@ def holder_identity(
     if len(member_of) > MAX_GROUPS:  # as a login is refused: one left out may be what denies
         return None
     entity = replace(entity, member_of=member_of)
+    subject = login_subject(get, accessor=row.accessor, mount_type=row.mount_type, entity=entity)
+    if enforcements.required(get, subject):
+        raise LoginRefusedError(
+            "second_factor_needed",
+            "this login needs a second factor, which cannot come with a request: log in first",
+            vault_status=403,
+            vault_message="permission denied",
+        )
     others = [key for key in entity.aliases or () if key != row.alias_key]
     held = user_policies(get, replace(entity, aliases=others))
     given = set(row.identity.policies) | role_policies(get, row.roles)

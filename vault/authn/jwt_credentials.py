@@ -7,6 +7,7 @@ holder has now, where there is one. It is allowed no more than the issuer's ceil
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from msgspec import Struct
@@ -39,6 +40,7 @@ from vault.authn.jwt_revocation import (
     entry_key,
     is_revoked,
 )
+from vault.authn.mfa.enforcement import NO_ENFORCEMENTS, EnforcementRules, login_subject
 from vault.errors import AuthenticationError, ValidationError
 from vault.model.identity import DEFAULT_POLICY, ROOT_POLICY, Identity, Method
 from vault.model.records import RecordStatus, TokenRow
@@ -110,6 +112,7 @@ class VerifiedToken(Struct, frozen=True, kw_only=True):
     alias_key: str
     path: str
     mount: str
+    mount_type: str = "jwt"
     verified_at: float
     issued_at: int
     expires_at: int
@@ -125,13 +128,17 @@ class JwtCredentials:
         find_mount: FindMount,
         revocations: JwtRevocations,
         world: World,
+        *,
+        enforcements: EnforcementRules = NO_ENFORCEMENTS,
     ) -> None:
         self._issuers = {issuer.issuer: issuer for issuer in issuers}
         self._find_mount = find_mount
         self._revocations = revocations
         self._store = store
         self._world = world
-        self._identities: IdentityCache[VerifiedToken] = IdentityCache(store, jwt_identity)
+        self._identities: IdentityCache[VerifiedToken] = IdentityCache(
+            store, partial(jwt_identity, enforcements=enforcements)
+        )
         self._verified: dict[str, VerifiedToken] = {}
         self._refused: dict[str, float] = {}
 
@@ -241,6 +248,7 @@ class JwtCredentials:
             alias_key=key,
             path=issuer.mount,
             mount="" if mount is None else mount.accessor,
+            mount_type="jwt" if mount is None else mount.type,
             verified_at=self._world.monotonic(),
             issued_at=int(begun) * SECOND,
             expires_at=end * SECOND,
@@ -275,6 +283,7 @@ def jwt_identity(
     row: VerifiedToken,
     now: int,
     real: int | None = None,  # noqa: ARG001  # the signature of an `IdentityRule`
+    enforcements: EnforcementRules = NO_ENFORCEMENTS,
 ) -> Identity | None:
     """Return whom a verified token stands for; None when it does not stand (any more).
 
@@ -295,6 +304,9 @@ def jwt_identity(
             if entity is None or entity.status != RecordStatus.ACTIVE:
                 return None
             policies |= user_policies(get, entity)
+    login = login_subject(get, accessor=row.mount, mount_type=row.mount_type, entity=entity)
+    if enforcements.required(get, login):
+        return None  # a second factor cannot come with it: log in at the mount
     policies.discard(ROOT_POLICY)
     return Identity(
         id=f"{row.issuer}:{row.subject}" if entity is None else entity.id,

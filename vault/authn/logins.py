@@ -32,10 +32,15 @@ from vault.authn.methods.method import (
     LoginRefusedError,
     LoginRequest,
     LoginResult,
-    RowTx,
+    LoginStep,
+    LoginTx,
     TokenParameters,
     TokenType,
 )
+from vault.authn.mfa.login_factors import Admission, LoginDraft, LoginFactors
+from vault.authn.mfa.proof import Proof
+from vault.authn.revocation import EndedFamilies
+from vault.authn.sessions import SessionOpener
 from vault.authn.tokens import MAX_POLICIES, IssuedToken, clean_display_name
 from vault.errors import (
     NotFoundError,
@@ -61,22 +66,22 @@ COOLDOWN: Final = 10.0  # seconds that a source which does not answer is left al
 
 
 @dataclass(frozen=True, kw_only=True)
-class VerifiedLogin:
+class VerifiedLogin(LoginStep):
     """Who logs in, by the word of the method; nothing is stored of it yet."""
 
-    identity: Identity
     mount: AuthMountRow
     path: str
     result: LoginResult
     origin: Origin
     lockout_name: str
+    factors: Proof | None = None  # that came with the login; None: it asks which it needs
 
 
 class LoginStore(Protocol):
     """The transaction of a login."""
 
     def transact_rows(
-        self, mount_id: str, change: Callable[[EntryTx, RowTx], T], *, max_encryptions: int = 0
+        self, mount_id: str, change: Callable[[EntryTx, LoginTx], T], *, max_encryptions: int = 0
     ) -> Awaitable[T]:
         """Run `change` over the entries of a mount and the rows of other tables."""
         ...
@@ -97,6 +102,8 @@ class LoginParts:
     scheme: CredentialScheme
     batch: BatchTokens
     world: World
+    factors: LoginFactors
+    sessions: SessionOpener
 
 
 class Logins:
@@ -132,8 +139,14 @@ class Logins:
         held = await self._parts.store.get(mount.id, LOCKOUT, name)
         return _has_lockout(mount) and _is_locked(mount, held, self._parts.world.now())
 
-    async def verify(self, path: str, fields: Mapping[str, Any], origin: Origin) -> VerifiedLogin:
-        """Who logs in at a path below `auth/`.
+    async def verify(
+        self,
+        path: str,
+        fields: Mapping[str, Any],
+        origin: Origin,
+        factors: Proof | None = None,
+    ) -> VerifiedLogin:
+        """Who logs in at a path below `auth/`; `factors` came with it, and are looked at later.
 
         Raises `LoginRefusedError`, `NotFoundError` for no such mount, `ValidationError`, and
         `UnavailableError` (`source_unavailable`, `logins_full`).
@@ -163,15 +176,20 @@ class Logins:
             result=result,
             origin=origin,
             lockout_name=name,
+            factors=factors,
         )
 
     async def issue(self, login: VerifiedLogin) -> IssuedToken:
-        """The token of a login. Raises `LoginRefusedError` where it does not hold any more."""
+        """The token of a login, or what it waits for.
+
+        A person's token is a session, for which older ones may have to end. Raises
+        `LoginRefusedError` where the login does not hold any more, or its factors are wrong.
+        """
         mount, result = login.mount, login.result
-        draft, warnings = self._draft(login)
         is_batch = token_type(mount, result.token.type) == TokenType.BATCH
         if is_batch:
             _check_batch(result.token)
+        draft, warnings = self._draft(login, is_batch=is_batch)
         minted = self._parts.scheme.mint_token()
         draft = replace(
             draft,
@@ -180,26 +198,54 @@ class Logins:
             secret_hash=minted.secret_hash,
         )
 
-        def change(entries: EntryTx, rows: RowTx) -> TokenRow:
-            if login.lockout_name:
-                held = entries.get(LOCKOUT, login.lockout_name)
-                if _is_locked(mount, held, entries.now):
-                    raise _locked()
-                if held is not None:
-                    entries.delete(LOCKOUT, login.lockout_name)
-            if result.claim is not None:
-                result.claim(entries)
+        request_id = self._parts.factors.new_request_id()
+
+        def change(
+            entries: EntryTx, rows: LoginTx
+        ) -> tuple[TokenRow, Admission, EndedFamilies | None]:
+            _use_up(login, entries)
             user_id = (
                 self._parts.directory.resolve(rows, mount, result, entries.now)
                 if result.alias
                 else ""
             )
-            row = replace(draft, user_id=user_id)
+            row, ended = replace(draft, user_id=user_id), None
+            admission = self._parts.factors.admit(
+                entries,
+                rows,
+                LoginDraft(
+                    mount=mount,
+                    row=replace(row, id="", accessor="", secret_hash=b""),
+                    is_batch=is_batch,
+                    address=login.origin.ip,
+                    warnings=warnings,
+                    details=result.details,
+                ),
+                request_id=request_id,
+                proof=login.factors,
+            )
+            if admission.is_refused or admission.requirement is not None:
+                return row, admission, None
+            if admission.mfa_at:
+                row = replace(row, mfa_at=admission.mfa_at)
+            if row.session:
+                ended = self._parts.sessions.open(rows.rows, row, login.origin.ip, entries.now)
             if not is_batch:
                 rows.put(TOKENS, row)
-            return row
+            return row, admission, ended
 
-        row, text = await self._parts.store.transact_rows(mount.id, change), minted.text
+        row, admission, ended = await self._parts.store.transact_rows(mount.id, change)
+        text = minted.text
+        if admission.is_refused:
+            raise _factor_refused()
+        if admission.requirement is not None:
+            return IssuedToken(
+                row=replace(row, id="", accessor="", secret_hash=b""),
+                warnings=warnings,
+                details=dict(result.details),
+                requirement=admission.requirement,
+            )
+        await self._parts.sessions.finish(ended)
         if is_batch:
             row, text = self._parts.batch.mint(row)
         return IssuedToken(row=row, text=text, warnings=warnings, details=dict(result.details))
@@ -211,15 +257,8 @@ class Logins:
         """
         mount, claim = login.mount, login.result.claim
 
-        def change(entries: EntryTx, _rows: RowTx) -> None:
-            if login.lockout_name:
-                held = entries.get(LOCKOUT, login.lockout_name)
-                if _is_locked(mount, held, entries.now):
-                    raise _locked()
-                if held is not None:
-                    entries.delete(LOCKOUT, login.lockout_name)
-            if claim is not None:
-                claim(entries)
+        def change(entries: EntryTx, _rows: LoginTx) -> None:
+            _use_up(login, entries)
 
         if login.lockout_name or claim is not None:
             await self._parts.store.transact_rows(mount.id, change)
@@ -247,14 +286,24 @@ class Logins:
             raise LoginRefusedError("not_renewable", "the auth mount of this token is gone")
         await self._ask(mount, lambda: method.renew(mount, row))
 
-    def _draft(self, login: VerifiedLogin) -> tuple[TokenRow, tuple[str, ...]]:
-        """The token's row without what identifies it, and warnings."""
+    def _draft(self, login: VerifiedLogin, *, is_batch: bool) -> tuple[TokenRow, tuple[str, ...]]:
+        """The token's row without what identifies it, and warnings.
+
+        A person's batch token, which nobody can count, revoke or see unused, ends with the idle
+        time.
+        """
         mount, result, asked = login.mount, login.result, login.result.token
+        limits = self._parts.sessions.limits
         longest = mount.max_lease_ttl or token_lifetime.MAX_TTL
+        explicit = asked.explicit_max_ttl
+        if result.is_person:
+            longest = min(longest, limits.idle_at_once if is_batch else limits.timeout)
+            if not is_batch and (asked.period or limits.timeout < token_lifetime.MAX_TTL):
+                explicit = limits.max_ttl(explicit)  # which renewals of a period heed as well
         most = min(asked.max_ttl or longest, longest)
         life = token_lifetime.grant_lifetime(
             ttl=asked.ttl,
-            explicit_max_ttl=asked.explicit_max_ttl,
+            explicit_max_ttl=explicit,
             period=asked.period,
             root=False,
             default_ttl=mount.default_lease_ttl or token_lifetime.MAX_TTL,
@@ -276,7 +325,7 @@ class Logins:
             issued_at=now,
             ttl=life.ttl,
             period=life.period,
-            explicit_max_ttl=asked.explicit_max_ttl,
+            explicit_max_ttl=explicit,
             expires_at=now + life.ttl,
             num_uses=asked.num_uses,
             uses_left=asked.num_uses,
@@ -287,6 +336,7 @@ class Logins:
             certificate=result.certificate or UNSET,
             verified_at=now,
             max_ttl=UNSET if most == token_lifetime.MAX_TTL else most,
+            session=True if result.is_person and not is_batch else UNSET,
         )
         return row, life.warnings
 
@@ -295,7 +345,7 @@ class Logins:
         if not name or not _has_lockout(mount):
             return
 
-        def change(entries: EntryTx, _rows: RowTx) -> bool:
+        def change(entries: EntryTx, _rows: LoginTx) -> bool:
             held = entries.get(LOCKOUT, name)
             if _is_locked(mount, held, entries.now):
                 return True
@@ -418,9 +468,31 @@ def _is_locked(mount: AuthMountRow, held: Any, now: int) -> bool:
     return int(held.document["failures"]) >= threshold and abs(now - held.updated_at) < duration
 
 
+def _use_up(login: VerifiedLogin, entries: EntryTx) -> None:
+    """What of a login counts once. Raises `LoginRefusedError` where it does not hold any more."""
+    if login.lockout_name:
+        held = entries.get(LOCKOUT, login.lockout_name)
+        if _is_locked(login.mount, held, entries.now):
+            raise _locked()
+        if held is not None:
+            entries.delete(LOCKOUT, login.lockout_name)
+    if login.result.claim is not None:
+        login.result.claim(entries)
+
+
 def _locked() -> LoginRefusedError:
     """Whoever is locked out hears what every refused caller hears of OpenBao."""
     return LoginRefusedError("login_locked", "permission denied", vault_status=403)
+
+
+def _factor_refused() -> LoginRefusedError:
+    return LoginRefusedError(
+        "second_factor_refused",
+        "the second factor was not accepted: a code counts once, and after too many wrong ones "
+        "none does for 15 minutes",
+        vault_status=403,
+        vault_message="permission denied",
+    )
 
 
 def _source_unavailable() -> UnavailableError:

@@ -8,7 +8,7 @@ leases of each go with it: from that commit on they are not renewed, and their u
 
 from collections.abc import Callable
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
 from actors.slewed_clock import SlewedClock
 from vault.authn.credential_validity import KEY_PARENT, is_expired
@@ -19,13 +19,21 @@ from vault.model.records import TokenRow
 from vault.store.interface import UNKNOWN
 from vault.store.store import Store
 from vault.store.table import MAX_LIMIT, StoreQuery
-from vault.store.tables import CUBBYHOLE, TOKENS, USAGE
+from vault.store.tables import CUBBYHOLE, SESSIONS, TOKENS, USAGE
 from vault.store.transaction import StoreTx
 
 MAX_CASCADE: Final = 1_000  # tokens of one commit; about 0.1 s of the writer
 TOKENS_OF_USER: Final = "user:"
 """Before a user's id: all tokens of the user, as a thing to end. No token id has ':'."""
 MAX_SWEEPS: Final = 100  # commits of one sweep; the next call goes on
+
+
+class EndedFamilies(NamedTuple):
+    """What a transaction removed: API keys, accessors, and whose children or leases are left."""
+
+    keys: list[str]
+    accessors: list[str]
+    left: list[str]
 
 
 class Revoker:
@@ -47,17 +55,30 @@ class Revoker:
         members, removed = first, 0
         while True:
             try:
-                keys, cut, left = await self._store.commit(partial(_cascade, members, self._now()))
+                ended = await self._store.commit(partial(_cascade, members, self._now()))
             except UnavailableError as error:
                 if members is first:
                     raise
                 told = {**error.details, "outcome": UNKNOWN}
                 raise UnavailableError(error.code, error.message, **told) from error
-            self._sessions.cancel_streams([*keys, *cut])
-            removed += len(cut)
-            if not left:
+            self._sessions.cancel_streams([*ended.keys, *ended.accessors])
+            removed += len(ended.accessors)
+            if not ended.left:
                 return removed
-            members = partial(_same, left)
+            members = partial(_same, ended.left)
+
+    def end_within(self, tx: StoreTx, ids: list[str]) -> EndedFamilies:
+        """As `revoke_families`, within a transaction; `finish` follows once it is durable."""
+        return _cascade(partial(_same, ids), self._now(), tx)
+
+    async def finish(self, ended: EndedFamilies) -> None:
+        """End the streams of what a transaction removed, and what that left of large families.
+
+        What is left does not stand any more. Raises what the store raises.
+        """
+        self._sessions.cancel_streams([*ended.keys, *ended.accessors])
+        if ended.left:
+            await self.revoke_families(partial(_same, ended.left))
 
     async def revoke_tokens(self, ids: list[str]) -> int:
         """End these tokens with what descends from them, some at a time; returns how many."""
@@ -68,7 +89,9 @@ class Revoker:
         return removed
 
     async def revoke_expired(self, clock: SlewedClock) -> int:
-        """Remove expired tokens with what descends from them; returns how many went.
+        """Remove expired tokens, and unused sessions, with what descends from them.
+
+        Returns how many went.
 
         By a clock that no wrong reading moves: what is refused for a while comes back, what was
         removed does not.
@@ -79,29 +102,28 @@ class Revoker:
         for _ in range(MAX_SWEEPS):
             query = StoreQuery(at_most=("expires_at", now), limit=MAX_LIMIT)
             found = [row.id for row in await self._store.select(TOKENS, query)]
-            if not found:
+            unused = StoreQuery(at_most=("idle_until", now), limit=MAX_LIMIT)
+            idle = [row.token_id for row in await self._store.select(SESSIONS, unused)]
+            if not found and not idle:
                 break
-            removed += await self.revoke_families(partial(_still_expired, found, now))
+            removed += await self.revoke_families(partial(_still_expired, found, idle, now))
         return removed
 
 
-def _still_expired(ids: list[str], now: int, tx: StoreTx) -> list[str]:
+def _still_expired(ids: list[str], idle: list[str], now: int, tx: StoreTx) -> list[str]:
     rows = tx.get_many(TOKENS, [(token_id,) for token_id in ids])
-    return [row.id for row in rows.values() if is_expired(row.expires_at, now)]
+    sessions = tx.get_many(SESSIONS, [(token_id,) for token_id in idle])
+    expired = [row.id for row in rows.values() if is_expired(row.expires_at, now)]
+    unused = [row.token_id for row in sessions.values() if is_expired(row.idle_until, now)]
+    return list(dict.fromkeys((*expired, *unused)))
 
 
 def _same(members: list[str], _tx: StoreTx) -> list[str]:
     return members
 
 
-def _cascade(
-    first: Callable[[StoreTx], list[str]], now: int, tx: StoreTx
-) -> tuple[list[str], list[str], list[str]]:
-    """Remove families breadth first.
-
-    Returns the keys among their heads, the accessors removed, and whose children or leases are
-    left.
-    """
+def _cascade(first: Callable[[StoreTx], list[str]], now: int, tx: StoreTx) -> EndedFamilies:
+    """Remove families breadth first."""
     waiting = first(tx)
     keys = [m.removeprefix(KEY_PARENT) for m in waiting if m.startswith(KEY_PARENT)]
     heads = tx.get_many(TOKENS, [(member,) for member in waiting])
@@ -117,12 +139,14 @@ def _cascade(
         for child in children:
             cut.append(_remove(tx, child))
             waiting.append(child.id)
-    return keys, cut, waiting
+    return EndedFamilies(keys, cut, waiting)
 
 
 def _remove(tx: StoreTx, row: TokenRow) -> str:
     tx.delete(TOKENS, row.id)
     tx.delete(USAGE, row.accessor)
+    if row.session:
+        tx.delete(SESSIONS, row.id)
     for kept in tx.select(CUBBYHOLE, StoreQuery(equals={"token_id": row.id})):
         tx.delete(CUBBYHOLE, row.id, kept.path)
     return row.accessor

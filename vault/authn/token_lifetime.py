@@ -76,9 +76,9 @@ def renew_lifetime(row: TokenRow, increment: int, now: int) -> tuple[TokenRow, t
 
 
 def _cap(what: str, wanted: int, most: int) -> tuple[int, tuple[str, ...]]:
-    if wanted <= most:
-        return wanted, ()
     shown = -(-most // SECOND) * SECOND
+    if wanted <= shown:  # what is cut by less than a second is not worth a word
+        return min(wanted, most), ()
     warning = (
         f'{what} of "{_format_duration(wanted)}" exceeded the effective max_ttl of '
         f'"{_format_duration(shown)}"; {what} value is capped accordingly'

@@ -24,8 +24,15 @@ from vault.authn.credential_validity import (
     resolve_identity,
     token_identity,
 )
-from vault.authn.revocation import Revoker, child_tokens
-from vault.authn.sessions import SESSION_CREATE_PATH, SessionLimits
+from vault.authn.mfa.enforcement import NO_ENFORCEMENTS, EnforcementRules, MfaRequirement
+from vault.authn.revocation import EndedFamilies, Revoker, child_tokens
+from vault.authn.sessions import (
+    SESSION_CREATE_PATH,
+    SessionLimits,
+    is_session,
+    session_row,
+    used_at,
+)
 from vault.errors import AuthorizationError, ValidationError
 from vault.model.identity import DEFAULT_POLICY, ROOT_POLICY, Identity, Method
 from vault.model.memo import BoundedMemo
@@ -33,7 +40,7 @@ from vault.model.name import canonical_name
 from vault.model.records import BATCH_ACCESSOR, TokenRow
 from vault.store.store import Store
 from vault.store.table import MAX_LIMIT, StoreQuery
-from vault.store.tables import API_KEYS, TOKENS
+from vault.store.tables import API_KEYS, SESSIONS, TOKENS
 from vault.store.transaction import StoreTx
 
 BATCH_TYPE: Final = "batch"
@@ -75,13 +82,15 @@ class NewToken(Struct, frozen=True, kw_only=True):
 class IssuedToken(Struct, frozen=True, kw_only=True):
     """A token that was made or renewed. `text` is there at its making, and never again.
 
-    `details`: what the audit record says of the login that made it.
+    `details`: what the audit record says of the login that made it. `requirement`: of a login that
+    waits for its second factor; then there is no text, and `row` is of no token yet.
     """
 
     row: TokenRow
     text: str = ""
     warnings: tuple[str, ...] = ()
     details: dict[str, str] = {}
+    requirement: MfaRequirement | None = None
 
     def __repr__(self) -> str:
         return f"Issued(accessor={self.row.accessor!r})"
@@ -112,7 +121,9 @@ class Tokens:
         sessions: SessionLimits = SessionLimits(),  # noqa: B008  # frozen
         *,
         batch: BatchTokens | None = None,
+        enforcements: EnforcementRules = NO_ENFORCEMENTS,
     ) -> None:
+        self._enforcements = enforcements
         self._batch = batch or BatchTokens(store, scheme, world)
         self._sessions = sessions
         self._store = store
@@ -129,6 +140,7 @@ class Tokens:
         sudo: bool = False,
         orphan: bool = False,
         limits: RoleLimits | None = None,
+        address: str = "",
     ) -> IssuedToken:
         """Make a child of the caller's credential, or an orphan.
 
@@ -136,7 +148,8 @@ class Tokens:
         of a browser. When the user has too many, the error is a `ConflictError`.
 
         `sudo`: the caller holds that capability on the path. `orphan`: asked through the path that
-        makes orphans. `limits`: of the token role that it is made by. Raises `ValidationError`, or
+        makes orphans. `limits`: of the token role that it is made by. `address`: where it is asked
+        from, for the list of sessions. Raises `ValidationError`, or
         `AuthorizationError` when the caller's own credential no longer stands.
         """
         if caller.is_transient:
@@ -163,8 +176,8 @@ class Tokens:
             raise AuthorizationError(
                 "more_privileged", "an API key with permissions cannot create orphan tokens"
             )
-        is_session = not orphan and caller.method is Method.API_KEY and _holds_all(caller, policies)
-        if is_session:
+        of_user = not orphan and caller.method is Method.API_KEY and _holds_all(caller, policies)
+        if of_user:
             longest = self._sessions.max_ttl(new.explicit_max_ttl)
             new = replace(new, ttl=new.ttl or longest, explicit_max_ttl=longest)
         life = token_lifetime.grant_lifetime(
@@ -177,15 +190,62 @@ class Tokens:
         row = self._row(new, minted, policies, life)
 
         def change(tx: StoreTx) -> TokenRow:
-            if is_session:
+            if of_user:
                 self._sessions.require_capacity(tx, caller.id, row.created_at)
             placed = _with_parent(tx, caller, row, orphan=orphan)
-            if placed.path == SESSION_CREATE_PATH and not is_session:
+            if is_session(placed) and not of_user:
+                if placed.user_id:
+                    self._sessions.require_capacity(tx, placed.user_id, row.created_at)
                 self._sessions.admit_browser(tx, placed.parent, row.created_at)
+            if is_session(placed) or of_user:
+                placed = replace(placed, session=True)
+                tx.put(SESSIONS, session_row(placed, address, 0))
             return _insert(tx, placed)
 
         stored = await self._store.commit(change)
         return IssuedToken(row=stored, text=minted.text, warnings=life.warnings)
+
+    async def exchange(self, caller: Identity, address: str) -> IssuedToken:
+        """Make a browser's session of the caller's own, which a login made; that one ends.
+
+        It takes its place: the same person, rights and last end. Raises `ValidationError` for any
+        other credential.
+        """
+        minted, accessor = self._scheme.mint_session(), self._scheme.mint_accessor()
+        now, idle = self._world.now(), self._sessions.idle_at_once
+
+        def change(tx: StoreTx) -> tuple[TokenRow, EndedFamilies]:
+            own = _parent(tx, caller)
+            if not own.session or own.parent or is_session(own):
+                raise ValidationError(
+                    "exchange_unsupported",
+                    "only the token of a person's login can be exchanged for a browser's session: "
+                    "leave `exchange` out",
+                    field="exchange",
+                )
+            if token_identity(tx.get, own, now) is None:
+                raise AuthorizationError("bad_token", "bad token")
+            row = replace(
+                own,
+                id=minted.id,
+                accessor=accessor,
+                secret_hash=minted.secret_hash,
+                path=SESSION_CREATE_PATH,
+                issued_at=now,
+                ttl=idle,
+                period=0,
+                explicit_max_ttl=self._sessions.max_ttl(own.explicit_max_ttl),
+                renewable=True,
+            )
+            last = own.created_at + row.explicit_max_ttl
+            row = replace(row, expires_at=min(now + idle, last))
+            ended = self._revoker.end_within(tx, [own.id])
+            tx.put(SESSIONS, session_row(row, address, 0))
+            return _insert(tx, row), ended
+
+        row, ended = await self._store.commit(change)
+        await self._revoker.finish(ended)
+        return IssuedToken(row=row, text=minted.text)
 
     async def _create_batch(
         self, caller: Identity, new: NewToken, policies: tuple[str, ...], *, orphan: bool
@@ -320,8 +380,17 @@ class Tokens:
             current = tx.get(TOKENS, row.id)
             if current is None or token_identity(tx.get, current, now) is None:
                 raise ValidationError("token_not_found", "token not found")
+            if self._enforcements.is_lacking(tx.get, current):
+                raise ValidationError(
+                    "second_factor_needed",
+                    "logins like this need a second factor by now, and none was shown for this "
+                    "token: show one, or log in again",
+                )
             renewed, warnings = token_lifetime.renew_lifetime(current, increment, now)
             tx.put(TOKENS, renewed)
+            session = tx.get(SESSIONS, row.id) if row.session else None
+            if session is not None:
+                tx.put(SESSIONS, used_at(session, now))
             return renewed, warnings
 
         renewed, warnings = await self._store.commit(change)
@@ -436,13 +505,7 @@ def _by_token(caller: Identity) -> bool:
 
 def _check_request(new: NewToken, *, sudo: bool) -> None:
     """Raise `ValidationError` for what is out of bounds or takes sudo."""
-    for wanted, what in (
-        (new.no_parent, "create orphan token"),
-        (new.period > 0, "create periodic token"),
-        (new.id, "specify token id"),
-    ):
-        if wanted and not sudo:
-            raise ValidationError("sudo_required", f"root or sudo privileges required to {what}")
+    require_sudo(new, is_orphan=new.no_parent, sudo=sudo)
     if new.num_uses < 0:
         raise _invalid("num_uses", "number of uses cannot be negative")
     if len(new.display_name) > MAX_DISPLAY_NAME:
@@ -454,6 +517,17 @@ def _check_request(new: NewToken, *, sudo: bool) -> None:
             "meta",
             f"meta may have {MAX_META} entries of {MAX_META_KEY} by {MAX_META_VALUE} characters",
         )
+
+
+def require_sudo(new: NewToken, *, is_orphan: bool, sudo: bool) -> None:
+    """Raise `ValidationError` for what the caller asks for himself and only sudo gives."""
+    for wanted, what in (
+        (is_orphan, "create orphan token"),
+        (new.period > 0, "create periodic token"),
+        (new.id, "specify token id"),
+    ):
+        if wanted and not sudo:
+            raise ValidationError("sudo_required", f"root or sudo privileges required to {what}")
 
 
 def choose_policies(caller: Identity, new: NewToken, *, sudo: bool) -> tuple[str, ...]:
@@ -471,30 +545,42 @@ def choose_policies(caller: Identity, new: NewToken, *, sudo: bool) -> tuple[str
             )
     if ROOT_POLICY in names:
         return (ROOT_POLICY,)
-    if not new.no_default_policy:
+    if new.no_default_policy:
+        names.discard(DEFAULT_POLICY)  # be it named: as in OpenBao
+    else:
         names.add(DEFAULT_POLICY)
     return tuple(sorted(names))
 
 
 def _with_parent(tx: StoreTx, caller: Identity, row: TokenRow, *, orphan: bool) -> TokenRow:
     """Put a new token under what made it; raises unless that may have children."""
+    mfa_at: int | UnsetType = UNSET
     if caller.method is Method.API_KEY:
         key = tx.get(API_KEYS, caller.credential)
         maker = None if key is None else api_key_identity(tx.get, key, row.created_at)
         parent, user_id = KEY_PARENT + caller.credential, caller.id
+        ends = key is not None and key.expires_at != 0
     else:
         above = _parent(tx, caller)
         maker = token_identity(tx.get, above, row.created_at)
-        parent, user_id = above.id, above.user_id
+        parent, user_id, ends = above.id, above.user_id, above.expires_at != 0
         row = replace(row, bound_cidrs=_bound_cidrs(row, above), certificate=above.certificate)
+        mfa_at = above.mfa_at
         if not orphan and _depth(tx, above) >= MAX_DEPTH:
             raise ValidationError("too_deep", f"a line of tokens is at most {MAX_DEPTH} long")
     if maker is None:  # it ended after the caller was authenticated
         raise ValidationError("no_parent", "parent token lookup failed: no parent found")
+    if ends and ROOT_POLICY in row.policies and not row.expires_at:
+        raise ValidationError(
+            "root_expires", "expiring root tokens cannot create non-expiring root tokens"
+        )
     if orphan:
         return _without_parent(row, maker)
     # What is made with sudo for somebody else must not be cut down to the maker's own policies.
-    return replace(row, parent=parent, user_id=user_id if _holds_all(caller, row.policies) else "")
+    if not _holds_all(caller, row.policies):
+        return replace(row, parent=parent)
+    # It is for the same person: a factor that was shown for the parent was shown for it, then.
+    return replace(row, parent=parent, user_id=user_id, mfa_at=mfa_at)
 
 
 def _bound_cidrs(row: TokenRow, above: TokenRow) -> list[str] | UnsetType:

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from actors.world import World
 from vault.authn.credential_validity import KEY_PARENT, RowLookup, user_policies
+from vault.authn.mfa.entries import forget_entity
 from vault.authn.privilege import require_authority_over, require_none_denies
 from vault.authn.revocation import TOKENS_OF_USER, Revoker
 from vault.authn.roles import normalized_policy_names
@@ -202,6 +203,7 @@ def remove_user(tx: StoreTx, user: UserRow) -> list[str]:
         tx.delete(ENTITY_ALIASES, alias_key)
     for group_id in user.member_of or ():
         tx.delete(GROUP_MEMBERS, group_id, user.id)
+    forget_entity(tx, user.id)
     tx.delete(USERS, user.id)
     return ending
 

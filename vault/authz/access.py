@@ -51,5 +51,6 @@ class Decision(Struct, frozen=True):
 ALLOWED: Final = "allowed"
 NO_RULE: Final = "no_rule"  # nothing allows it: the default
 DENY_RULE: Final = "deny_rule"
+CONTROL_GROUP: Final = "control_group"  # others would have to approve, which they cannot here
 OVER_CEILING: Final = "over_ceiling"
 NOT_PERMITTED: Final = "key_permissions"  # the policies may allow it, the API key does not

@@ -26,6 +26,7 @@ from vault.model.acl.policy import AclPath, AclPolicy, Parameters
 _C = AclCapability
 _WITH_PARAMETERS: Final = frozenset({_C.READ, _C.CREATE, _C.UPDATE, _C.PATCH})
 _LISTS: Final = frozenset({_C.LIST, _C.SCAN})
+_DENIES: Final = frozenset({_C.DENY})
 ALL: Final = "*"  # as the name of a parameter: each
 LIMIT: Final = "limit"  # the parameter that `pagination_limit` bounds
 
@@ -33,7 +34,8 @@ LIMIT: Final = "limit"  # the parameter that `pagination_limit` bounds
 class AclDecision(NamedTuple):
     """What the policies say; `rule` is the deciding path with its policies, empty: none covers it.
 
-    `page_limit` and `list_filter` are what a list that is allowed is held to.
+    `page_limit` and `list_filter` are what a list that is allowed is held to. `controlled`: it is
+    denied for want of the approval of a control group.
     """
 
     allowed: bool
@@ -41,6 +43,7 @@ class AclDecision(NamedTuple):
     rule: str = ""
     page_limit: int = 0
     list_filter: ListFilter | None = None
+    controlled: bool = False
 
 
 NO_PATH: Final = AclDecision(allowed=False, denied=False)
@@ -111,6 +114,8 @@ class AclRules:
         said = rule.said
         if _C.DENY in said.capabilities:
             return AclDecision(allowed=False, denied=True, rule=rule.label)
+        if access.operation in said.controlled:
+            return AclDecision(allowed=False, denied=True, rule=rule.label, controlled=True)
         allowed = (
             access.operation in said.capabilities
             and (has_mfa or not said.needs_mfa)
@@ -129,6 +134,20 @@ class AclRules:
         rule = self._find(ApiAccess(path=path, operation=_C.LIST), now)
         return frozenset() if rule is None else rule.said.capabilities
 
+    def listing(self, now: int) -> tuple[dict[str, AclPath], dict[str, AclPath]]:
+        """What is said of single paths, and of all that begin with a text; those with `+` lack."""
+        exact = {path: rule for path, each in self._exact.items() if (rule := each.at(now))}
+        begun = {
+            start: rule
+            for start, found in self._wild.prefixes.items()
+            for each in found
+            if (rule := each.at(now)) is not None
+        }
+        return (
+            {path: rule.said for path, rule in exact.items()},
+            {start: rule.said for start, rule in begun.items()},
+        )
+
     def explain(self, access: ApiAccess, now: int, *, has_mfa: bool = False) -> str:
         """What a request lacks that is not allowed, one sentence."""
         asked = f'{access.operation} on "{access.path}"'
@@ -136,6 +155,8 @@ class AclRules:
         if rule is None:
             return f"no path of a policy in Vault's language covers {asked}"
         said = rule.said
+        if access.operation in said.controlled:
+            return f"{rule.label} asks for the approval of a control group, which cannot be given"
         wanted = {access.operation} | ({_C.SUDO} if access.needs_sudo else set())
         if missing := sorted(wanted - said.capabilities):
             has = ", ".join(sorted(said.capabilities)) or "nothing"
@@ -190,15 +211,16 @@ class AclDenials:
         self._all = frozenset(paths)
         self._by_start: defaultdict[str, list[str]] = defaultdict(list)
         for path in self._all:
-            if path.endswith(GLOB) or _start(path) != path:  # an exact one is the most specific
-                self._by_start[_start(path)].append(path)
+            start = literal_start(path)
+            if path.endswith(GLOB) or start != path:  # an exact one is the most specific
+                self._by_start[start].append(path)
         self._starts = sorted(self._by_start)
 
     def lifted_by(self, path: str) -> str:
         """A denial that `path`, which does not deny, would lift; empty: none."""
         if path.endswith("/") and path[:-1] in self._all:
             return path[:-1]  # it denies listing the folder, which the slash would lift
-        start = _start(path)
+        start = literal_start(path)
         found = [self._by_start.get(start[:end], ()) for end in range(len(start) + 1)]
         if "{{" in path:  # what it is filled with may lead below any of these
             first = bisect_left(self._starts, start)
@@ -209,7 +231,7 @@ class AclDenials:
         return next((one for each in found for one in each if one != path), "")
 
 
-def _start(path: str) -> str:
+def literal_start(path: str) -> str:
     """What stands before the first wildcard or template."""
     ends = (path.find("{{"), path.find(f"/{SEGMENT}") + 1, path.find(GLOB, len(path) - 1))
     first = min((end for end in ends if end > 0), default=len(path))
@@ -222,13 +244,15 @@ def _filled_paths(
     for policy in policies:
         only_denials = policy.name in denied_by
         for path in policy.paths:
-            if only_denials and _C.DENY not in path.capabilities:
+            if only_denials and not path.denies:
                 continue
+            if only_denials and path.controlled:
+                path = replace(path, capabilities=path.capabilities & _DENIES)  # noqa: PLW2901
             if not path.templated:
                 yield path, policy.name
                 continue
             template = parse_template(path.path)
-            denies = _C.DENY in path.capabilities
+            denies = path.denies
             filled = template.fill_denial(values) if denies else template.fill(values)
             if filled is not None:
                 yield replace(path, path=filled), policy.name
@@ -272,6 +296,7 @@ def _merge(parts: Sequence[tuple[AclPath, str]]) -> _Rule:
         needs_mfa=any(path.needs_mfa for path in said),
         pagination_limit=_least(path.pagination_limit for path in said),
         list_filter=next((path.list_filter for path in said if path.list_filter), None),
+        controlled=frozenset().union(*(path.controlled for path in said)),
     )
     return _Rule(merged, policies)
 

@@ -82,6 +82,8 @@ def _system_access(capability: Capability, place: str) -> ApiAccess:
     elif (identity := _identity_path(place)) is not None:
         place = identity
         operation = _A.UPDATE if capability is _C.CREATE else operation
+    elif (factors := _mfa_path(place, capability)) is not None:
+        return ApiAccess(path=factors, operation=_factor_operation(place, operation))
     elif place == _ACCESSORS and capability is _C.SUDO:
         return ApiAccess(path=f"{place}/", operation=_A.LIST, needs_sudo=True)
     elif place.startswith(_MOUNTS) and capability is _C.CREATE:
@@ -92,6 +94,32 @@ def _system_access(capability: Capability, place: str) -> ApiAccess:
         place = next((one for one in _LEASES if place.startswith(f"{one}/")), place)
     needs_sudo = capability is _C.SUDO or place in _AUDIT
     return ApiAccess(path=place, operation=operation, needs_sudo=needs_sudo)
+
+
+_MFA: Final = {
+    "sys/mfa/methods": "identity/mfa/method/totp",
+    "sys/mfa/enforcements": "identity/mfa/login-enforcement",
+}
+_MFA_ENTITIES: Final = "sys/mfa/entities/"
+_MFA_OWN: Final = "sys/mfa/generate"
+
+
+def _mfa_path(place: str, capability: Capability) -> str | None:
+    """The path of what there is of second factors; None for all others, and for one's own."""
+    if place.startswith(_MFA_ENTITIES):
+        verb = "admin-destroy" if capability is _C.DELETE else "admin-generate"
+        return f"identity/mfa/method/totp/{verb}"
+    if place == _MFA_OWN:
+        return "identity/mfa/method/totp/generate"
+    for resource, path in _MFA.items():
+        if place.removesuffix("/") == resource or place.startswith(f"{resource}/"):
+            return path + place[len(resource) :]
+    return None
+
+
+def _factor_operation(place: str, operation: AclCapability) -> AclCapability:
+    """Factors of entities are generated and destroyed by an update there."""
+    return _A.UPDATE if place.startswith(_MFA_ENTITIES) else operation
 
 
 def _identity_path(place: str) -> str | None:

@@ -5,9 +5,11 @@ from functools import partial
 from typing import Final
 
 from vault.authz.access import AccessRequest, Decision
+from vault.authz.acl import literal_start
 from vault.authz.api_paths import nearest_api_access
 from vault.authz.compile import can_reach, is_mixed_folder
 from vault.authz.evaluate import CompiledPolicies, is_listed
+from vault.authz.pattern import GLOB
 from vault.authz.policy import Policy
 from vault.authz.policy_store import PolicySnapshot, PolicyStore
 from vault.model.acl.access import AclCapability, ApiAccess
@@ -64,6 +66,24 @@ class Authorizer:
         return can_reach(found.rules, found.grants, folder) and (
             found.ceiling is None or can_reach(found.ceiling.rules, (), folder)
         )
+
+    def effective_policies(self, identity: Identity) -> tuple[Policy, ...]:
+        """The policies that count for an identity, with the control plane's."""
+        found = self._policies.effective_policies(identity)
+        return (*found.policies, *found.fleet)
+
+    def find_lifted_denial(self, identity: Identity, source: str, target: str) -> str:
+        """A denial that binds the identity in the folder `source` and not in `target`; empty: none.
+
+        It goes by what stands before the first wildcard or template, so it errs towards a denial.
+        """
+        for path in self._policies.snapshot.denied_paths(identity):
+            start = literal_start(path)
+            if not (start.startswith(source) or source.startswith(start)):
+                continue
+            if not (path == start + GLOB and source.startswith(start) and target.startswith(start)):
+                return path
+        return ""
 
     def list_filter(
         self, identity: Identity, origin: Origin, now: int, listed: str = ""

@@ -17,11 +17,14 @@ from zoneinfo import TZPATH, ZoneInfo
 
 from msgspec import Meta, Struct, field
 
-from protocols.instant import SECOND
+from actors.slewed_clock import EARLY
+from protocols.errors import ValidationError
+from protocols.instant import SECOND, parse_duration
 from vault.authz.access import AccessRequest
 from vault.model.identity import Method
 
 MAX_CONDITIONS: Final = 16  # a rule; seven kinds exist, so this is every kind twice
+MAX_MFA_AGE: Final = 366 * 24 * 3600 * SECOND
 MAX_ITEMS: Final = 256  # networks, tags or values of one condition
 
 DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -108,7 +111,12 @@ class Metadata(ConditionBase, frozen=True, tag="metadata"):
 
 
 class MfaPresent(ConditionBase, frozen=True, tag="mfa_present"):
-    """The caller's credential was strengthened by a second factor."""
+    """A second factor was shown for the caller's credential, at most `max_age` ago.
+
+    A duration such as `15m`, or seconds; without it however long ago.
+    """
+
+    max_age: int | Annotated[str, Meta(max_length=32)] | None = None
 
 
 Condition = TimeWindow | SourceNetwork | AuthMethod | Tags | Metadata | MfaPresent
@@ -150,6 +158,11 @@ def condition_faults(condition: Condition) -> list[Fault]:
             return [("", "needs at least one of any, all, none")]
         case Metadata() if (condition.equals is None) == (condition.among is None):
             return [("", "needs exactly one of equals, in")]
+        case MfaPresent() if condition.max_age is not None:
+            age = _max_age(condition.max_age)
+            if not 0 < age <= MAX_MFA_AGE:
+                return [("max_age", "must be a duration of 1s to 366d, such as 15m")]
+            return []
         case _:
             return []
 
@@ -175,7 +188,28 @@ def _check(condition: Condition) -> Check:
             key, values = condition.key, frozenset(condition.among or (condition.equals,))
             return lambda access: access.facts.metadata.get(key) in values
         case MfaPresent():
-            return lambda access: access.identity.mfa
+            return _mfa_check(condition)
+
+
+def _max_age(given: int | str) -> int:
+    """In ns; 0 for what is no duration."""
+    try:
+        return parse_duration(given, "max_age")
+    except ValidationError:
+        return 0
+
+
+def _mfa_check(condition: MfaPresent) -> Check:
+    if condition.max_age is None:
+        return lambda access: access.identity.mfa
+    oldest = _max_age(condition.max_age)
+
+    def check(access: AccessRequest) -> bool:
+        shown = access.identity.mfa_at
+        # One that is ahead was shown by a clock that was: its age is not known.
+        return shown > 0 and -EARLY <= access.now - shown <= oldest
+
+    return check
 
 
 def _tags_check(condition: Tags) -> Check:

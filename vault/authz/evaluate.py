@@ -10,6 +10,7 @@ from msgspec import UNSET, Struct, structs
 
 from vault.authz.access import (
     ALLOWED,
+    CONTROL_GROUP,
     DENY_RULE,
     NO_RULE,
     NOT_PERMITTED,
@@ -27,9 +28,11 @@ from vault.model.memo import BoundedMemo
 from vault.model.operation import Capability
 
 ALLOWED_BY_ROOT: Final = Decision(allowed=True, rule=ROOT_POLICY, reason=ALLOWED)
+_DENIALS: Final = frozenset({DENY_RULE, CONTROL_GROUP})
 NO_RULE_APPLIES: Final = Decision(allowed=False, reason=NO_RULE)
 OUTSIDE_KEY_PERMISSIONS: Final = Decision(allowed=False, reason=NOT_PERMITTED)
 
+_NO_APPROVAL: Final = "this agent cannot ask for it; grant the access for a time instead"
 MAX_MISSING: Final = 20  # sentences of a dry run
 DecisionKey: TypeAlias = tuple[int, Capability, str, bool]
 """Whose, for what, and where: a path, or a folder for all that lies in it (True)."""
@@ -94,7 +97,8 @@ def _with_acl(acl: AclRules, rules: RuleSet, access: AccessRequest, native: Deci
     api = _api_access(rules, access)
     found = acl.decide(api, access.now, has_mfa=access.identity.mfa)
     if found.denied:
-        return Decision(allowed=False, rule=found.rule, reason=DENY_RULE, alert=native.alert)
+        reason = CONTROL_GROUP if found.controlled else DENY_RULE
+        return Decision(allowed=False, rule=found.rule, reason=reason, alert=native.alert)
     if native.allowed or not found.allowed:
         return native
     return Decision(
@@ -160,6 +164,8 @@ def explain(rules: RuleSet, grants: tuple[Grant, ...], access: AccessRequest) ->
         return decision
     if decision.reason == NOT_PERMITTED:
         missing = [f"the API key's permissions do not include {access.capability} here"]
+    elif decision.reason == CONTROL_GROUP:
+        missing = [f"{decision.rule} asks for the approval of a control group: {_NO_APPROVAL}"]
     elif decision.rule:
         missing = [f"{decision.rule} denies {access.capability} here; a denial wins"]
         missing += [
@@ -309,7 +315,7 @@ def _within_ceiling(decision: Decision, over: Decision) -> Decision:
         return Decision(
             allowed=False,
             rule=over.rule,
-            reason=over.reason if over.reason == DENY_RULE else OVER_CEILING,
+            reason=over.reason if over.reason in _DENIALS else OVER_CEILING,
             alert=over.alert,
         )
     limits = [limit for limit in (decision.page_limit, over.page_limit) if limit]

@@ -78,7 +78,8 @@ class AclSummary(Struct, frozen=True):
 class Policy(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, dict=True):
     """A policy. Its `conditions` hold for each rule; `priority` orders what is reported, only.
 
-    `acl`: instead of rules, a text in Vault's language, kept as it was written.
+    `acl`: instead of rules, a text in Vault's language, kept as it was written. `cas_required`: a
+    write must name the edition that it replaces.
     """
 
     name: str
@@ -89,6 +90,7 @@ class Policy(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, dict
     conditions: Conditions = ()
     actions: Annotated[tuple[Action, ...], Meta(max_length=1)] = ()
     acl: str | msgspec.UnsetType = msgspec.UNSET
+    cas_required: bool | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def acl_policy(self) -> AclPolicy | None:

@@ -65,6 +65,7 @@ MAX_WEIGHT: Final = 200_000  # filed patterns of those sets together; about 60 M
 APPLY_TIMEOUT: Final = (
     1.0  # seconds that a write has to take over what it has stored; it takes 1 ms
 )
+NO_EDITION: Final = -1  # as `cas`: there is no such policy yet
 _MAX_INLINE_POLICIES: Final = (
     50  # policies between two turns of others: some 25 ms of 200 rules each
 )
@@ -93,6 +94,11 @@ BUILT_IN_DEFAULT: Final = Policy(
         Rule(
             effect=Effect.ALLOW,
             paths=("sys/wrapping/wrap", "sys/wrapping/unwrap"),
+            capabilities=("update",),
+        ),
+        Rule(
+            effect=Effect.ALLOW,
+            paths=("sys/mfa/own/*",),
             capabilities=("update",),
         ),
     ),
@@ -248,6 +254,16 @@ class PolicySnapshot:
         """Say whether a policy of this name, local or the bundle's, has a rule that denies."""
         found = (self.policies.get(name), self._bundle_policies.get(name))
         return any(policy.has_denials for policy in found if policy)
+
+    def denied_paths(self, identity: Identity) -> list[str]:
+        """Return the paths of all denials that bind an identity, as they are written."""
+        names = sorted(identity.binding_policies)
+        found: list[str] = []
+        for policy in (*self.local_policies(identity, names), *self.bundle_policies(names)):
+            if policy.enabled:
+                found += [path for rule in policy.rules if is_denial(rule) for path in rule.paths]
+                found += () if policy.acl_policy is None else policy.acl_policy.denials
+        return found
 
     def _cache_key(self, identity: Identity) -> tuple[object, ...]:
         """Of identities with equal keys the same rules hold."""
@@ -409,11 +425,14 @@ class PolicyStore:
         """
         return await self._world.run_sync(validate_new_policy, written, limiter=self._validating)
 
-    async def put(self, written: object, *, by: Identity, create_only: bool = False) -> PolicyRow:
+    async def put(
+        self, written: object, *, by: Identity, create_only: bool = False, cas: int | None = None
+    ) -> PolicyRow:
         """Validate and store a policy (decoded JSON); it is in force on return.
 
-        Raises `ValidationError` with the faulty field, `ConflictError` if it exists and must not,
-        `AuthorizationError` if it would lift a denial that binds the caller.
+        Raises `ValidationError` with the faulty field, `ConflictError` if it exists and must not or
+        is of another edition than `cas`, `AuthorizationError` if it would lift a denial that binds
+        the caller.
         """
         policy = await self.validate(written)
         now = self._world.now()
@@ -431,6 +450,7 @@ class PolicyStore:
             old = tx.get(POLICIES, new.name)
             if old is not None and create_only:
                 raise ConflictError("policy_exists", "a policy of this name exists")
+            _check_cas(policy, old, cas)
             if old is None:
                 _require_room(tx)
             row = new
@@ -585,6 +605,26 @@ class PolicyStore:
                     self._written = None
                     written.set()
         return result
+
+
+def _check_cas(policy: Policy, old: PolicyRow | None, cas: int | None) -> None:
+    """Raise `ConflictError` or `ValidationError`, in OpenBao's words, unless the edition is right.
+
+    A write must name it where what is stored asks for that, and where it asks for it itself.
+    """
+    edition = 0 if old is None else old.version
+    if cas is None:
+        if policy.cas_required or (old is not None and old.document.get("cas_required")):
+            raise ValidationError(
+                "cas_required", "check-and-set parameter required for this call", field="cas"
+            )
+    elif cas == NO_EDITION and old is not None:
+        raise ConflictError("cas_mismatch", "check-and-set parameter set to -1 on existing entry")
+    elif cas not in {edition, NO_EDITION}:
+        raise ConflictError(
+            "cas_mismatch",
+            f"check-and-set parameter {cas} did not match the current version {edition}",
+        )
 
 
 def _require_room(tx: StoreTx) -> None:

@@ -13,6 +13,7 @@ from protocols.settings.loader import explain_option_errors, load_model
 from vault.config.control_plane import ControlPlaneSettings
 from vault.config.settings import (
     AuditSettings,
+    AuthenticationSettings,
     EncryptionSettings,
     FailureSettings,
     LimitSettings,
@@ -97,6 +98,9 @@ def dev_settings(
             ),
             encryption=EncryptionSettings(key_management="file", key_file=folder / "root.key"),
             audit=AuditSettings(log_file=folder / "audit.log"),
+            authentication=AuthenticationSettings.model_validate(
+                {"session_timeout": "32d"}  # as any token's
+            ),
             limits=LimitSettings(  # of tests
                 failures=FailureSettings(per_second=10_000, burst_size=100_000),
                 self_service=SelfService(per_second=10_000, burst_size=100_000),

@@ -270,6 +270,37 @@ class EncryptionSettings(Section):
         return self
 
 
+class MfaSettings(Section):
+    """Second factors. `required_for`: types of auth mounts whose logins need one."""
+
+    required_for: tuple[
+        Literal["userpass", "ldap", "oidc", "jwt", "approle", "kubernetes", "cert"], ...
+    ] = ()
+    issuer: str = Field(default="Freehold", min_length=1, max_length=64, pattern=r"^[^:]*$")
+    public_url: str = ""
+
+    @field_validator("public_url")
+    @classmethod
+    def _check_public_url(cls, value: str) -> str:
+        if not value:
+            return value
+        parts = urlsplit(value)
+        is_local = parts.scheme == "http" and parts.hostname == "localhost"
+        if (
+            not (parts.scheme == "https" or is_local)
+            or not parts.hostname
+            or parts.path not in {"", "/"}
+            or parts.query
+            or parts.fragment
+            or "@" in parts.netloc
+        ):
+            raise ValueError(
+                "is the address that browsers see, such as https://vault.example.com: passkeys "
+                "are made for it"
+            )
+        return value.rstrip("/").lower()
+
+
 class AuthenticationSettings(Section):
     """Which credentials count, and for how long.
 
@@ -279,6 +310,7 @@ class AuthenticationSettings(Section):
 
     methods: Annotated[tuple[Method, ...], Field(min_length=1)] = METHODS
     jwt: JwtSettings | None = None
+    mfa: MfaSettings = MfaSettings()
     session_timeout: Duration = 24 * HOUR
     session_idle: Duration = 15 * MINUTE
     max_sessions_per_user: int = Field(default=10, ge=1, le=100_000)

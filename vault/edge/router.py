@@ -74,12 +74,19 @@ class Router:
         """
         table, values = self._find(path)
         if table is None:
-            raise NotFoundError("route_not_found", "there is no such path in this API")
+            raise _no_route()
         route = table.get(method) or (table.get("GET") if method == "HEAD" else None)
         if route is None:
             allow = sorted(table)
             raise MethodError("method_not_allowed", f"use {', '.join(allow)}", allow=allow)
         return route, values
+
+    def options(self, path: str) -> dict[str, Route]:
+        """The routes of a path by method. Raises `NotFoundError` (`route_not_found`)."""
+        table, _ = self._find(path)
+        if table is None:
+            raise _no_route()
+        return dict(table)
 
     def sole_route_below(self, method: str, folder: str) -> tuple[Route, int] | None:
         """The one route of all that lies in the folder itself; None unless there is one.
@@ -123,6 +130,10 @@ class Router:
             end = path.rfind("/", 0, end)
         table = self._prefix.get("")
         return (None, ()) if table is None else (table, (path,))
+
+
+def _no_route() -> NotFoundError:
+    return NotFoundError("route_not_found", "there is no such path in this API")
 
 
 def _is_direct_child(folder: str, path: str) -> bool:

@@ -1,8 +1,8 @@
 """Auth mounts: which login methods are enabled, at which paths, with which settings."""
 
 from collections.abc import Awaitable, Callable, Collection
-from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import trio
@@ -11,22 +11,16 @@ from msgspec.structs import replace
 from actors.world import World
 from vault import operations
 from vault.authn.methods.method import TokenType
-from vault.authz.access import AccessRequest
 from vault.authz.authorizer import Authorizer
-from vault.errors import (
-    AuthorizationError,
-    ConflictError,
-    NotFoundError,
-    UnavailableError,
-    ValidationError,
-)
+from vault.errors import ConflictError, NotFoundError, ValidationError
 from vault.handlers.handler import Call, Handler, Handlers, handler_table
+from vault.handlers.mount_snapshot import MountSnapshot
 from vault.handlers.stores import AuthMountStore, AuthMountTx
-from vault.model.auth_mounts import AUTH, MOVED_FROM, TOKEN_MOUNT, TOKEN_PATH, AuthMountTable
+from vault.model.auth_mounts import AUTH, TOKEN_MOUNT, TOKEN_PATH, AuthMountTable
 from vault.model.name import echoed
 from vault.model.operation import Capability
 from vault.model.path import ResourcePath
-from vault.model.payloads import EnableAuth, MoveAuth, Nothing, TuneAuth
+from vault.model.payloads import EnableAuth, Nothing, TuneAuth
 from vault.model.records import AuthMountRow
 
 PREFIX: Final = "sys/auth/"  # where an auth mount lies in the path space of policies
@@ -51,7 +45,11 @@ class AuthMountHandlers:
     authorizer: Authorizer
     world: World
     end_tokens: Callable[[list[str]], Awaitable[object]]
-    _seen: list[int] = field(default_factory=lambda: [-1])  # transactions that the table has
+
+    @cached_property
+    def snapshot(self) -> MountSnapshot[AuthMountRow, AuthMountTx]:
+        """What keeps `mounts` current."""
+        return MountSnapshot(self.store, self.mounts)
 
     def handlers(self) -> Handlers:
         """The operations this file serves. What changes who may come in takes sudo."""
@@ -67,7 +65,6 @@ class AuthMountHandlers:
             Handler(operations.READ_AUTH, run=self.read, capability=Capability.READ),
             Handler(operations.ENABLE_AUTH, run=self.enable, capability=sudo, mutates=True),
             Handler(operations.TUNE_AUTH, run=self.tune, capability=sudo, mutates=True),
-            Handler(operations.MOVE_AUTH, run=self.move, capability=sudo, mutates=True),
             Handler(operations.DISABLE_AUTH, run=self.disable, capability=sudo, mutates=True),
         )
 
@@ -88,7 +85,7 @@ class AuthMountHandlers:
         """One auth mount."""
         row = self.mounts.get(_path(call))
         if row is None:
-            raise _mount_not_found()
+            raise auth_mount_not_found()
         return row
 
     async def enable(self, call: Call[EnableAuth]) -> AuthMountRow:
@@ -114,7 +111,7 @@ class AuthMountHandlers:
                 raise ValidationError(
                     "auth_mounts_full", f"there are {MAX_AUTH_MOUNTS} auth mounts: disable one"
                 )
-            _require_free(others, path)
+            require_free_auth_path(others, path)
             new, now = self.world.new_id(), self.world.now()
             row = AuthMountRow(
                 path=str(path),
@@ -131,7 +128,7 @@ class AuthMountHandlers:
             tx.put(row)
             return row
 
-        return await self._change(change)
+        return await self.snapshot.change(change)
 
     async def tune(self, call: Call[TuneAuth]) -> AuthMountRow:
         """Change what the payload names."""
@@ -140,53 +137,12 @@ class AuthMountHandlers:
         def change(tx: AuthMountTx) -> AuthMountRow:
             row = tx.find(path)
             if row is None:
-                raise _mount_not_found()
+                raise auth_mount_not_found()
             row = _tuned(row, call.payload, self.world.now())
             tx.put(row)
             return row
 
-        return await self._change(change)
-
-    async def move(self, call: Call[MoveAuth]) -> AuthMountRow:
-        """Move a mount; its entries and tokens stay with it. It takes `sudo` at both paths."""
-        path = _path(call)
-        target = ResourcePath.parse_folder(call.payload.to)
-        self._require_sudo(call, target)
-
-        def change(tx: AuthMountTx) -> AuthMountRow:
-            row = tx.find(path)
-            if row is None:
-                raise _mount_not_found()
-            _require_free([other for other in tx.list_mounts() if other.id != row.id], target)
-            moved = {**row.tuning, MOVED_FROM: row.path}
-            row = replace(row, path=str(target), tuning=moved, updated_at=self.world.now())
-            tx.put(row)
-            return row
-
-        return await self._change(change)
-
-    def _require_sudo(self, call: Call[MoveAuth], target: ResourcePath) -> None:
-        """Raise `AuthorizationError` unless the caller may enable a method there.
-
-        Whoever may manage what lies in one folder cannot bring it into another.
-        """
-        api = call.op.api
-        decision = self.authorizer.decide(
-            AccessRequest(
-                capability=Capability.SUDO,
-                path=ResourcePath.parse(f"{PREFIX}{target}".removesuffix("/")),
-                identity=call.identity,
-                origin=call.op.origin,
-                now=self.world.now(),
-                api=None if api is None else replace(api, needs_sudo=True),
-            )
-        )
-        if not decision.allowed:
-            raise AuthorizationError(
-                "permission_denied",
-                "permission denied: sudo at the path that the mount would have is not allowed; ask "
-                "for a policy that allows it",
-            )
+        return await self.snapshot.change(change)
 
     async def disable(self, call: Call[Nothing]) -> None:
         """Disable a mount: its tokens end at once; then its entries and their rows are removed.
@@ -199,48 +155,22 @@ class AuthMountHandlers:
         def change(tx: AuthMountTx) -> AuthMountRow:
             row = tx.find(path)
             if row is None:
-                raise _mount_not_found()
+                raise auth_mount_not_found()
             tx.delete(row)
             return row
 
-        row = await self._change(change)
+        row = await self.snapshot.change(change)
         await self.end_tokens(await self.store.list_tokens(row.id))
         while await self.store.erase_entries(row.id, ERASE_BATCH) == ERASE_BATCH:
             pass
-
-    async def _change(self, change: Callable[[AuthMountTx], AuthMountRow]) -> AuthMountRow:
-        async with self.store.changing.hold():
-            try:
-                return await self.store.transact(change)
-            finally:
-                with suppress(UnavailableError):  # what the change has come to is what is told
-                    await self.reload()
-
-    async def reload(self) -> None:
-        """Read the table of auth mounts again."""
-        seen = self.store.count_transactions()
-        rows = await self.store.list_all()
-        if seen >= self._seen[0]:  # else another one was quicker, and read later
-            self._seen[0] = seen
-            self.mounts.replace(rows)
-
-    @property
-    def is_stale(self) -> bool:
-        """Whether a transaction has ended that the table may not have."""
-        return self.store.count_transactions() > self._seen[0]
-
-    async def refresh(self) -> None:
-        """Read the table again if it is stale. Raises as `Store.select`."""
-        async with self.store.reading.hold():
-            if self.is_stale:
-                await self.reload()
 
 
 def _path(call: Call[object]) -> ResourcePath:
     return ResourcePath.parse_folder(call.op.path.removeprefix(PREFIX))
 
 
-def _require_free(others: list[AuthMountRow], path: ResourcePath) -> None:
+def require_free_auth_path(others: list[AuthMountRow], path: ResourcePath) -> None:
+    """Raise `ConflictError` where a mount at `path` would lie in, on or around another."""
     if path == TOKEN_PATH or path.startswith(TOKEN_PATH):
         raise ConflictError("mount_exists", f"path is already in use at {TOKEN_PATH}")
     taken = AuthMountTable(others).find_overlapping(path)
@@ -248,7 +178,8 @@ def _require_free(others: list[AuthMountRow], path: ResourcePath) -> None:
         raise ConflictError("mount_exists", f"path is already in use at {taken}")
 
 
-def _mount_not_found() -> NotFoundError:
+def auth_mount_not_found() -> NotFoundError:
+    """There is none at this path."""
     return NotFoundError("mount_not_found", "there is no auth mount at this path")
 
 

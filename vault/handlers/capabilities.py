@@ -13,15 +13,18 @@ from vault.authz.access import AccessRequest
 from vault.authz.api_paths import native_access
 from vault.authz.authorizer import Authorizer
 from vault.authz.evaluate import is_granted
+from vault.authz.policy_conversion import acl_paths
 from vault.errors import ValidationError
 from vault.handlers.handler import Call, Handler, Handlers, handler_table
 from vault.model.acl.access import AclCapability
+from vault.model.acl.policy import AclPath
 from vault.model.identity import ROOT_POLICY, Identity
 from vault.model.mounts import MountTable
 from vault.model.operation import Capability
 from vault.model.path import ResourcePath
-from vault.model.payloads import CheckCapabilities
+from vault.model.payloads import CheckCapabilities, Nothing
 from vault.model.records import TokenRow
+from vault.model.results import ResultantAcl
 
 MAX_PATHS: Final = 1_000  # of a request
 
@@ -44,11 +47,44 @@ class CapabilityHandlers:
                 is_self_service=True,
             ),
             Handler(operations.CHECK_CAPABILITIES, run=self.of_token, capability=Capability.UPDATE),
+            Handler(
+                operations.READ_HELP, run=self.help, capability=None, is_self_service=True,
+                is_audited=False,
+            ),
+            Handler(
+                operations.READ_RESULTANT_ACL, run=self.resultant, capability=None,
+                is_self_service=True,
+            ),
         )  # fmt: skip
 
     async def own(self, call: Call[CheckCapabilities]) -> dict[str, list[str]]:
         """What the caller may do on each path."""
         return await self._by_path(call, call.identity)
+
+    async def help(self, _: Call[Nothing]) -> None:
+        """Nothing but that the caller is known: what paths answer to is no secret."""
+
+    async def resultant(self, call: Call[Nothing]) -> ResultantAcl:
+        """What the caller's policies say, path by path; natively written ones as near as can be.
+
+        It is for people to look at: where a ceiling or the permissions of a key bind the caller,
+        or conditions do, less is allowed than it says.
+        """
+        identity = call.identity
+        if ROOT_POLICY in identity.policies:
+            return ResultantAcl(root=True)
+        acl = self.authorizer.compiled_policies(identity).rules.acl
+        exact, begun = ({}, {}) if acl is None else acl.listing(self.world.now())
+        for policy in self.authorizer.effective_policies(identity):
+            await self.pacer.pace()
+            for path, verbs in acl_paths(policy, self.mounts)[0].items():
+                place, start = (begun, path[:-1]) if path.endswith("*") else (exact, path)
+                known = place.get(start, AclPath(path=path))
+                both = verbs | known.capabilities
+                both = frozenset({_V.DENY}) if _V.DENY in both else both
+                place[start] = replace(known, capabilities=both)
+        single = {path: said for path, said in exact.items() if "+" not in path.split("/")}
+        return ResultantAcl(root=False, exact_paths=single, glob_paths=begun)
 
     async def of_token(self, call: Call[CheckCapabilities]) -> dict[str, list[str]]:
         """What a token may do on each path. Raises `ValidationError` for one that is not known."""

@@ -6,7 +6,7 @@ from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar
 
 from msgspec import Struct
 
-from vault.authn.logins import VerifiedLogin
+from vault.authn.methods.method import LoginStep
 from vault.authz.access import Decision
 from vault.errors import ValidationError
 from vault.model.acl.access import USUAL_FORM, ApiForm
@@ -39,7 +39,7 @@ class Call(Struct, Generic[P_co], frozen=True):
     facts: SecretFacts = NO_FACTS
     needs_facts: bool = False
     decision: Decision = Decision(allowed=True)
-    login: VerifiedLogin | None = None
+    login: LoginStep | None = None
 
     @property
     def payload(self) -> P_co:
@@ -121,7 +121,7 @@ class Handler(Generic[P, R]):
     before_intent: Callable[[], object] | None = None
     authorized_by_shares: bool = False
     anonymous: bool = False
-    authenticate: Callable[[Operation[P, R]], Awaitable[VerifiedLogin]] | None = None
+    authenticate: Callable[[Operation[P, R]], Awaitable[LoginStep]] | None = None
     targets_secret: bool = False
     proposed_facts: Callable[[P, SecretFacts], SecretFacts] | None = None
     api_forms: Callable[[P], tuple[ApiForm, ...]] = lambda _: (USUAL_FORM,)

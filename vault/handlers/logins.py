@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from vault import operations
 from vault.authn.logins import Logins, VerifiedLogin
+from vault.authn.mfa.proof import Proof
 from vault.authn.tokens import IssuedToken
 from vault.errors import AuthenticationError
 from vault.handlers.handler import Call, Handler, Handlers, handler_table
@@ -33,11 +34,13 @@ class LoginHandlers:
 
     async def authenticate(self, op: Operation[LogIn, IssuedToken]) -> VerifiedLogin:
         """Step 1: who it is, by what the payload shows."""
-        return await self.logins.verify(op.payload.path, op.payload.fields, op.origin)
+        payload = op.payload
+        factors = None if payload.codes is None else Proof(codes=payload.codes)
+        return await self.logins.verify(payload.path, payload.fields, op.origin, factors)
 
     async def log_in(self, call: Call[LogIn]) -> IssuedToken:
         """Step 4: the token."""
-        if call.login is None:
+        if not isinstance(call.login, VerifiedLogin):
             raise AuthenticationError("unauthenticated", "permission denied")
         return await self.logins.issue(call.login)
 
@@ -55,5 +58,6 @@ def _response(issued: IssuedToken) -> object:
         "policies": row.policies,
         "entity_id": row.user_id,
         "role": row.role or "",
+        "waits_for_second_factor": issued.requirement is not None,
     }
     return told | dict(issued.details)

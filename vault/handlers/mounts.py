@@ -1,13 +1,15 @@
 """Mounts: prefixes of the name space with key-value settings. They never nest."""
 
-from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import trio
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from actors.world import World
+from protocols.instant import HOUR, SECOND
 from vault import operations
 from vault.authz.authorizer import Authorizer
 from vault.errors import (
@@ -18,6 +20,7 @@ from vault.errors import (
     ValidationError,
 )
 from vault.handlers.handler import Call, Handler, Handlers, handler_table
+from vault.handlers.mount_snapshot import MountSnapshot
 from vault.handlers.secret_settings import validate_max_versions
 from vault.handlers.stores import MountStore, MountTx
 from vault.model.dynamic import MOUNT_TYPE as DATABASE
@@ -27,6 +30,8 @@ from vault.model.path import RESERVED, ResourcePath
 from vault.model.payloads import Nothing, TuneMount, WriteMount
 from vault.model.records import MountRow
 
+SYSTEM_LEASE: Final = 768 * HOUR  # where a mount says nothing
+MAX_LEASE: Final = 10 * 365 * 24 * HOUR
 PREFIX: Final = "sys/mounts/"  # where a mount lies in the path space of policies
 MAX_MOUNTS: Final = 1_000  # held in memory, and read whole at unseal and at each change
 ERASE_BATCH: Final = 100  # secrets a transaction, so that a large mount never holds the writer
@@ -43,9 +48,11 @@ class MountHandlers:
     mounts: MountTable
     authorizer: Authorizer
     world: World
-    _seen: list[int] = field(
-        default_factory=lambda: [-1]
-    )  # transactions of mounts that the table has
+
+    @cached_property
+    def snapshot(self) -> MountSnapshot[MountRow, MountTx]:
+        """What keeps `mounts` current."""
+        return MountSnapshot(self.store, self.mounts)
 
     def handlers(self) -> Handlers:
         """The operations this file serves."""
@@ -96,14 +103,14 @@ class MountHandlers:
         if not self.authorizer.can_reach(call.identity, path if row is None else row.path):
             raise AuthorizationError("permission_denied", "permission denied")
         if row is None:
-            raise _mount_not_found()
+            raise mount_not_found()
         return row
 
     async def read(self, call: Call[Nothing]) -> MountRow:
         """One mount."""
         row = self.mounts.get(_path(call))
         if row is None:
-            raise _mount_not_found()
+            raise mount_not_found()
         return row
 
     async def write(self, call: Call[WriteMount]) -> MountRow:
@@ -113,29 +120,34 @@ class MountHandlers:
     async def create(self, path: ResourcePath, payload: WriteMount) -> MountRow:
         """As `write`, for the agent itself."""
         version, kind = _checked_version(payload.version), _checked_type(payload.type)
-        if path.partition("/")[0].casefold() in RESERVED:
-            raise ValidationError("path_reserved", "cannot mount at a reserved path", field="path")
+        default, longest = payload.default_lease_ttl, payload.max_lease_ttl
+        _check_leases(kind, default, longest)
+        if default > (longest or SYSTEM_LEASE):
+            system = f"system max lease TTL of {SYSTEM_LEASE // SECOND}"
+            bound = "given max lease TTL" if longest else system
+            raise ValidationError(
+                "ttl_invalid",
+                f"given default lease TTL greater than {bound}",
+                field="default_lease_ttl",
+            )
+        require_unreserved(path)
 
         def change(tx: MountTx) -> MountRow:
             others = tx.list_mounts(MAX_MOUNTS)
             if len(others) == MAX_MOUNTS:
                 raise ValidationError("mounts_full", f"there are {MAX_MOUNTS} mounts")
-            other = MountTable(others).find_overlapping(path)
-            if other is not None:
-                raise ConflictError("mount_exists", f"path is already in use at {other.path}")
+            require_free_path(others, path)
             new = self.world.new_id()
             row = MountRow(
                 path=str(path), id=new, accessor=f"{kind}_{new[:8]}", type=kind, version=version,
                 description=payload.description, created_at=self.world.now(),
+                default_lease_ttl=payload.default_lease_ttl or UNSET,
+                max_lease_ttl=payload.max_lease_ttl or UNSET,
             )  # fmt: skip
             tx.put_mount(row)
             return row
 
-        async with self.store.changing.hold():
-            try:
-                return await self.store.transact(change)
-            finally:
-                await self._follow_up()
+        return await self.snapshot.change(change)
 
     async def tune(self, call: Call[TuneMount]) -> MountRow:
         """Change what the payload names. Raises `ValidationError` for a downgrade."""
@@ -148,20 +160,25 @@ class MountHandlers:
         def change(tx: MountTx) -> MountRow:
             row = tx.get_mount(_path(call))
             if row is None:
-                raise _mount_not_found()
+                raise mount_not_found()
             if payload.version is not None and payload.version < row.version:
                 raise ValidationError(
                     "version_downgrade", f"cannot downgrade mount from version {row.version}"
                 )
             row = _tuned(row, payload)
+            default, longest = row.default_lease_ttl or 0, row.max_lease_ttl or 0
+            _check_leases(row.type, default, longest)
+            if 0 < longest < default:
+                raise ValidationError(
+                    "ttl_invalid",
+                    f"backend max lease TTL of {longest // SECOND} would be less than backend "
+                    f"default lease TTL of {default // SECOND}",
+                    field="max_lease_ttl",
+                )
             tx.put_mount(row)
             return row
 
-        async with self.store.changing.hold():
-            try:
-                return await self.store.transact(change)
-            finally:
-                await self._follow_up()
+        return await self.snapshot.change(change)
 
     async def delete(self, call: Call[Nothing]) -> None:
         """Erase a mount with all secrets in it, some at a time; one cut short can be repeated.
@@ -172,7 +189,7 @@ class MountHandlers:
         path = _path(call)
         mount = self.mounts.get(path)
         if mount is None:
-            raise _mount_not_found()
+            raise mount_not_found()
 
         def change(tx: MountTx) -> bool:
             now = tx.get_mount(path)
@@ -191,49 +208,36 @@ class MountHandlers:
                 tx.delete_mount(path)
             return done
 
-        async with self.store.changing.hold():
-            try:
-                for _ in range(MAX_ERASE_BATCHES):
-                    if await self.store.transact(change):
-                        return
-            finally:
-                await self._follow_up()
+        async with self.snapshot.changing():
+            for _ in range(MAX_ERASE_BATCHES):
+                if await self.store.transact(change):
+                    return
         raise UnavailableError(
             "mount_not_empty",
             f"{MAX_ERASE_BATCHES * ERASE_BATCH:,} secrets are erased, more are left: "
             "delete it again",
         )
 
-    async def _follow_up(self) -> None:
-        """Whatever came of a change: it may have happened. Else the table is left stale."""
-        with suppress(UnavailableError):  # what the change has come to is what is told
-            await self.reload()
-
-    async def reload(self) -> None:
-        """Read the table of mounts again."""
-        seen = self.store.count_transactions()
-        rows = await self.store.list_all()
-        if seen >= self._seen[0]:  # else another one was quicker, and read later
-            self._seen[0] = seen
-            self.mounts.replace(rows)
-
-    @property
-    def is_stale(self) -> bool:
-        """Whether a transaction has ended that the table may not have."""
-        return self.store.count_transactions() > self._seen[0]
-
-    async def refresh(self) -> None:
-        """Read the table again if it is stale. Raises as `Store.select`."""
-        async with self.store.reading.hold():
-            if self.is_stale:
-                await self.reload()
-
 
 def _path(call: Call[object]) -> ResourcePath:
     return ResourcePath.parse_folder(call.op.path.removeprefix(PREFIX))
 
 
-def _mount_not_found() -> NotFoundError:
+def require_unreserved(path: ResourcePath) -> None:
+    """Raise `ValidationError` for a path that is no secrets'."""
+    if path.partition("/")[0].casefold() in RESERVED:
+        raise ValidationError("path_reserved", "cannot mount at a reserved path", field="path")
+
+
+def require_free_path(others: list[MountRow], path: ResourcePath) -> None:
+    """Raise `ConflictError` where a mount at `path` would lie in, on or around another."""
+    other = MountTable(others).find_overlapping(path)
+    if other is not None:
+        raise ConflictError("mount_exists", f"path is already in use at {other.path}")
+
+
+def mount_not_found() -> NotFoundError:
+    """There is none at this path."""
     return NotFoundError("mount_not_found", "there is no mount at this path")
 
 
@@ -251,7 +255,24 @@ def _checked_type(kind: str) -> str:
     return kind
 
 
+def _check_leases(kind: str, default: int, longest: int) -> None:
+    """Raise `ValidationError` for leases that no mount has."""
+    if kind == DATABASE and (default or longest):
+        raise ValidationError(
+            "lease_unsupported",
+            "default_lease_ttl and max_lease_ttl cannot be set for a database: its roles have "
+            "default_ttl and max_ttl",
+            field="default_lease_ttl",
+        )
+    for name, ttl in (("default_lease_ttl", default), ("max_lease_ttl", longest)):
+        if not -SECOND <= ttl <= MAX_LEASE:
+            raise ValidationError("ttl_invalid", f"{name} must be 0 to 10 years", field=name)
+
+
 def _tuned(row: MountRow, payload: TuneMount) -> MountRow:
-    fields = ("version", "description", "max_versions", "cas_required", "delete_version_after")
+    fields = (
+        "version", "description", "max_versions", "cas_required", "delete_version_after",
+        "default_lease_ttl", "max_lease_ttl",
+    )  # fmt: skip
     given = {name: getattr(payload, name) for name in fields}
     return replace(row, **{name: value for name, value in given.items() if value is not None})

@@ -16,6 +16,7 @@ from vault.authz.access import AccessRequest, Decision
 from vault.authz.authorizer import Authorizer
 from vault.authz.conditions import HiddenFacts
 from vault.authz.policy import Policy, ShownPolicy
+from vault.authz.policy_conversion import Converted, to_acl, to_native
 from vault.authz.policy_store import Effective, PolicyNames, PolicyStore
 from vault.authz.tickets import DenialTickets, ExplainedDenial
 from vault.errors import ValidationError
@@ -23,9 +24,10 @@ from vault.handlers.handler import Call, Handler, Handlers, handler_table
 from vault.handlers.stores import SecretStore
 from vault.handlers.visibility import secret_facts
 from vault.model.identity import Identity, Method
+from vault.model.mounts import NO_MOUNTS, MountTable
 from vault.model.operation import NO_FACTS, Capability, SecretFacts
 from vault.model.path import ResourcePath
-from vault.model.payloads import DryRunAccess, ExplainDenial, Nothing, WritePolicy
+from vault.model.payloads import ConvertPolicy, DryRunAccess, ExplainDenial, Nothing, WritePolicy
 from vault.model.records import PolicyRow
 
 _DRY_RUN: Final = ResourcePath.parse("sys/policies-dry-run")
@@ -44,6 +46,7 @@ class PolicyHandlers:
     secrets: SecretStore
     tickets: DenialTickets
     world: World
+    mounts: MountTable = NO_MOUNTS
     _deciding: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(1))
 
     def handlers(self) -> Handlers:
@@ -56,6 +59,13 @@ class PolicyHandlers:
                 run=self.validate,
                 capability=Capability.UPDATE,
                 is_audited=False,
+            ),
+            Handler(
+                operations.CONVERT_POLICY,
+                run=self.convert,
+                capability=Capability.READ,
+                audit_request=lambda _: None,
+                audit_response=lambda found: {"notes": len(found.notes)},
             ),
             Handler(
                 operations.WRITE_POLICY, run=self.write, capability=Capability.UPDATE, mutates=True
@@ -98,7 +108,9 @@ class PolicyHandlers:
         """Validate and put a policy; it is in force when this returns."""
         payload = call.payload
         document = _document_with_name(call)
-        return await self.policies.put(document, by=call.identity, create_only=payload.create_only)
+        return await self.policies.put(
+            document, by=call.identity, create_only=payload.create_only, cas=payload.cas
+        )
 
     async def validate(self, call: Call[WritePolicy]) -> Policy:
         """What `write` would take the document for; raises what it would. Changes nothing.
@@ -107,6 +119,16 @@ class PolicyHandlers:
         it leaves no record: they would bury those that somebody looks for.
         """
         return await self.policies.validate(_document_with_name(call))
+
+    async def convert(self, call: Call[ConvertPolicy]) -> Converted:
+        """A policy in the other language, with what does not map. Raises `ValidationError`."""
+        policy = await self.policies.validate({"name": "converted", **call.payload.document})
+        found = policy.acl_policy
+        if found is None:
+            convert: Callable[[], Converted] = partial(to_acl, policy, self.mounts)
+        else:
+            convert = partial(to_native, found, self.mounts)
+        return await self.world.run_sync(convert, limiter=self._deciding)
 
     async def delete(self, call: Call[Nothing]) -> None:
         """Delete a policy; it is out of force when this returns."""
@@ -136,19 +158,30 @@ class PolicyHandlers:
         return await self._decide(call, call.payload)
 
     async def explain(self, call: Call[ExplainDenial]) -> ExplainedDenial:
-        """What a ticket stands for, and how the same question is decided now.
+        """What a ticket stands for, and how the same question is decided now, and then.
 
-        By the policies that the caller had by name then, as they are now, and on the secret as it
-        is now. Raises `ValidationError` (`ticket_invalid`).
+        By the policies that the caller had by name then, as they are now. `decision` is on the
+        secret as it is now, `then` on what it was, at that time. Raises `ValidationError`
+        (`ticket_invalid`).
         """
         denied = self.tickets.read(call.payload.ticket)
-        access = denied.as_access(self.world.now())
-        row = await self.secrets.get(access.path)
-        access = replace(access, facts=NO_FACTS if row is None else secret_facts(row))
+        was = denied.as_access(denied.at)
+        row = await self.secrets.get(was.path)
+        facts = NO_FACTS if row is None else secret_facts(row)
+        exact = denied.entity is not None and (not denied.facts or denied.secret_facts is not None)
+        if denied.secret_facts is None:
+            was = replace(was, facts=facts)
         decide = self.authorizer.dry_run(())
-        decision = await self.world.run_sync(decide, access, limiter=self._deciding)
-        unknown = self.policies.effective_policies(access.identity).unknown
-        return ExplainedDenial(denied=denied, decision=replace(decision, unknown=unknown))
+        then = await self.world.run_sync(decide, was, limiter=self._deciding)
+        now = replace(was, now=self.world.now(), facts=facts)
+        decision = await self.world.run_sync(decide, now, limiter=self._deciding)
+        unknown = self.policies.effective_policies(was.identity).unknown
+        return ExplainedDenial(
+            denied=denied,
+            decision=replace(decision, unknown=unknown),
+            then=replace(then, unknown=unknown),
+            exact=exact,
+        )
 
     def _may_dry_run(self, call: Call[object]) -> bool:
         access = AccessRequest(
@@ -211,7 +244,9 @@ class PolicyHandlers:
             identity = replace(identity, policies=payload.policies, permissions=(), denied_by=())
         if payload.method is not None:
             identity = replace(identity, method=Method(payload.method))
-        return identity if payload.mfa is None else replace(identity, mfa=payload.mfa)
+        if payload.mfa is None:
+            return identity
+        return replace(identity, mfa_at=self.world.now() if payload.mfa else 0)
 
     async def _facts(self, path: ResourcePath, payload: DryRunAccess) -> SecretFacts:
         row = await self.secrets.get(path)

@@ -5,7 +5,7 @@ Handlers know no table, no query and no key; these classes are their only way to
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 from msgspec import UNSET
@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from actors.world import World
 from protocols import json_text
+from vault.authn.credential_validity import RowLookup, entity_values, resolve_identity
 from vault.authn.groups import forget_mount
 from vault.authn.lease_owners import (
     ALL_CLIENTS,
@@ -20,16 +21,18 @@ from vault.authn.lease_owners import (
     owner_of_api_key,
     owner_of_token,
 )
-from vault.authn.methods.method import Entry, EntryTx, LoginMethod, RowTx, is_alive
+from vault.authn.methods.method import Entry, EntryTx, LoginMethod, LoginTx, is_alive
+from vault.authn.mfa.entries import SEALED
 from vault.barrier import Barrier, VaultTx
 from vault.errors import NotFoundError
-from vault.model.auth_mounts import TOKEN_MOUNT
+from vault.model.auth_mounts import BUILT_IN_MOUNTS, MFA_MOUNT
 from vault.model.dynamic import CONNECTIONS as CONNECTIONS_FOLDER
 from vault.model.dynamic import COUNTED, CREDENTIALS, ROLES
 from vault.model.health import CacheState, KeyringState
 from vault.model.identity import Identity, Method
 from vault.model.path import ResourcePath
 from vault.model.records import (
+    AccessGrantRow,
     AccessRow,
     AuthEntryRow,
     AuthMountRow,
@@ -39,18 +42,23 @@ from vault.model.records import (
     DynamicLeaseRow,
     FolderPolicyRow,
     LeaseClientRow,
+    MountMoveRow,
     MountRow,
     RecorderRow,
+    RecordStatus,
     RotationRow,
     SecretRow,
     SystemRow,
+    UserRow,
     VersionRow,
 )
 from vault.model.rotation import RotationState
 from vault.store.bounded_cache import MISSING
-from vault.store.table import INTEGER_MAX, Key, StoreQuery
+from vault.store.store import Store
+from vault.store.table import INTEGER_MAX, MAX_LIMIT, Key, StoreQuery, Table
 from vault.store.tables import (
     ACCESS,
+    ACCESS_GRANTS,
     AUTH_ENTRIES,
     AUTH_MOUNTS,
     CONNECTIONS,
@@ -59,17 +67,21 @@ from vault.store.tables import (
     DYNAMIC_LEASES,
     FOLDER_POLICIES,
     LEASE_CLIENTS,
+    MOUNT_MOVES,
     MOUNTS,
     RECORDERS,
     ROTATIONS,
     SECRETS,
     SYSTEM,
     TOKENS,
+    USERS,
     VERSIONS,
 )
 from vault.store.timed_lock import TimedLock
 
 T = TypeVar("T")
+MountR = TypeVar("MountR", bound=msgspec.Struct)
+MountT = TypeVar("MountT")
 
 MAX_CONSUMERS: Final = 999  # of one secret; with one more row, a query finds them all
 PAUSED_ROW: Final = "rotations-paused"
@@ -789,13 +801,26 @@ def _with_place(tx: VaultTx, row: ConsumerRow) -> ConsumerRow:
     return replace(row, consumer="", identity="", name="", version=0)
 
 
-class MountTx:
-    """One transaction over mounts; secrets can only be erased."""
+class MoveTx:
+    """What transactions over mounts of both kinds can do: keep what was moved."""
 
     __slots__ = ("_tx",)
 
     def __init__(self, tx: VaultTx) -> None:
         self._tx = tx
+
+    def put_move(self, move: MountMoveRow) -> None:
+        """Keep it; of more than `MAX_MOVES` the oldest goes."""
+        kept = self._tx.select(MOUNT_MOVES, StoreQuery(limit=MAX_MOVES))
+        for old in sorted(kept, key=lambda row: row.moved_at)[: len(kept) + 1 - MAX_MOVES]:
+            self._tx.delete(MOUNT_MOVES, old.id)
+        self._tx.put(MOUNT_MOVES, move)
+
+
+class MountTx(MoveTx):
+    """One transaction over mounts; secrets can only be erased, or moved with their mount."""
+
+    __slots__ = ()
 
     def list_mounts(self, limit: int) -> list[MountRow]:
         """The first mounts in path order."""
@@ -836,35 +861,232 @@ class MountTx:
             erasing.erase_secret(secret)
         return len(secrets)
 
+    def is_empty(self, folder: ResourcePath) -> bool:
+        """Whether there is no secret and no rotation policy below `folder`."""
+        policies = self._tx.select(FOLDER_POLICIES, StoreQuery(prefix=("path", folder), limit=1))
+        return not policies and not self._tx.select(SECRETS, _below(folder, "", 1))
 
-class MountStore:
-    """Mounts. `changing` is held for a change with its reload, `reading` for a reload."""
+    def list_secrets(self, folder: ResourcePath, limit: int) -> list[SecretRow]:
+        """The secrets below `folder`; of more than `limit` that many, and some more."""
+        rows = self._tx.select(SECRETS, _below(folder, "", MAX_LIMIT))
+        last = len(rows)
+        while last == MAX_LIMIT and len(rows) <= limit:
+            page = self._tx.select(SECRETS, _below(folder, rows[-1].name, MAX_LIMIT))
+            rows += page
+            last = len(page)
+        return rows
 
-    def __init__(self, barrier: Barrier) -> None:
+    def find_running_rotation(self, secrets: Sequence[SecretRow]) -> str:
+        """The name of a secret that is being rotated; empty: none is."""
+        names = {row.id: row.name for row in secrets}
+        query = StoreQuery(at_most=("next_at", INTEGER_MAX), smallest_first=True)
+        while page := self._tx.select(ROTATIONS, query):
+            for row in page:
+                if row.secret_id in names:
+                    return names[row.secret_id]
+            last = page[-1]
+            query = replace(query, after=(last.next_at, last.secret_id, last.number))
+        return ""
+
+    def move_secrets(
+        self, secrets: Sequence[SecretRow], source: ResourcePath, target: ResourcePath
+    ) -> None:
+        """Give secrets below `source` their names below `target`, and all that names them by path.
+
+        Raises `ValidationError` for a name that would be too long.
+        """
+        moved = partial(_moved, source=source, target=target)
+        self._tx.get_many(SECRETS, [(row.name,) for row in secrets])
+        for row in secrets:
+            new = ResourcePath.parse_secret(moved(row.name))
+            self._tx.delete(SECRETS, row.name)
+            policy = _moved_policy(row.rotation_policy, moved)
+            self._tx.put(SECRETS, replace(row, name=str(new), rotation_policy=policy))
+            for rotation in self._tx.select(ROTATIONS, StoreQuery(equals={"secret_id": row.id})):
+                self._tx.put(
+                    ROTATIONS,
+                    replace(
+                        rotation,
+                        path=moved(rotation.path),
+                        policy=_moved_policy(rotation.policy, moved) or {},
+                    ),
+                )
+        while folders := self._tx.select(FOLDER_POLICIES, StoreQuery(prefix=("path", source))):
+            for folder in folders:
+                scheduled = folder.scheduled_to
+                self._tx.delete(FOLDER_POLICIES, folder.path)
+                self._tx.put(
+                    FOLDER_POLICIES,
+                    replace(
+                        folder,
+                        path=moved(folder.path),
+                        policy=_moved_policy(folder.policy, moved) or {},
+                        scheduled_to=scheduled if scheduled is UNSET else moved(scheduled),
+                    ),
+                )
+
+
+def _moved(path: str, *, source: str, target: str) -> str:
+    """The path below `target` of what is below `source`; another path stays."""
+    return target + path[len(source) :] if path.startswith(source) else path
+
+
+def _moved_policy(
+    policy: dict[str, Any] | None, moved: Callable[[str], str]
+) -> dict[str, Any] | None:
+    """A rotation policy with the secret that it connects with, wherever that is now."""
+    connection = (policy or {}).get("connection", "")
+    return {**policy, "connection": moved(connection)} if policy and connection else policy
+
+
+MAX_MOVES: Final = 500
+"""Moves of mounts that are kept."""
+
+
+class RowsOfMounts(Generic[MountR, MountT]):
+    """The mounts of one kind. `changing` is held for a change with its reload, `reading` for one.
+
+    `begin`: what a change gets of a transaction.
+    """
+
+    def __init__(
+        self, barrier: Barrier, table: Table[MountR], begin: Callable[[VaultTx], MountT]
+    ) -> None:
         self._barrier = barrier
+        self._table = table
+        self._begin = begin
         self.changing = TimedLock()
         self.reading = TimedLock()
 
-    def list_all(self) -> Awaitable[list[MountRow]]:
-        """Every mount in path order. Raises as `Store.select`."""
-        return self._barrier.select_all(MOUNTS)
+    def list_all(self) -> Awaitable[list[MountR]]:
+        """Every mount. Raises as `Store.select`."""
+        return self._barrier.select_all(self._table)
 
     def count_transactions(self) -> int:
-        """How many transactions of mounts have ended."""
-        return self._barrier.count_transactions(MOUNTS)
+        """How many transactions of these mounts have ended."""
+        return self._barrier.count_transactions(self._table)
 
-    def transact(self, change: Callable[[MountTx], T]) -> Awaitable[T]:
+    def transact(self, change: Callable[[MountT], T]) -> Awaitable[T]:
         """Run `change` in a transaction. As `Barrier.transact`."""
-        return self._barrier.transact(lambda tx: change(MountTx(tx)))
+        return self._barrier.transact(lambda tx: change(self._begin(tx)))
 
 
-class AuthMountTx:
-    """One transaction over auth mounts."""
+class MoveStore:
+    """The moves that are kept. Reads raise as `Store.get`."""
+
+    def __init__(self, barrier: Barrier) -> None:
+        self._barrier = barrier
+
+    async def list_all(self) -> list[MountMoveRow]:
+        """The latest first."""
+        rows = await self._barrier.select_all(MOUNT_MOVES)
+        return sorted(rows, key=lambda row: row.moved_at, reverse=True)
+
+    def get(self, move_id: str) -> Awaitable[MountMoveRow | None]:
+        """One of them."""
+        return self._barrier.get(MOUNT_MOVES, move_id)
+
+
+class MountStore(RowsOfMounts[MountRow, MountTx]):
+    """Mounts of secret engines."""
+
+    def __init__(self, barrier: Barrier) -> None:
+        super().__init__(barrier, MOUNTS, MountTx)
+
+    async def find_connection_users(self, folder: str) -> str:
+        """A secret or folder outside of `folder` that is rotated by a secret in it; empty: none."""
+        found = await RotationStore(self._barrier).list_connections()
+        return next(
+            (
+                user
+                for user, connection in found
+                if connection.startswith(folder) and not user.startswith(folder)
+            ),
+            "",
+        )
+
+
+class GrantTx:
+    """One transaction over grants of access."""
 
     __slots__ = ("_tx",)
 
     def __init__(self, tx: VaultTx) -> None:
         self._tx = tx
+
+    def list_all(self) -> list[AccessGrantRow]:
+        """All of them."""
+        return self._tx.select(ACCESS_GRANTS, StoreQuery())
+
+    def get(self, grant_id: str) -> AccessGrantRow | None:
+        """A grant as it is now."""
+        return self._tx.get(ACCESS_GRANTS, grant_id)
+
+    def put(self, grant: AccessGrantRow) -> None:
+        """Insert or replace it."""
+        self._tx.put(ACCESS_GRANTS, grant)
+
+    def delete(self, grant_id: str) -> None:
+        """Delete it."""
+        self._tx.delete(ACCESS_GRANTS, grant_id)
+
+
+class GrantStore:
+    """Grants of access. `changing` is held for a change with its reload, `reading` for a reload."""
+
+    def __init__(self, barrier: Barrier, store: Store) -> None:
+        self._barrier = barrier
+        self._store = store
+        self.changing = TimedLock()
+        self.reading = TimedLock()
+
+    def list_all(self) -> Awaitable[list[AccessGrantRow]]:
+        """Every grant. Raises as `Store.select`."""
+        return self._barrier.select_all(ACCESS_GRANTS)
+
+    def count_transactions(self) -> int:
+        """How many transactions of grants have ended."""
+        return self._barrier.count_transactions(ACCESS_GRANTS)
+
+    def transact(self, change: Callable[[GrantTx], T]) -> Awaitable[T]:
+        """Run `change` in a transaction. As `Barrier.transact`."""
+        return self._barrier.transact(lambda tx: change(GrantTx(tx)))
+
+    async def resolve_granter(self, grant: AccessGrantRow, now: int) -> Identity | None:
+        """Who granted it, with what allowed it then; None: they are no active user any more."""
+        return await resolve_identity(self._store, _granter_identity, grant, now)
+
+    async def is_active_user(self, user_id: str) -> bool:
+        """Whether there is such an entity, and it is not disabled."""
+        user = await self._barrier.get(USERS, user_id)
+        return user is not None and user.status == RecordStatus.ACTIVE
+
+
+def _granter_identity(get: RowLookup, grant: AccessGrantRow, now: int) -> Identity | None:
+    authority = grant.authority
+    user: UserRow | None = None
+    if not authority.credential:
+        user = get(USERS, grant.granter)
+        if user is None or user.status != RecordStatus.ACTIVE:
+            return None
+    return Identity(
+        id=grant.granter,
+        name=grant.granter_name,
+        method=Method(authority.method),
+        policies=tuple(authority.policies),
+        denied_by=tuple(authority.denied_by),
+        ceiling=tuple(authority.ceiling),
+        credential=authority.credential,
+        # As old as it was then: a condition on its age was met by the grant.
+        mfa_at=authority.mfa_at and now - (grant.granted_at - authority.mfa_at),
+        entity=() if user is None else entity_values(get, user),
+    )
+
+
+class AuthMountTx(MoveTx):
+    """One transaction over auth mounts."""
+
+    __slots__ = ()
 
     def list_mounts(self) -> list[AuthMountRow]:
         """All of them."""
@@ -886,25 +1108,11 @@ class AuthMountTx:
         forget_mount(self._tx, mount.accessor)
 
 
-class AuthMountStore:
-    """Auth mounts. `changing` is held for a change with its reload, `reading` for a reload."""
+class AuthMountStore(RowsOfMounts[AuthMountRow, AuthMountTx]):
+    """Auth mounts, and what goes with one."""
 
     def __init__(self, barrier: Barrier) -> None:
-        self._barrier = barrier
-        self.changing = TimedLock()
-        self.reading = TimedLock()
-
-    def list_all(self) -> Awaitable[list[AuthMountRow]]:
-        """Every mount. Raises as `Store.select`."""
-        return self._barrier.select_all(AUTH_MOUNTS)
-
-    def count_transactions(self) -> int:
-        """How many transactions of auth mounts have ended."""
-        return self._barrier.count_transactions(AUTH_MOUNTS)
-
-    def transact(self, change: Callable[[AuthMountTx], T]) -> Awaitable[T]:
-        """Run `change` in a transaction. As `Barrier.transact`."""
-        return self._barrier.transact(lambda tx: change(AuthMountTx(tx)))
+        super().__init__(barrier, AUTH_MOUNTS, AuthMountTx)
 
     def erase_entries(self, mount_id: str, limit: int) -> Awaitable[int]:
         """Delete some entries of a mount that is gone; returns how many."""
@@ -942,7 +1150,7 @@ class AuthEntryTx:
         self._world = world
         self.now = world.now()
         self._sealed = sealed
-        mount = TOKEN_MOUNT if mount_id == TOKEN_MOUNT.id else tx.get(AUTH_MOUNTS, mount_id)
+        mount = BUILT_IN_MOUNTS.get(mount_id) or tx.get(AUTH_MOUNTS, mount_id)
         if mount is None:
             raise NotFoundError("mount_not_found", "there is no auth mount at this path")
         self._mount = mount
@@ -1011,6 +1219,10 @@ class AuthEntryTx:
         query = _entries_query(self._mount.id, kind, prefix, after, limit)
         return [row.name for row in self._tx.select(AUTH_ENTRIES, query)]
 
+    def of_mount(self, mount_id: str) -> "AuthEntryTx":
+        """The entries of another mount, in the same transaction."""
+        return AuthEntryTx(self._tx, mount_id, self._world, self._sealed)
+
 
 class AuthEntryStore:
     """What auth methods keep: `EntryReader`. Reads raise as `Store.get`."""
@@ -1042,7 +1254,7 @@ class AuthEntryStore:
         return self.transact_rows(mount_id, lambda entries, _: change(entries))
 
     def transact_rows(
-        self, mount_id: str, change: Callable[[EntryTx, RowTx], T], *, max_encryptions: int = 4
+        self, mount_id: str, change: Callable[[EntryTx, LoginTx], T], *, max_encryptions: int = 4
     ) -> Awaitable[T]:
         """As `transact`, with other tables."""
 
@@ -1067,6 +1279,8 @@ class AuthEntryStore:
         return len(rows)
 
     def _sealed(self, method: str, kind: str) -> Collection[str]:
+        if method == MFA_MOUNT.type:
+            return SEALED.get(kind, ())
         found = self.methods.get(method)
         entry_kind = None if found is None else found.kinds.get(kind)
         return () if entry_kind is None else entry_kind.sealed

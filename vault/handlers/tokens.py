@@ -11,11 +11,11 @@ from vault import operations
 from vault.authn import token_lifetime
 from vault.authn.api_keys import ApiKeys
 from vault.authn.methods.token_roles import RoleRequest
-from vault.authn.tokens import IssuedToken, NewToken, Tokens
+from vault.authn.tokens import IssuedToken, NewToken, Tokens, require_sudo
 from vault.authz.access import AccessRequest
 from vault.authz.authorizer import Authorizer
 from vault.handlers.handler import Call, Handler, Handlers, handler_table
-from vault.model.identity import Identity, Method
+from vault.model.identity import ROOT_POLICY, Identity, Method
 from vault.model.operation import Capability, OperationType, P
 from vault.model.payloads import AccessorSelector, Nothing, RenewToken, TokenSelector
 from vault.model.records import TokenRow
@@ -94,9 +94,6 @@ class TokenHandlers:
     async def create(self, call: Call[NewToken]) -> IssuedToken:
         """A child of the caller's credential, or an orphan. Raises as `Tokens.create`."""
         new, role = call.payload, None
-        if new.role:
-            role = await self.find_role(new.role)
-            new = role.applied(new)
         sudo = self.authorizer.decide(
             AccessRequest(
                 capability=Capability.SUDO,
@@ -106,14 +103,23 @@ class TokenHandlers:
                 now=self.world.now(),
             )
         )
+        remarks: tuple[str, ...] = ()
+        if new.role:
+            is_sudo = sudo.allowed or ROOT_POLICY in call.identity.policies
+            require_sudo(new, is_orphan=False, sudo=is_sudo)  # the role says whether it is one
+            role = await self.find_role(new.role)
+            remarks = role.remarks(new)
+            new = role.applied(new)
         issued = await self.tokens.create(
             call.identity,
             new,
             sudo=sudo.allowed,
             orphan=call.op.path == ORPHAN_PATH,
             limits=role,
+            address=call.op.origin.ip,
         )
-        warnings = issued.warnings + self.authorizer.unknown_policy_warnings(issued.row.policies)
+        unknown = self.authorizer.unknown_policy_warnings(issued.row.policies)
+        warnings = remarks + issued.warnings + unknown
         return msgspec.structs.replace(issued, warnings=warnings)
 
     async def lookup(self, call: Call[TokenSelector]) -> TokenRow:

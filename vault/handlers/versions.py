@@ -7,20 +7,29 @@ from typing import Final
 from msgspec.structs import replace
 
 from actors.world import World
+from protocols.instant import MAX_NS
 from vault import operations
 from vault.errors import ValidationError
 from vault.handlers.handler import Call, Handler, Handlers, handler_table
 from vault.handlers.rotation_schedule import schedule
-from vault.handlers.secrets import check_facts_unchanged, is_live, secret_not_found
+from vault.handlers.secret_settings import resolve_settings
+from vault.handlers.secrets import (
+    check_facts_unchanged,
+    is_live,
+    mount_of_secret,
+    secret_not_found,
+)
 from vault.handlers.stores import SecretStore, SecretTx
 from vault.model.acl.access import USUAL_FORM, AclCapability, ApiForm
+from vault.model.mounts import MountTable
 from vault.model.operation import Capability, OperationType, P
 from vault.model.payloads import Nothing, SecretVersions
 from vault.model.records import RecordStatus, SecretRow, VersionRow
 
 MAX_VERSIONS_AT_ONCE: Final = 1_000  # versions that one operation changes
 
-Edit = Callable[[VersionRow, int], VersionRow]
+Edit = Callable[[VersionRow, int, int], VersionRow]
+"""A version, the time now, and after how long it is hidden by itself (ns, 0: never)."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +37,7 @@ class VersionHandlers:
     """The handlers of `secret.delete`, `.undelete`, `.destroy` and `.purge`."""
 
     store: SecretStore
+    mounts: MountTable
     world: World
 
     def handlers(self) -> Handlers:
@@ -48,7 +58,10 @@ class VersionHandlers:
         return await self._edit(call, _deleted)
 
     async def undelete(self, call: Call[SecretVersions]) -> SecretRow:
-        """Show deleted versions again; destroyed ones stay destroyed."""
+        """Show deleted versions again; destroyed ones stay destroyed.
+
+        Where versions are hidden after a time, that time begins anew.
+        """
         return await self._edit(call, _undeleted)
 
     async def destroy(self, call: Call[SecretVersions]) -> SecretRow:
@@ -84,10 +97,12 @@ class VersionHandlers:
             if secret is None:
                 raise secret_not_found()
             now = self.world.now()
+            mount = mount_of_secret(tx, self.mounts, call.op.path)
+            after = resolve_settings(secret, mount).delete_after
             kept = range(secret.oldest_version, secret.current_version + 1)
             for number in sorted(n for n in wanted or (secret.current_version,) if n in kept):
                 version = tx.get_version(secret.id, number)
-                if version is not None and (edited := edit(version, now)) is not version:
+                if version is not None and (edited := edit(version, now, after)) is not version:
                     tx.put_version(edited)
             head = _with_status(tx, secret, now)
             if head is not secret:
@@ -129,16 +144,18 @@ def _handler(
     )
 
 
-def _deleted(version: VersionRow, now: int) -> VersionRow:
+def _deleted(version: VersionRow, now: int, _after: int) -> VersionRow:
     return replace(version, deletion_time=now) if is_live(version, now) else version
 
 
-def _undeleted(version: VersionRow, _now: int) -> VersionRow:
-    hidden = version.deletion_time and not version.destroyed
-    return replace(version, deletion_time=0) if hidden else version
+def _undeleted(version: VersionRow, now: int, after: int) -> VersionRow:
+    if version.destroyed:
+        return version
+    ends = min(now + after, MAX_NS) if after else 0
+    return version if version.deletion_time == ends else replace(version, deletion_time=ends)
 
 
-def _destroyed(version: VersionRow, _now: int) -> VersionRow:
+def _destroyed(version: VersionRow, _now: int, _after: int) -> VersionRow:
     if version.destroyed:
         return version
     return replace(version, destroyed=True, wrapped_dek=b"", box=b"")

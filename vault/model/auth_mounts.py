@@ -7,7 +7,6 @@ from vault.model.records import AuthMountRow
 
 TOKEN_PATH: Final = "token/"  # always there, and no row
 AUTH: Final = "auth/"
-MOVED_FROM: Final = "moved_from"  # in `AuthMountRow.tuning`: where it was before its last move
 
 
 TOKEN_MOUNT: Final = AuthMountRow(
@@ -20,6 +19,12 @@ TOKEN_MOUNT: Final = AuthMountRow(
     updated_at=0,
 )
 """What stands for the mount of tokens, which has no row."""
+MFA_MOUNT: Final = AuthMountRow(
+    id="mfa", path="mfa/", accessor="mfa", type="mfa", created_at=0, updated_at=0
+)
+"""What stands for a mount of second factors. It is at no path: nobody logs in there."""
+BUILT_IN_MOUNTS: Final = {row.id: row for row in (TOKEN_MOUNT, MFA_MOUNT)}
+"""Mounts that have entries and no row, by id."""
 
 
 class AuthMountTable:

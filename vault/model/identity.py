@@ -47,8 +47,10 @@ class Identity(Struct, frozen=True, kw_only=True):
     denials count, their allowances do not. `line`: where the line of credentials begins that this
     one was made by; empty: with `id`. `mount`: the id of the auth mount that its token was made at
     by a login, or an ancestor of it; empty: at none. `entity`: what identity templates stand for,
-    beside id and name. `ceiling`: policies without which nothing is allowed; empty: none bound it.
-    Their denials bind too, and they allow nothing by themselves.
+    beside id and name. `session`: the id of the token of the login that is used with it, whose
+    idle time begins anew; empty: none. `ceiling`: policies without which nothing is allowed; empty:
+    none bound it. Their denials bind too, and they allow nothing by themselves. `mfa_at`: when a
+    second factor was shown for the credential last (Unix ns; 0: never).
     """
 
     id: str
@@ -58,16 +60,22 @@ class Identity(Struct, frozen=True, kw_only=True):
     permissions: tuple[Permission, ...] = ()
     denied_by: tuple[str, ...] = ()
     credential: str = ""  # the accessor of the token or the id of the key: never the secret
-    mfa: bool = False
+    mfa_at: int = 0
     line: str = ""
     mount: str = ""
     entity: tuple[tuple[str, str], ...] = ()
+    session: str = ""
     ceiling: tuple[str, ...] = ()
 
     @property
     def holds_token(self) -> bool:
         """Whether `credential` is the accessor of a token that is stored."""
         return self.method is Method.TOKEN or bool(self.mount)
+
+    @property
+    def mfa(self) -> bool:
+        """Whether a second factor was shown for the credential, however long ago."""
+        return self.mfa_at > 0
 
     @property
     def is_transient(self) -> bool:

@@ -334,11 +334,17 @@ class ListKeys(Struct, frozen=True, kw_only=True):
 
 
 class WriteMount(Struct, frozen=True, kw_only=True):
-    """Create a mount: a prefix with KV settings, or with the type `database` a database engine."""
+    """Create a mount: a prefix with KV settings, or with the type `database` a database engine.
+
+    `default_lease_ttl`: for how long clients may keep a value that says nothing itself. ns, 0: the
+    system's.
+    """
 
     version: int = 2
     description: str = ""
     type: str = "kv"
+    default_lease_ttl: int = 0
+    max_lease_ttl: int = 0
 
 
 class TuneMount(Struct, frozen=True, kw_only=True):
@@ -349,6 +355,8 @@ class TuneMount(Struct, frozen=True, kw_only=True):
     max_versions: int | None = None
     cas_required: bool | None = None
     delete_version_after: int | None = None
+    default_lease_ttl: int | None = None
+    max_lease_ttl: int | None = None
 
 
 class TuneAuth(Struct, frozen=True, kw_only=True):
@@ -374,8 +382,8 @@ class EnableAuth(Struct, frozen=True, kw_only=True):
     tune: TuneAuth = TuneAuth()
 
 
-class MoveAuth(Struct, frozen=True, kw_only=True):
-    """Move an auth mount to another path, with its entries and tokens."""
+class MoveMount(Struct, frozen=True, kw_only=True):
+    """Move a mount to another path, with all that is in it."""
 
     to: str
 
@@ -420,10 +428,65 @@ class RunAuthAction(Struct, frozen=True, kw_only=True):
 
 
 class LogIn(Struct, frozen=True, kw_only=True):
-    """Log in. `path` is the mount's and what follows it, `fields` what the caller shows."""
+    """Log in. `path` is the mount's and what follows it, `fields` what the caller shows.
+
+    `codes`: second factors that come with it, by the id or name of a method; None: it asks which
+    it needs.
+    """
 
     path: str
     fields: dict[str, Any]
+    codes: dict[str, tuple[str, ...]] | None = None
+
+    def __repr__(self) -> str:
+        return f"LogIn(path={self.path!r})"
+
+
+class FinishLogin(Struct, frozen=True, kw_only=True):
+    """Show the second factors of a login that waits: codes by method, one code, or a passkey's."""
+
+    request_id: str
+    codes: dict[str, tuple[str, ...]] = {}
+    passcode: str = ""
+    assertion: dict[str, Any] | None = None
+
+    def __repr__(self) -> str:
+        return "FinishLogin()"
+
+
+class ShowFactor(Struct, frozen=True, kw_only=True):
+    """Show an own second factor: a code, or what a passkey has signed. `factor`: which, by id."""
+
+    passcode: str = ""
+    assertion: dict[str, Any] | None = None
+    factor: str = ""
+
+    def __repr__(self) -> str:
+        return f"ShowFactor(factor={self.factor!r})"
+
+
+class NameFactor(Struct, frozen=True, kw_only=True):
+    """Begin a new second factor, called so. `credential`: what a browser made, to finish it."""
+
+    name: str = ""
+    credential: dict[str, Any] | None = None
+
+    def __repr__(self) -> str:
+        return f"NameFactor(name={self.name!r})"
+
+
+class SelectFactor(Struct, frozen=True, kw_only=True):
+    """A second factor of an entity; no method: all of them."""
+
+    entity_id: str
+    method_id: str = ""
+
+
+class WriteMfaMethod(Struct, frozen=True, kw_only=True):
+    """What is named of a method of second factors; no id: a new one, or the one of the name."""
+
+    fields: dict[str, Any]
+    method_id: str = ""
 
 
 class RevokeJwt(Struct, frozen=True, kw_only=True):
@@ -443,11 +506,28 @@ class ListJwtRevocations(Struct, frozen=True, kw_only=True):
     limit: int = 100
 
 
+class ConvertPolicy(Struct, frozen=True, kw_only=True):
+    """A policy document whose other form is wanted."""
+
+    document: dict[str, object]
+
+
+class GrantAccess(Struct, frozen=True, kw_only=True):
+    """Allow what the ticket of a refusal is about, for `duration` ns."""
+
+    ticket: str
+    duration: int
+
+
 class WritePolicy(Struct, frozen=True, kw_only=True):
-    """A policy document as decoded JSON; its name is the end of the operation's path."""
+    """A policy document as decoded JSON; its name is the end of the operation's path.
+
+    `cas`: only if the policy's edition is this one; 0: only if there is none, -1 the same.
+    """
 
     document: dict[str, object]
     create_only: bool = False
+    cas: int | None = None
 
 
 class CheckCapabilities(Struct, frozen=True, kw_only=True):
@@ -524,6 +604,22 @@ class KeepValue(Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         return "KeepValue()"
+
+
+class OpenSession(Struct, frozen=True, kw_only=True):
+    """Open a browser's session (`session.open`).
+
+    `exchange`: in the place of the caller's own session, which a login made.
+    """
+
+    exchange: bool = False
+
+
+class SessionSelector(Struct, frozen=True, kw_only=True):
+    """The session with this accessor, of the caller or of `user` (an id)."""
+
+    accessor: str
+    user: str = ""
 
 
 class AccessorSelector(Struct, frozen=True, kw_only=True):

@@ -94,6 +94,62 @@ class MountRow(Struct, frozen=True, kw_only=True, gc=False):
     cas_required: bool = False
     delete_version_after: int = 0
     created_at: int
+    default_lease_ttl: int | UnsetType = UNSET  # ns; 0 or unset: the system's, negative: -1 s
+    max_lease_ttl: int | UnsetType = UNSET
+    mac: bytes = b""
+
+
+class MountMoveRow(Struct, frozen=True, kw_only=True, gc=False):
+    """A mount that was moved. `source` and `target` have `auth/` before them for an auth mount.
+
+    `secrets`: how many went with it.
+    """
+
+    id: str
+    mount_id: str
+    source: str
+    target: str
+    secrets: int = 0
+    moved_at: int
+    moved_by: str
+    mac: bytes = b""
+
+
+class GrantAuthority(Struct, frozen=True, kw_only=True):
+    """What allowed the granter what they granted: it must allow it still when the grant is used.
+
+    `mfa_at`: when the granter had shown a second factor (0: never). `credential`: of a granter
+    without an entity, whose token must stand; else empty.
+    """
+
+    policies: list[str]
+    denied_by: list[str] = []
+    ceiling: list[str] = []
+    method: str
+    ip: str
+    mfa_at: int = 0
+    credential: str = ""
+
+
+class AccessGrantRow(Struct, frozen=True, kw_only=True, gc=False):
+    """Access to one path for one caller that ends by itself, granted for the ticket of a refusal.
+
+    `subject` is the id of the caller (`Identity.id`), `credential` the one that was refused; empty:
+    whatever login of the subject. `granter` is the id of who granted it.
+    """
+
+    id: str
+    subject: str
+    subject_name: str
+    credential: str
+    capability: str
+    path: str
+    granter: str
+    granter_name: str
+    authority: GrantAuthority
+    request_id: str
+    granted_at: int
+    expires_at: int
     mac: bytes = b""
 
 
@@ -238,7 +294,9 @@ class TokenRow(Struct, frozen=True, kw_only=True, gc=False):
     the method needs to renew it. `bound_cidrs`: the networks it counts from. `certificate`: hex
     SHA-256 of the client certificate that each request must present. `verified_at`: when the source
     last said who it is. `role` of another token: its token role. `max_ttl`: the bound of all its
-    renewals that its mount or role sets (ns), beside the default one.
+    renewals that its mount or role sets (ns), beside the default one. `mfa_at`: when a second
+    factor was shown for it last (0 or unset: never). `session`: it is a session of its user, and
+    stands only with its `SessionRow`.
     """
 
     id: str
@@ -269,12 +327,32 @@ class TokenRow(Struct, frozen=True, kw_only=True, gc=False):
     certificate: str | UnsetType = UNSET
     verified_at: int | UnsetType = UNSET
     max_ttl: int | UnsetType = UNSET
+    mfa_at: int | UnsetType = UNSET
+    session: bool | UnsetType = UNSET
     mac: bytes = b""
 
     @property
     def is_batch(self) -> bool:
         """Whether it is a batch token, which is stored nowhere."""
         return self.accessor.startswith(BATCH_ACCESSOR)
+
+
+class SessionRow(Struct, frozen=True, kw_only=True, gc=False):
+    """A session of a user, beside its token, whose id is the key.
+
+    `address`: where it was opened from. `active_at`: its last use that was written down. `idle`: ns
+    that it may be unused, 0 without such a bound; `idle_until`: when it ends unused, 0: never.
+    """
+
+    token_id: str
+    accessor: str
+    user_id: str
+    address: str = ""
+    created_at: int
+    active_at: int
+    idle: int = 0
+    idle_until: int = 0
+    mac: bytes = b""
 
 
 class AuthMountRow(Struct, frozen=True, kw_only=True, gc=False):

@@ -5,6 +5,7 @@ from typing import Any, Self
 from msgspec import Struct
 from msgspec.structs import replace
 
+from vault.model.acl.policy import AclPath
 from vault.model.labels import Labels
 from vault.model.records import (
     AccessRow,
@@ -404,6 +405,25 @@ class BrowserSession(Struct, frozen=True, kw_only=True):
         return f"Session(accessor={self.accessor!r})"
 
 
+class SessionInfo(Struct, frozen=True, kw_only=True):
+    """A session of a user. Instants are Unix ns, 0: never.
+
+    `method`, `mount`: what it was opened by; the mount is empty where there is none. `idle_until`:
+    when it ends unless it is used. `is_current`: it is the one that asks.
+    """
+
+    accessor: str
+    method: str
+    mount: str
+    browser: bool
+    address: str
+    created_at: int
+    last_used: int
+    expires_at: int
+    idle_until: int
+    is_current: bool
+
+
 class StoredEntry(Struct, frozen=True, kw_only=True):
     """An entry of an auth mount as it may be shown: without what is secret or hidden."""
 
@@ -434,3 +454,11 @@ class LockedLogins(Struct, frozen=True, kw_only=True):
 
     accessor: str
     names: list[str]
+
+
+class ResultantAcl(Struct, frozen=True, kw_only=True):
+    """What policies say: of single paths, and of all that begin with a text."""
+
+    root: bool
+    exact_paths: dict[str, AclPath] = {}
+    glob_paths: dict[str, AclPath] = {}

@@ -69,12 +69,15 @@ class FeedPosition(NamedTuple):
 class WriteSet(Struct, frozen=True):
     """What one transaction changes: rows to insert, to update and to delete, counters to add to.
 
-    The backend does the deletes first, children before parents, then the rest, parents first.
+    The backend does the deletes first, children before parents, then the moves, then the rest,
+    parents first.
     """
 
     inserts: dict[Table[Any], list[Any]] = msgspec.field(default_factory=dict)
     updates: dict[Table[Any], list[Any]] = msgspec.field(default_factory=dict)
     deletes: dict[Table[Any], list[Key]] = msgspec.field(default_factory=dict)
+    moves: dict[Table[Any], list[tuple[Key, Any]]] = msgspec.field(default_factory=dict)
+    """Rows that get another key, by their old one (`Table.identity`): what refers to them stays."""
     previous: dict[Table[Any], dict[Key, Any]] = msgspec.field(default_factory=dict)
     """Rows as they were, of those that were looked at: a backend may spare what stays the same."""
     counts: dict[Table[Any], list[Any]] = msgspec.field(default_factory=dict)

@@ -108,6 +108,11 @@ class MemoryBackend:
         for table, keys in writes.deletes.items():
             for key in keys:
                 tables[table.name].pop(key, None)
+        for table, moves in writes.moves.items():
+            for old, row in moves:
+                if tables[table.name].pop(old, None) is None:
+                    raise ConstraintError(table.name)
+                _put(table, tables[table.name], [row], expected=False)
         for table, rows in writes.inserts.items():
             _put(table, tables[table.name], rows, expected=False)
         for table, rows in writes.updates.items():
@@ -187,7 +192,7 @@ def _decode(table: Table[R], key: Key, data: bytes) -> R:
 
 
 def _touched(writes: WriteSet) -> set[str]:
-    parts = (writes.inserts, writes.updates, writes.deletes, writes.counts)
+    parts = (writes.inserts, writes.updates, writes.deletes, writes.moves, writes.counts)
     return {table.name for part in parts for table in part}
 
 

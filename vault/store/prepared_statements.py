@@ -72,6 +72,11 @@ class PreparedStatements:
         return RowStatement(self._statements.update_rest, self._columns, self._dialect)
 
     @cached_property
+    def move(self) -> "RowStatement":
+        """Replace the row of the same identity, its key with the rest."""
+        return RowStatement(self._statements.move(), self._columns, self._dialect)
+
+    @cached_property
     def get(self) -> str:
         """Select the row of a key; its parameters are those of `key`."""
         return self._statements.get.compile(dialect=self._dialect).string

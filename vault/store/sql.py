@@ -538,6 +538,10 @@ class SqlSession:
                     table, prepared.delete, [prepared.key_parameters(key) for key in keys]
                 )
                 _require_all(table, matched, len(keys))
+        for table, moves in writes.moves.items():
+            move = self._prepared[table].move
+            moved = self._execute_many(table, move.text, move.bind_rows([row for _, row in moves]))
+            _require_all(table, moved, len(moves))
         for table in ALL:
             if rows := writes.updates.get(table):
                 self._update(table, rows, writes.previous.get(table, {}))

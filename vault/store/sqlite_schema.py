@@ -37,6 +37,7 @@ CREATE TABLE mounts(path VARCHAR(512)NOT NULL,id VARCHAR(512)NOT NULL,
   accessor VARCHAR(512)NOT NULL,type VARCHAR(512)NOT NULL,version BIGINT NOT NULL,
   description TEXT NOT NULL,max_versions BIGINT NOT NULL,cas_required BOOLEAN NOT NULL,
   delete_version_after BIGINT NOT NULL,created_at BIGINT NOT NULL,mac BLOB NOT NULL,
+  default_lease_ttl JSON,max_lease_ttl JSON,
   CONSTRAINT pk_mounts PRIMARY KEY(path));
 CREATE TABLE secrets(name VARCHAR(512)NOT NULL,id VARCHAR(512)NOT NULL,
   current_version BIGINT NOT NULL,oldest_version BIGINT NOT NULL,max_versions BIGINT NOT NULL,
@@ -81,6 +82,8 @@ CREATE TABLE tokens(id VARCHAR(512)NOT NULL,accessor VARCHAR(512)NOT NULL,
   expires_at BIGINT NOT NULL,renewable BOOLEAN NOT NULL,num_uses BIGINT NOT NULL,
   uses_left BIGINT NOT NULL,mac BLOB NOT NULL,denied_by JSON,mount_id JSON,role JSON,
   renewal JSON,bound_cidrs JSON,certificate JSON,verified_at JSON,max_ttl JSON,
+  mfa_at JSON,
+  session JSON,
   CONSTRAINT pk_tokens PRIMARY KEY(id),CONSTRAINT uq_tokens_accessor UNIQUE(accessor));
 CREATE INDEX ix_tokens_parent ON tokens(parent);
 CREATE INDEX ix_tokens_user_id ON tokens(user_id);
@@ -196,6 +199,22 @@ CREATE TABLE group_members(group_id VARCHAR(512)NOT NULL,entity_id VARCHAR(512)N
 CREATE TABLE cubbyhole(token_id VARCHAR(512)NOT NULL,path VARCHAR(512)NOT NULL,
   box BLOB NOT NULL,created_at BIGINT NOT NULL,mac BLOB NOT NULL,
   CONSTRAINT pk_cubbyhole PRIMARY KEY(token_id,path));
+CREATE TABLE sessions(token_id VARCHAR(512)NOT NULL,accessor VARCHAR(512)NOT NULL,
+  user_id VARCHAR(512)NOT NULL,address VARCHAR(512)NOT NULL,created_at BIGINT NOT NULL,
+  active_at BIGINT NOT NULL,idle BIGINT NOT NULL,idle_until BIGINT NOT NULL,mac BLOB NOT NULL,
+  CONSTRAINT pk_sessions PRIMARY KEY(token_id));
+CREATE INDEX ix_sessions_user_id ON sessions(user_id);
+CREATE INDEX ix_sessions_idle_until ON sessions(idle_until);
+CREATE TABLE mount_moves(id VARCHAR(512)NOT NULL,mount_id VARCHAR(512)NOT NULL,
+  source VARCHAR(512)NOT NULL,target VARCHAR(512)NOT NULL,secrets BIGINT NOT NULL,
+  moved_at BIGINT NOT NULL,moved_by VARCHAR(512)NOT NULL,mac BLOB NOT NULL,
+  CONSTRAINT pk_mount_moves PRIMARY KEY(id));
+CREATE TABLE access_grants(id VARCHAR(512)NOT NULL,subject VARCHAR(512)NOT NULL,
+  subject_name VARCHAR(512)NOT NULL,credential VARCHAR(512)NOT NULL,
+  capability VARCHAR(512)NOT NULL,path VARCHAR(512)NOT NULL,granter VARCHAR(512)NOT NULL,
+  granter_name VARCHAR(512)NOT NULL,authority JSON NOT NULL,
+  request_id VARCHAR(512)NOT NULL,granted_at BIGINT NOT NULL,expires_at BIGINT NOT NULL,
+  mac BLOB NOT NULL,CONSTRAINT pk_access_grants PRIMARY KEY(id));
 """
 _AUTOINDEXES: Final = {  # primary and unique keys of tables with a rowid
     "alembic_version": 1,
@@ -227,6 +246,9 @@ _AUTOINDEXES: Final = {  # primary and unique keys of tables with a rowid
     "group_aliases": 2,
     "group_members": 1,
     "cubbyhole": 1,
+    "sessions": 1,
+    "mount_moves": 1,
+    "access_grants": 1,
 }
 _HEAD: Final = re.compile(r"CREATE (TABLE|INDEX) (\w+)(?: ON (\w+))?\(")
 _SPACE: Final = re.compile(r"[ \t\n\f\r]+")

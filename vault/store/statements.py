@@ -54,6 +54,12 @@ class TableStatements:
         }
         """Which column is bound under each name, in `insert`, `update` and `update_rest`."""
 
+    def move(self) -> sa.Update:
+        """Set all columns, the key among them, of the row of an identity (`Table.identity`)."""
+        name, sql = self.table.identity, self.sql
+        values: dict[str, Any] = {c.name: sa.bindparam(c.name) for c in sql.c if c.name != name}
+        return sa.update(sql).where(sql.c[name] == sa.bindparam(f"key_{name}")).values(values)
+
     def read_row(self, record: Iterable[Any]) -> Any:
         """The row struct of a record; raises `TamperedError` if it is not one."""
         values = list(record)

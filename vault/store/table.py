@@ -81,7 +81,9 @@ class Table(Generic[R]):
     `sums` and `latest` are numbers that grow by `StoreTx.add_counts`: by what is added, or to
     whichever is greater; counted is only what is `about` one of these `(table, field)` by its key,
     which is of one field then. Of `many` there may be a million: a cache keeps them packed.
-    Of a table that `has_folders` the key is a path, which is searched for by folder.
+    Of a table that `has_folders` the key is a path, which is searched for by folder. `identity` is
+    the unique field that says which row it is, whatever its key: one that goes in a transaction and
+    comes under another key is moved, and what refers to it stays.
     """
 
     def __init__(
@@ -100,6 +102,7 @@ class Table(Generic[R]):
         about: tuple[tuple["Table[Any]", str], ...] = (),
         many: bool = False,
         has_folders: bool = False,
+        identity: str = "",
     ) -> None:
         self.name = name
         self.row = row
@@ -113,6 +116,7 @@ class Table(Generic[R]):
         self.counted_subject = about
         self.kept_packed = many
         self.has_folders = has_folders
+        self.identity = identity
         self.columns = tuple(_column(field, texts) for field in msgspec.structs.fields(row))
         self.kinds = {column.name: column.kind for column in self.columns}
         self.is_guarded = "mac" in self.kinds

@@ -5,7 +5,7 @@ from typing import Any, Final
 from vault.model import records
 from vault.store.table import Table
 
-SCHEMA_LEVEL: Final = 15
+SCHEMA_LEVEL: Final = 18
 """The last migration that this program knows. See `NodeRow.level`."""
 SYSTEM: Final = Table("system", records.SystemRow, ("name",))
 HEAD_ROW: Final = "mark"
@@ -20,6 +20,7 @@ SECRETS: Final = Table(
     indexes=("expires_at", "rotation_due"),
     many=True,
     has_folders=True,
+    identity="id",
 )
 VERSIONS: Final = Table(
     "secret_versions",
@@ -53,6 +54,9 @@ TOKENS: Final = Table(
     indexes=("parent", "user_id", "expires_at"),
 )
 CUBBYHOLE: Final = Table("cubbyhole", records.CubbyholeRow, ("token_id", "path"), cached=False)
+SESSIONS: Final = Table(
+    "sessions", records.SessionRow, ("token_id",), indexes=("user_id", "idle_until")
+)
 POLICIES: Final = Table("policies", records.PolicyRow, ("name",))
 USAGE: Final = Table(
     "credential_usage",
@@ -119,6 +123,8 @@ GROUP_ALIASES: Final = Table(
     indexes=("mount_accessor",),
 )
 GROUP_MEMBERS: Final = Table("group_members", records.GroupMemberRow, ("group_id", "entity_id"))
+MOUNT_MOVES: Final = Table("mount_moves", records.MountMoveRow, ("id",))
+ACCESS_GRANTS: Final = Table("access_grants", records.AccessGrantRow, ("id",))
 
 ALL: Final[tuple[Table[Any], ...]] = (
     SYSTEM,
@@ -151,4 +157,7 @@ ALL: Final[tuple[Table[Any], ...]] = (
     GROUP_ALIASES,
     GROUP_MEMBERS,
     CUBBYHOLE,
+    SESSIONS,
+    MOUNT_MOVES,
+    ACCESS_GRANTS,
 )

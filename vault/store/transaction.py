@@ -4,8 +4,9 @@ A `TransactionBatch` is one database transaction. Each change gets a `StoreTx` o
 it; when the change raises, its `StoreTx` is thrown away and nothing of it was ever in the batch.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from operator import attrgetter
 from typing import Any, TypeAlias, TypeVar
 
 import msgspec
@@ -145,7 +146,15 @@ class TransactionBatch:
         writes = WriteSet(previous=self._below)
         for table, rows in self._above.items():
             there = self._keys_with_rows(table, rows)
+            moved = set[Key]()
+            if table.identity and (moves := self._find_moves(table, rows)):
+                writes.moves[table] = moves
+                moved = {table.key_of(row) for _, row in moves}
+                there = there.difference(old for old, _ in moves)
+                writes.deletes.setdefault(table, []).extend(moved & there)
             for key, row in rows.items():
+                if key in moved:
+                    continue
                 if row is None:
                     if key in there:
                         writes.deletes.setdefault(table, []).append(key)
@@ -154,6 +163,33 @@ class TransactionBatch:
                     part.setdefault(table, []).append(row)
         writes.counts.update({t: list(rows.values()) for t, rows in self._counted.items() if rows})
         return writes
+
+    def _find_moves(self, table: Table[Any], rows: Mapping[Key, Any]) -> list[tuple[Key, Any]]:
+        """The rows that have another key than before, with the old one; in an order that can be.
+
+        What one leaves, another may take.
+        """
+        below, identity_of = self._below.get(table, {}), attrgetter(table.identity)
+        left = {
+            identity_of(old): key
+            for key, row in rows.items()
+            if (old := below.get(key)) is not None
+            and (row is None or identity_of(row) != identity_of(old))
+        }
+        if not left:
+            return []
+        moved = {
+            old: row
+            for key, row in rows.items()
+            if row is not None and (old := left.get(identity_of(row))) is not None and old != key
+        }
+        ordered: list[tuple[Key, Any]] = []
+        while moved:
+            free = [old for old, row in moved.items() if table.key_of(row) not in moved]
+            if not free:  # a ring: no order of single moves makes it
+                raise ConstraintError(table.name)
+            ordered += [(old, moved.pop(old)) for old in free]
+        return ordered
 
     def mac_changes(self) -> dict[Table[Any], tuple[list[StampedKey], list[StampedKey]]]:
         """By guarded table: keys and MACs of the rows that go, and of those that replace them."""

@@ -35,9 +35,9 @@ class TracedPipeline(Pipeline):
         with self._tracing.span("authenticate"):
             return await super()._authenticate(context)
 
-    def _authorize(self, context: AuditContext[P, R], facts: SecretFacts) -> Decision:
+    async def _authorize(self, context: AuditContext[P, R], facts: SecretFacts) -> Decision:
         with self._tracing.span("authorize"):
-            return super()._authorize(context, facts)
+            return await super()._authorize(context, facts)
 
 
 class _TracedRecorder:

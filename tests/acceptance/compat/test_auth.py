@@ -64,7 +64,12 @@ USERPASS: Final[list[Call]] = [
     ("LIST", "auth/MOUNT/users", None, ""),
     *[("POST", "auth/MOUNT/login/ann", {"password": "wrong"}, "")] * 6,
     ("POST", "auth/MOUNT/login/Ann", {"password": "other"}, ""),
-    ("POST", "auth/MOUNT/users/batch", {"password": "x", "token_type": "batch"}, ""),
+    (
+        "POST",
+        "auth/MOUNT/users/batch",
+        {"password": "x", "token_type": "batch", "token_ttl": "10m"},
+        "",
+    ),
     ("POST", "auth/MOUNT/login/batch", {"password": "x"}, ""),
     ("GET", "auth/token/lookup-self", None, "client_token"),
     ("POST", "auth/token/renew-self", {}, "client_token"),

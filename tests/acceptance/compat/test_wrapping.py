@@ -2,29 +2,12 @@
 
 import threading
 from collections.abc import Callable
-from http.client import HTTPConnection
 from typing import Any
 
-import msgspec
-from msgspec import Struct
-
+from tests.acceptance.compat.calls import Call, answers_of, ask
 from tests.acceptance.compat.conftest import Both
-from tests.acceptance.compat.normal import normal
-from tests.acceptance.compat.servers import Server
 
 RACING = 100
-Kept = dict[str, str]
-
-
-class Call(Struct):
-    """One request. `keep`: names for values of its answer, by dotted path."""
-
-    method: str
-    path: str
-    body: dict[str, Any] | None = None
-    ttl: str = ""
-    token: str = "{root}"
-    keep: dict[str, str] = {}
 
 
 WRAP = {"w": "wrap_info.token", "a": "wrap_info.accessor"}
@@ -90,58 +73,11 @@ CALLS = [
 ]
 
 
-def ask(server: Server, call: Call, kept: Kept) -> tuple[int, Any]:
-    """The status and the decoded body of one answer."""
-    host, port = server.address.removeprefix("http://").split(":")
-    wire = HTTPConnection(host, int(port), timeout=30)
-    headers = {"X-Vault-Token": call.token.format(**kept)}
-    if call.ttl:
-        headers["X-Vault-Wrap-TTL"] = call.ttl
-    text = msgspec.json.encode(call.body) if call.body is not None else None
-    for name, value in kept.items():
-        text = None if text is None else text.replace(f"{{{name}}}".encode(), value.encode())
-    wire.request(call.method, f"/v1/{call.path}", body=text, headers=headers)
-    reply = wire.getresponse()
-    body = reply.read()
-    wire.close()
-    return reply.status, msgspec.json.decode(body) if body else None
-
-
-def answers_of(server: Server, mount: str) -> list[object]:
-    """What all calls come to, one after the other."""
-    kept: Kept = {"root": server.token}
-    engine = Call("POST", f"sys/mounts/{mount}", {"type": "kv", "options": {"version": "2"}})
-    assert ask(server, engine, kept)[0] == 204
-    found: list[object] = []
-    for call in CALLS:
-        text = msgspec.json.encode(call).replace(b"MOUNT", mount.encode())
-        status, body = ask(server, msgspec.json.decode(text, type=Call), kept)
-        for name, path in call.keep.items():
-            value = body
-            for step in path.split("."):
-                value = value[step]
-            kept[name] = value
-        found.append((status, _normal(body)))
-    return found
-
-
-def _normal(body: Any) -> object:
-    """As others, and which token waits with the answer."""
-    found = normal(body)
-    for name in ("token", "wrapped_accessor"):
-        if isinstance(body, dict) and name in (body.get("wrap_info") or {}):
-            found["wrap_info"][name] = f"<{name}>"
-    for part in ("auth", "data"):
-        if isinstance(body, dict) and (body.get(part) or {}).get("entity_id"):
-            found[part]["entity_id"] = "<entity_id>"
-    return found
-
-
 def test_wrapping(both: Both, once: Callable[[str, Callable[[], Any]], Any]) -> None:
     """Each request is answered with the same status and the same body."""
     openbao, freehold = both
-    expected = once("wrapping", lambda: answers_of(openbao, "wrapping"))
-    pairs = zip(CALLS, expected, answers_of(freehold, "wrapping"), strict=True)
+    expected = once("wrapping", lambda: answers_of(openbao, "wrapping", CALLS))
+    pairs = zip(CALLS, expected, answers_of(freehold, "wrapping", CALLS), strict=True)
     different = [(n, c, a, b) for n, (c, a, b) in enumerate(pairs) if a != b]
     assert not different, "\n".join(f"{n} {c}:\n  {a}\n  {b}" for n, c, a, b in different)
 

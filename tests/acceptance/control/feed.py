@@ -10,7 +10,7 @@ import trio_websocket as ws
 
 from tests.acceptance.control.browser import Browser
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 class Feed:

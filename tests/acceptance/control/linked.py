@@ -44,7 +44,7 @@ from protocols.pki.requests import create_csr
 from protocols.pki.trust import TrustStore
 
 WORLD = SystemWorld()
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 def b64(data: bytes) -> str:

@@ -19,7 +19,7 @@ from tests.support.postgres import Postgres, postgres
 from tests.support.redis_server import Redis, redis
 
 HEARTBEAT = 1.0
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds for a link to open; one that is open stays."""
 BASE = "organizations/acme"
 

@@ -55,11 +55,16 @@ def test_logins_whose_client_left_are_not_waited_for(
 ) -> None:
     """The next one from the same address is answered after those at most that were being made."""
     plane = behind_tls
-    began = time.monotonic()
-    plane.login("acme", "owner")
-    alone = time.monotonic() - began
+    alone = login_seconds(plane)
     with ExitStack() as stack:
         attack(plane, stack)
+    behind = login_seconds(plane)  # not 429: nobody waits any more
+    alone = max(alone, login_seconds(plane))  # what else the machine does counts for both
+    assert behind < max(LOGINS / 2 * alone / 2, 5 * alone)
+
+
+def login_seconds(plane: Plane) -> float:
+    """How long one takes."""
     began = time.monotonic()
-    plane.login("acme", "owner")  # not 429: nobody waits any more
-    assert time.monotonic() - began < max(LOGINS / 2 * alone / 2, 5 * alone)
+    plane.login("acme", "owner")
+    return time.monotonic() - began

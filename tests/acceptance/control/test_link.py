@@ -81,7 +81,7 @@ async def shown(plane: Plane, vault: str, **wanted: Any) -> None:
 
 async def alerted(plane: Plane, vault: str, code: str, state: str = "firing") -> dict[str, Any]:
     """Wait until the agent has one alert of this code, and it is so."""
-    with trio.fail_after(20):
+    with trio.fail_after(30):
         while True:
             found = plane.want(200, "GET", f"{BASE}/alerts?vault={vault}")
             mine = [row for row in found if row["code"] == code]
@@ -132,12 +132,12 @@ async def test_a_lock_cuts_the_link_and_a_replacing_token_lets_in(
     agent = newcomer(plane, tmp_path, "lost")
     async with agent.connected() as talk:
         plane.want(200, "POST", f"{BASE}/agents/lost/lock", {"reason": "lost"})
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             await talk.ended.wait()
     async with trio.open_nursery() as nursery:
         talk = await agent.dial(nursery)
         nursery.start_soon(talk.run)
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             await talk.ended.wait()
         assert not talk.opened.is_set()
         assert "refused" in talk.why
@@ -164,7 +164,7 @@ async def test_a_certificate_that_two_use_locks_the_agent(
     async with trio.open_nursery() as nursery:
         talk = await agent.dial(nursery)
         nursery.start_soon(talk.run)
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             await talk.ended.wait()
         nursery.cancel_scope.cancel()
     await shown(plane, "stolen", life="locked")
@@ -186,7 +186,7 @@ async def broken_by(agent: Linked, spoil: Any) -> str:
     """Why the control plane ends a connection whose frames are spoilt."""
     async with agent.connected() as talk:
         await spoil(talk)
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             await talk.ended.wait()
         return talk.why
 
@@ -258,7 +258,7 @@ async def test_an_agent_cannot_speak_for_another(linked_plane: Plane, tmp_path: 
         pipe = await connect(nursery, "127.0.0.1", one.port, one.context)
         talk = Talk(two, pipe, await two.end(pipe))
         nursery.start_soon(talk.run)
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             await talk.ended.wait()
         nursery.cancel_scope.cancel()
     assert not talk.opened.is_set()
@@ -284,7 +284,7 @@ async def test_a_second_connection_takes_over(linked_plane: Plane, tmp_path: Pat
     """The first is told that it was replaced."""
     agent = newcomer(linked_plane, tmp_path, "twice")
     async with agent.connected() as first, agent.connected() as second:
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             await first.ended.wait()
         push(linked_plane, "twice", "twice")
         await second.until(lambda: agent.bundles == [1])
@@ -429,7 +429,7 @@ async def test_two_registrations_of_one_session_end_it(linked_plane: Plane, tmp_
     async with agent.connected() as talk:
         talk.session.send_message(registration(agent))
         await talk.say(registration(agent))
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             await talk.ended.wait()
         assert "flood" in talk.why
 
@@ -448,7 +448,7 @@ async def test_a_cursor_beyond_all_that_was_sent_begins_a_new_stream(
         async with trio.open_nursery() as nursery:
             talk = await agent.dial(nursery)
             nursery.start_soon(talk.run)
-            with trio.fail_after(10):
+            with trio.fail_after(30):
                 await talk.ended.wait()
             assert "1000" in talk.why
             nursery.cancel_scope.cancel()

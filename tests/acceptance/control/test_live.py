@@ -71,7 +71,7 @@ async def test_an_agent_is_watched_from_its_first_word_to_its_last() -> None:
 
 async def code(socket: ws.WebSocketConnection) -> int:
     """With which code it is closed."""
-    with trio.fail_after(20):
+    with trio.fail_after(30):
         try:
             while True:
                 await socket.get_message()

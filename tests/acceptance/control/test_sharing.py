@@ -72,7 +72,7 @@ async def test_an_agent_has_one_connection(both: Estate) -> None:
         await until(lambda: row(both.one, "twice")["facts"])  # it has its place by then
         agent.port = both.two.link_port
         async with agent.connected() as second:
-            with trio.fail_after(10):
+            with trio.fail_after(30):
                 await first.ended.wait()
             assert not second.ended.is_set()
 

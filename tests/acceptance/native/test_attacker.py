@@ -44,10 +44,11 @@ OWN = {"changes_acknowledge", "tokens_lookup", "tokens_revoke_text", "batch_read
 """Of things that the body names, each decided by itself."""
 ANYBODY = {
     "policies_effective", "policies_validate", "sessions_open", "sessions_current",
-    "sessions_renew", "sessions_close", "tokens_read_self", "tokens_renew_self",
+    "sessions_renew", "sessions_close", "sessions_list", "sessions_revoke",
+    "tokens_read_self", "tokens_renew_self",
     "tokens_revoke_self", "api_openapi", "secrets_list", "tokens_create", "system_health",
     "changes_follow",
-    "auth_whoami",
+    "auth_whoami", "wrapping_look_up",
     "break_glass_read_opening", "break_glass_open_vault",
     "dynamic_list_leases",
     "rotations_list",
@@ -70,7 +71,7 @@ class Prey:
         self.things = {"path": HELD, "accessor": accessor, "seq": "1", "opaque": "0" * 32}
         node = put(agent, "GET", "system/nodes")["nodes"][0]["id"]
         group = put(agent, "POST", "groups", {"name": "held"})["id"]
-        self.ids = {"users": user, "keys": key, "nodes": node, "backups": "none"}
+        self.ids = {"users": user, "sessions": user, "keys": key, "nodes": node, "backups": "none"}
         self.ids |= {"entities": user, "groups": group}
         self.names = {"policies": "p0", "roles": "r0"}
         self.things["identity"] = "held"

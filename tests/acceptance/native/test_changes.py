@@ -17,9 +17,9 @@ from tests.support.databases import ON_EVERY_DATABASE
 
 pytestmark = ON_EVERY_DATABASE
 
-WITHIN: Final = 3.0
+WITHIN: Final = 30.0
 """Seconds for a change to arrive: it takes some tenths of one, on an idle machine."""
-LONG: Final = "30s"
+LONG: Final = "120s"
 STREAM: Final = {"Accept": "text/event-stream"}
 
 
@@ -70,7 +70,7 @@ class Waiting:
         self.answer = self._call()
         self.seconds = time.monotonic() - self._began
 
-    def done(self, within: float = 20.0) -> Answer:
+    def done(self, within: float = 60.0) -> Answer:
         """What came back."""
         self._thread.join(within)
         assert self.answer is not None, "it still waits"
@@ -299,7 +299,7 @@ def test_a_seal_and_a_stop_end_who_waits(agent: Agent) -> None:
         stream = Events(agent)
         began = time.monotonic()
         agent.stop()
-        assert time.monotonic() - began < 8
+        assert time.monotonic() - began < WITHIN
         assert poll.done().json["changes"] == []
         assert stream.next() == ("", None)
         stream.close()

@@ -7,14 +7,16 @@ The routes are those of the routers themselves, so none is forgotten. Each call 
 import itertools
 import json
 import re
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import pytest
 
 from tests.acceptance.agent import Agent, Answer, Client, running, served_agent
+from tests.acceptance.link.estate import until
 from tests.acceptance.workers.fleet import pinned
 from vault.edge.compat.dialect import ENGINES, CompatDialect
 from vault.edge.native.dialect import NativeDialect
@@ -27,6 +29,8 @@ JSON_TYPE: Final = {"Content-Type": "application/json"}
 MERGE: Final = {"Content-Type": "application/merge-patch+json"}
 
 
+CANARY: Final = "canary-8d1f0c"
+"""In each value: whoever may not read it is told nothing of it."""
 HCL: Final = 'path "two/data/*" { capabilities = ["read"] }'
 
 
@@ -36,6 +40,7 @@ class Route(NamedTuple):
     method: str
     below: str
     template: str
+    public: bool
 
     @property
     def key(self) -> str:
@@ -96,6 +101,12 @@ BODIES: Final[dict[str, Any]] = {
     "POST /api/v1/batch/write": {"secrets": [{"name": "two/{secret}", "value": 1}]},
     "POST /api/v1/changes/ack": {"path": "two/{secret}", "version": 1},
     "POST /api/v1/policies-explain": {"ticket": "fdt_none"},
+    "POST /api/v1/policies-grants": {"ticket": "fdt_none"},
+    "POST /api/v1/policies-convert": {"rules": [RULE]},
+    "POST /api/v1/wrapping/unwrap": {"token": "s.none"},
+    "POST /api/v1/wrapping/rewrap": {"token": "s.none"},
+    "POST /api/v1/wrapping/lookup": {"token": "s.none"},
+    "POST /api/v1/system/mount-moves": {"source": "mount-{number}", "target": "mount-{number}-m"},
     "POST /api/v1/policies-dry-run": {"capability": "read", "path": "two/{secret}"},
     "POST /api/v1/policies-replay": {"hours": 1, "write": [{"name": "new", "rules": [RULE]}]},
     "PUT /api/v1/policies/{name}": {"rules": [RULE]},
@@ -136,6 +147,32 @@ BODIES: Final[dict[str, Any]] = {
     "PATCH /api/v1/auth/entries/{path}": {"token_policies": ["default"]},
     "POST /api/v1/auth/actions": {"mount": "{name}", "action": "role-id", "name": "held"},
     "POST /api/v1/auth/login/{path}": {"role_id": "{name}"},
+    "POST /api/v1/mfa/login": {"mfa_request_id": "none"},
+    "POST /api/v1/mfa/login/passkey": {"mfa_request_id": "none"},
+    "POST /api/v1/mfa/verify": {"passcode": "123456"},
+    "POST /api/v1/mfa/totp": {"name": "phone"},
+    "POST /api/v1/mfa/totp/confirm": {"passcode": "123456"},
+    "POST /api/v1/mfa/passkeys": {"credential": {}},
+    "POST /api/v1/mfa/factors/remove": {"factor": "totp", "passcode": "123456"},
+    "POST /api/v1/mfa/recovery-codes": {"passcode": "123456"},
+    "POST /api/v1/mfa/entities/{id}/totp": {},
+    "PUT /api/v1/mfa/enforcements/{name}": {"entities": ["{entity_id}"]},
+    "POST /v1/identity/mfa/method/totp": {"issuer": "x"},
+    "POST /v1/identity/mfa/method/totp/{id}": {"issuer": "y"},
+    "POST /v1/identity/mfa/method/totp/generate": {"method_id": "totp"},
+    "POST /v1/identity/mfa/method/totp/admin-generate": {
+        "method_id": "totp",
+        "entity_id": "{entity_id}",
+    },
+    "POST /v1/identity/mfa/method/totp/admin-destroy": {
+        "method_id": "totp",
+        "entity_id": "{entity_id}",
+    },
+    "POST /v1/identity/mfa/login-enforcement/{name}": {
+        "mfa_method_ids": ["totp"],
+        "identity_entity_ids": ["{entity_id}"],
+    },
+    "POST /v1/sys/mfa/validate": {"mfa_request_id": "none"},
     "POST /api/v1/backups": {"full": True},
     "PUT /api/v1/rotation/{path}": {"rotator": "generated"},
     "PUT /api/v1/rotations/paused": {"paused": False},
@@ -167,6 +204,9 @@ QUERIES: Final[dict[str, str]] = {
 
 REFUSED: Final[dict[str, int]] = {
     "POST /api/v1/policies-explain": 400,  # a ticket is of a refusal
+    "POST /api/v1/policies-grants": 400,
+    "DELETE /api/v1/policies-grants/{id}": 404,
+    **{f"POST /api/v1/wrapping/{what}": 400 for what in ("unwrap", "rewrap", "lookup")},
     **{f"LIST /v1/cubbyhole{more}": 404 for more in ("", "/", "/{path}")},
     "GET /v1/cubbyhole/{path}": 404,
     "POST /v1/sys/wrapping/wrap": 400,  # it asks for no wrapping
@@ -177,6 +217,20 @@ REFUSED: Final[dict[str, int]] = {
     "POST /v1/sys/audit/{path}": 400,
     "DELETE /v1/sys/audit/{path}": 400,
     "POST /api/v1/jwt/revocations": 404,  # no issuer is trusted
+    **{f"POST /api/v1/mfa/login{more}": 401 for more in ("", "/passkey")},  # no login waits
+    **{  # who asks is no entity
+        f"POST /api/v1/mfa/{own}": 400
+        for own in (
+            "verify",
+            "totp",
+            "totp/confirm",
+            "passkeys",
+            "factors/remove",
+            "recovery-codes",
+        )
+    },
+    "POST /v1/identity/mfa/method/totp/generate": 400,
+    "POST /v1/sys/mfa/validate": 400,
     "POST /v1/sys/init": 400,
     "POST /v1/sys/unseal": 400,
     "POST /api/v1/system/rotate-root": 400,  # no key provider wraps its root key
@@ -216,6 +270,8 @@ REFUSED: Final[dict[str, int]] = {
     "GET /api/v1/sessions/current": 404,
     "DELETE /api/v1/sessions/current": 404,
     "POST /api/v1/sessions/current/renew": 404,
+    "DELETE /api/v1/sessions/{accessor}": 404,  # a token of root's is no session
+    "DELETE /api/v1/users/{id}/sessions/{accessor}": 404,
     **{  # no new shares wait for their proof, and none are kept
         f"{method} /v1/sys/{root_key}/{what}": 400
         for root_key in ("rekey", "rotate/root", "rekey-recovery-key", "rotate/recovery")
@@ -246,12 +302,21 @@ def routes() -> list[Route]:
         ("/v1/db/", ENGINES["database"]),
     ]
     found = [
-        Route(route.method, below, route.template)
+        Route(route.method, below, route.template, route.public)
         for below, router in tables
         for route in router.routes()
         if not f"{below}{route.template}".endswith(SEALS)
     ]
     return sorted(found, key=lambda route: (route.method == "DELETE", route.method != "GET"))
+
+
+class Prepared(NamedTuple):
+    """A request, and the token that was made for it if any."""
+
+    route: Route
+    path: str
+    body: bytes | None
+    token: str | None
 
 
 class Sweep:
@@ -282,9 +347,9 @@ class Sweep:
             return things | self._auth_things(key, name)
         if re.search(r"/(one|two)/.*\{path\}|secret\}|/api/v1/(?!system/).*\{path\}", key):
             secret = f"folder-{number}/{name}"
-            self.made("POST", f"/v1/one/{secret}", {"a": 1})
+            self.made("POST", f"/v1/one/{secret}", {"a": CANARY})
             for value in (1, 2):
-                self.made("POST", f"/v1/two/data/{secret}", {"data": {"a": value}})
+                self.made("POST", f"/v1/two/data/{secret}", {"data": {"a": value, "b": CANARY}})
             things["secret"] = secret
             things["path"] = f"two/{secret}" if "/api/v1/" in key else secret
             if key.startswith("LIST"):
@@ -293,9 +358,13 @@ class Sweep:
             things["path"] = f"mount-{number}"
             if not key.startswith("POST"):
                 self.made("POST", f"/v1/sys/mounts/mount-{number}", {"type": "kv"})
+        if key.endswith("mount-moves"):
+            self.made("POST", f"/v1/sys/mounts/mount-{number}", {"type": "kv"})
         if "/db/" in key:
             self._make_connection(name, with_role="/roles" in key or "/creds" in key)
         things |= self._make_identities(key, name)
+        if "/mfa/" in key:
+            things |= self._make_factors(key, name)
         self._make_named(key, name)
         if re.search(r"users/\{id\}|username|keys/\{id\}|\{identity\}", key):
             user = self.made("POST", "/api/v1/users", {"username": name})
@@ -329,6 +398,17 @@ class Sweep:
             return things | {"id": alias}
         return things | ({"id": inner} if "group" in key else {})
 
+    def _make_factors(self, key: str, name: str) -> dict[str, str]:
+        """An entity, an enforcement that is about it, and a method."""
+        entity = self.made("POST", "/api/v1/entities", {"name": f"{name}-4"})["id"]
+        if "enforcement" in key:
+            self.made("PUT", f"/api/v1/mfa/enforcements/{name}", {"entities": [entity]})
+        if "/identity/mfa/method" not in key:
+            return {"entity_id": entity}
+        body = {"issuer": "x", "method_name": name}
+        method = self.made("POST", "/v1/identity/mfa/method/totp", body)["data"]["method_id"]
+        return {"entity_id": entity, "id": method}
+
     def _auth_things(self, key: str, name: str) -> dict[str, str]:
         """An auth mount with a role `held`, unless the route makes one, and what lies in it."""
         enables = re.match(r"POST \S*/auth/(mounts/)?\{path\}", key)
@@ -351,8 +431,8 @@ class Sweep:
             role = {"db_name": name, "creation_statements": "A"}
             self.made("POST", f"/v1/db/roles/{name}", role)
 
-    def status(self, route: Route) -> int:
-        """Call the route once with a request that it can serve."""
+    def request(self, route: Route) -> "Prepared":
+        """A request that the route can serve; what it is about is made."""
         given = json.dumps(BODIES.get(route.key, {}))
         query = QUERIES.get(route.key, "")
         things = self.things(route.key + given + query)
@@ -364,15 +444,22 @@ class Sweep:
 
         path = filled(f"{route.below}{route.template}{'?' if query else ''}{query}")
         body = None if route.method in {"GET", "LIST", "DELETE"} else filled(given).encode()
-        own = things["token"] if OWN.search(path) else None
+        return Prepared(route, path, body, things.get("token"))
+
+    def status(self, route: Route) -> int:
+        """Call the route once with a request that it can serve."""
+        _, path, body, token = self.request(route)
+        own = token if OWN.search(path) else None
         return self.ask(route.method, path, body, token=own).status
 
 
 @contextmanager
-def sweep(folder: Path, workers: int) -> Iterator[tuple[Agent, str]]:
-    """An open agent with a mount of each kind, and its share."""
+def sweep(
+    folder: Path, workers: int, config: Mapping[str, Any] | None = None
+) -> Iterator[tuple[Agent, str]]:
+    """An open agent with a mount of each kind, and its share; `config`: more sections."""
     server = {"listen": "127.0.0.1:0", "workers": workers, "tls": {"enabled": False}}
-    with running(served_agent(folder, {"server": server})) as agent:
+    with running(served_agent(folder, {"server": server, **(config or {})})) as agent:
         made = agent.call("PUT", "/v1/sys/init", {"secret_shares": 1, "secret_threshold": 1}).json
         assert agent.call("PUT", "/v1/sys/unseal", {"key": made["keys"][0]}).json["sealed"] is False
         agent.token = made["root_token"]
@@ -440,3 +527,125 @@ def is_read(key: str) -> bool:
 def test_what_is_told_of_routes_is_of_routes_that_are(table: dict[str, Any]) -> None:
     """A route that has another name would else be called without what it needs."""
     assert table.keys() <= {route.key for route in routes()}
+
+
+# --- who may not ----------------------------------------------------------------------------------
+
+
+READ_ONLY: Final = 'path "*" { capabilities = ["read", "list"] }'
+NOBODY: Final = "s.aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+"""A text as tokens have it, of no vault."""
+
+
+GENEROUS: Final = {
+    "limits": {
+        name: {"burst_size": 100_000, "per_second": 10_000}
+        for name in ("failures", "refusals", "self_service")
+    }
+}
+"""Many are refused here in a moment, and none is to be refused for that alone."""
+OF_ITSELF: Final = frozenset(
+    {"system", "changes", "audit_blocks", "credential_usage", "dynamic_leases", "lease_clients"}
+)
+"""Tables of the agent's own book-keeping, and of what a read of `creds` asks for."""
+READ_BY_POST: Final = frozenset({"POST /api/v1/batch/read"})
+THING: Final = re.compile(r"thing-\d+")
+NEVER: Final = re.compile("$^")
+SPENDS: Final = {"wrapping": re.compile("/sys/wrapping/")}
+"""Where a credential does what it is for, and is good no more."""
+
+
+def credentials(agent: Agent) -> dict[str, str]:
+    """By what is wrong with it: a text for `X-Vault-Token`."""
+
+    def made(path: str, body: Any, **headers: str) -> Any:
+        answer = agent.call("POST", f"/v1/{path}", body, headers=headers)
+        assert answer.status < 300, answer.body
+        return answer.json
+
+    def token(**body: Any) -> str:
+        asked = {"no_default_policy": True, **body}
+        return str(made("auth/token/create", asked)["auth"]["client_token"])
+
+    made("sys/policies/acl/read-only", {"policy": READ_ONLY})
+    made("sys/policies/acl/elsewhere", {"policy": READ_ONLY.replace("*", "elsewhere/*")})
+    wrap = made("sys/wrapping/wrap", {"a": CANARY}, **{"X-Vault-Wrap-TTL": "1h"})
+    found = {
+        "none": "",
+        "foreign": NOBODY,
+        "expired": token(policies=["root"], ttl="1s"),
+        "revoked": token(policies=["root"]),
+        "wrapping": wrap["wrap_info"]["token"],
+        "of another user": token(policies=["elsewhere"]),
+        "read-only": token(policies=["read-only"]),
+    }
+    made("auth/token/revoke", {"token": found["revoked"]})
+    return found
+
+
+def stored(agent: Agent) -> dict[str, list[Any]]:
+    """The rows of all tables."""
+    [file] = agent.folder.rglob("*.db")
+    with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as database:
+        names = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        return {
+            name: sorted(map(repr, database.execute(f'SELECT * FROM "{name}"')))  # noqa: S608  # its own
+            for (name,) in names
+        }
+
+
+def changed(before: dict[str, list[Any]], after: dict[str, list[Any]]) -> set[str]:
+    """The tables that somebody has changed."""
+    return {name for name, rows in after.items() if rows != before.get(name)} - OF_ITSELF
+
+
+def is_expired(agent: Agent, token: str) -> bool:
+    """Whether its time is over."""
+    return agent.call("POST", "/v1/auth/token/lookup", {"token": token}).status == 403
+
+
+def test_every_route_refuses_who_may_not(tmp_path: Path) -> None:
+    """Each by each credential that is not enough: no value is told, nothing changes, no fault."""
+    with sweep(tmp_path, 1, GENEROUS) as (agent, _), connections(agent, 1) as clients:
+        held = credentials(agent)
+        asked = Sweep(clients, 0)
+        requests = [asked.request(route) for route in routes()]
+        until(lambda: is_expired(agent, held["expired"]), "the token's end")
+        before = stored(agent)
+        for who, text in held.items():
+            wrong = [
+                (who, each.route.key, answer.status)
+                for each in requests
+                if not SPENDS.get(who, NEVER).search(each.path)
+                for answer in [asked.ask(each.route.method, each.path, each.body, token=text)]
+                if not is_right(who, each, answer)
+            ]
+            assert not wrong
+            after = stored(agent)
+            assert not changed(before, after), who
+        unwrapped = agent.call("POST", "/v1/sys/wrapping/unwrap", token=held["wrapping"])
+        assert unwrapped.json["data"] == {"a": CANARY}  # it was good until now
+        for who in ("of another user", "read-only"):
+            assert not is_expired(agent, held[who])
+        assert asked.ask("POST", f"/{SEALS[0]}").status == 204
+        for each in requests:
+            answer = asked.ask(each.route.method, each.path, each.body, token=agent.token)
+            assert each.route.public or answer.status == 503, (each.route.key, answer.status)
+            assert CANARY not in answer.body.decode(errors="replace"), each.route.key
+
+
+def is_right(who: str, asked: Prepared, answer: Answer) -> bool:
+    """Whether an answer is what such a credential gets."""
+    route, text = asked.route, answer.body.decode(errors="replace")
+    if answer.status >= 500 and answer.status != REFUSED.get(route.key):
+        return False
+    if who == "read-only" and (is_read(route.key) or route.key in READ_BY_POST):
+        return True
+    names = {*THING.findall(text)} - {*THING.findall(f"{asked.path} {asked.body!r}")}
+    if CANARY in text or (names and not route.public):
+        return False
+    if route.public or who in ("of another user", "wrapping", "read-only"):
+        return True  # what is its own, and lists of what it may see: nothing is told, nothing done
+    if "/sys/wrapping/" in asked.path and answer.status == 400:
+        return True  # "wrapping token is not valid", as OpenBao
+    return answer.status == (401 if route.below.startswith("/api/") else 403)

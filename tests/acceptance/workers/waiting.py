@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from tests.support.polling import await_value
 
-PATIENCE = 20.0  # seconds
+PATIENCE = 60.0  # seconds
 
 
 def await_true(ask: Callable[[], bool]) -> None:

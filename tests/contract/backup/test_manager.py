@@ -417,7 +417,7 @@ async def test_another_run_is_refused_meanwhile(managed: Managed) -> None:
 
     def hold() -> None:
         holding.set()
-        assert go_on.wait(20)
+        assert go_on.wait(60)
 
     async with managed.serving() as manager:
         made = (await managed.back_up("two")).results[0].backup
@@ -446,7 +446,7 @@ async def test_whoever_lists_does_not_hold_up_backups(managed: Managed) -> None:
 
     def hold() -> list[str]:
         busy.release()
-        assert go_on.wait(20)
+        assert go_on.wait(60)
         return names()
 
     async with managed.serving() as manager, trio.open_nursery() as nursery:
@@ -456,7 +456,7 @@ async def test_whoever_lists_does_not_hold_up_backups(managed: Managed) -> None:
         for _ in range(2):
             await trio.to_thread.run_sync(busy.acquire)
         slow.names = names  # type: ignore[method-assign]  # as above
-        with trio.fail_after(15):
+        with trio.fail_after(30):
             run = await managed.tick()
         go_on.set()
         assert run is not None
@@ -503,7 +503,7 @@ async def test_a_backup_whose_retention_is_cancelled_is_there(vault: Vault) -> N
 
     def hold() -> None:
         holding.set()
-        assert go_on.wait(20)
+        assert go_on.wait(60)
 
     async with managed.serving() as manager:
         await managed.back_up()

@@ -12,7 +12,7 @@ from control.store.lease import Lease
 from control.store.store import open_store
 from tests.support.postgres import Postgres, postgres
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 @pytest.fixture

@@ -420,7 +420,7 @@ async def test_a_writer_that_fails_says_so_as_the_store_does(
 
 
 async def _begun_anew(store: Store) -> None:
-    with trio.fail_after(20):
+    with trio.fail_after(30):
         while True:
             with suppress(UnavailableError):
                 await store.write(lambda tx: _add(agent("v2"), tx))

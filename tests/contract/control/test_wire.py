@@ -12,7 +12,7 @@ from control.cluster.redis import RedisPubSub
 from tests.support.memory_pubsub import MemoryPubSub
 from tests.support.redis_server import Redis, redis
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 # A client that could not connect leaves streams of its own unclosed (coredis 6.9).
 pytestmark = pytest.mark.filterwarnings("ignore:Unclosed <MemoryObject:ResourceWarning")
 

@@ -186,7 +186,7 @@ def test_a_silent_target_is_given_up_in_time(target: Target, tmp_path: Path) -> 
         began = time.monotonic()
         value = {"username": target.names[0], "password": "never-sent-anywhere"}
         assert code_of(rotator.apply, context, value) == "target_unreachable"
-        assert time.monotonic() - began < 4
+        assert time.monotonic() - began < PATIENCE
 
 
 def test_a_target_that_falls_silent_is_given_up_in_time(target: Target, tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ def test_a_target_that_falls_silent_is_given_up_in_time(target: Target, tmp_path
         value = rotator.create(context, {})
         began = time.monotonic()
         assert code_of(rotator.apply, context, value) == "target_unreachable"
-        assert time.monotonic() - began < 6
+        assert time.monotonic() - began < PATIENCE
         assert way.cuts == 1
 
 

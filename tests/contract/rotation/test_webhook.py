@@ -204,7 +204,7 @@ def test_faults_of_the_service(
         error = refused(lambda: rotator.apply(context, {"password": canary}))  # noqa: B023
         assert error.code == code
         assert canary not in f"{error!r} {error.text}"
-        assert time.monotonic() - begun < 20
+        assert time.monotonic() - begun < 25  # a mute service is left after 30
 
 
 def test_only_the_local_configurations_origins_are_contacted(

@@ -129,7 +129,7 @@ class Agent:
     async def catch_up(self) -> None:
         """What each request begins with."""
         await self.store.catch_up()
-        for snapshot in (self.policies, self.mounts, self.barrier):
+        for snapshot in (self.policies, self.mounts.snapshot, self.barrier):
             if snapshot.is_stale:
                 await snapshot.refresh()
 
@@ -264,7 +264,7 @@ async def _agent(
         policies = PolicyStore(store, world)
         await policies.reload()
         mounts = MountHandlers(MountStore(barrier), MountTable(), Authorizer(policies), world)
-        await mounts.reload()
+        await mounts.snapshot.reload()
         access = AccessCounters(AccessStore(barrier), world)
         recorder = ConsumerRecorder(ConsumerStore(barrier), world, node or "alone", 0)
         limits = ReadLimits(RotationStore(barrier), AccessStore(barrier), world)

@@ -112,7 +112,7 @@ async def together(store: Store, *changes: Callable[[StoreTx], Any]) -> list[Any
 
     async with trio.open_nursery() as nursery:
         # Whoever comes while a batch is written joins the next: so one is held until all have come.
-        nursery.start_soon(store.commit, lambda _: all_are_there.wait(10))
+        nursery.start_soon(store.commit, lambda _: all_are_there.wait(60))
         for i in range(len(changes)):
             await wait_all_tasks_blocked()
             nursery.start_soon(commit, i)

@@ -309,6 +309,61 @@ class TestWrite:
         store(backend, SYSTEM, system("new"))
         assert get(backend, SYSTEM, "new") is not None
 
+    def test_a_row_gets_another_key(self, backend: StoreBackend) -> None:
+        """What refers to it stays, and its old key is free at once, also for another that moves."""
+        for name in ("a", "b"):
+            store(backend, SECRETS, secret(name, id=f"id-{name}"))
+            store(backend, VERSIONS, version(f"id-{name}", 1))
+
+        def change(tx: StoreTx) -> None:
+            for old, new in (("a", "c"), ("b", "a")):
+                row = tx.get(SECRETS, old)
+                assert row is not None
+                tx.delete(SECRETS, old)
+                tx.put(SECRETS, replace(row, name=new, tags=["moved"]))
+            tx.put(SECRETS, secret("b", id="id-new"))
+
+        transact(backend, change, StampGuard())
+        found = {name: get(backend, SECRETS, name) for name in "abc"}
+        assert {name: (row.id, row.tags) for name, row in found.items() if row} == {
+            "c": ("id-a", ["moved"]),
+            "a": ("id-b", ["moved"]),
+            "b": ("id-new", []),
+        }
+        assert get(backend, VERSIONS, "id-a", 1) and get(backend, VERSIONS, "id-b", 1)
+
+    def test_a_moved_row_takes_the_place_of_another(self, backend: StoreBackend) -> None:
+        """That one is deleted before."""
+        for name in ("a", "b"):
+            store(backend, SECRETS, secret(name, id=f"id-{name}"))
+
+        def change(tx: StoreTx) -> None:
+            row = tx.get(SECRETS, "a")
+            assert row is not None
+            tx.delete(SECRETS, "a")
+            tx.put(SECRETS, replace(row, name="b"))
+
+        transact(backend, change, StampGuard())
+        assert get(backend, SECRETS, "a") is None
+        moved = get(backend, SECRETS, "b")
+        assert moved is not None and moved.id == "id-a"
+
+    def test_a_ring_of_keys_is_refused(self, backend: StoreBackend) -> None:
+        """No order of moves makes it: nothing is stored."""
+        for name in ("a", "b"):
+            store(backend, SECRETS, secret(name, id=f"id-{name}"))
+
+        def change(tx: StoreTx) -> None:
+            one, two = tx.get(SECRETS, "a"), tx.get(SECRETS, "b")
+            assert one is not None and two is not None
+            tx.put(SECRETS, replace(one, name="b"))
+            tx.put(SECRETS, replace(two, name="a"))
+
+        with pytest.raises(ConstraintError):
+            transact(backend, change, StampGuard())
+        kept = get(backend, SECRETS, "a")
+        assert kept is not None and kept.id == "id-a"
+
     def test_parent_and_children_go_together(self, backend: StoreBackend) -> None:
         """One transaction may store a parent with its children, and delete them, in any order."""
 

@@ -35,7 +35,7 @@ from vault.store.tables import CHANGES, SECRETS, SYSTEM, VERSIONS
 
 NAMES: Final = ("a", "b", "c", "d")
 ENOUGH: Final = 2000  # reads
-LONGEST: Final = replicas.ANSWER_SECONDS + 1.5  # of a read beside a replica that is away
+LONGEST: Final = 20.0  # seconds of a read beside a replica that is away, on a busy machine
 
 
 @dataclass

@@ -136,7 +136,7 @@ class TestReads:
                     found.append(await store.select(SYSTEM, StoreQuery()))
 
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(store._run_query, SYSTEM, lambda _, may=may: may.wait(10))
+                    nursery.start_soon(store._run_query, SYSTEM, lambda _, may=may: may.wait(60))
                     await wait_all_tasks_blocked()
                     for _ in range(3):
                         nursery.start_soon(look)
@@ -156,7 +156,7 @@ class TestReads:
             rank, may = store._query_in_view, threading.Event()
 
             def held(*question: Any) -> Any:
-                may.wait(10)
+                may.wait(60)
                 return rank(*question)
 
             store._query_in_view = held
@@ -176,7 +176,7 @@ class TestReads:
             return
         async with opened(backend) as store, trio.open_nursery() as nursery:
             may = threading.Event()
-            nursery.start_soon(store._run_query, SYSTEM, lambda _: may.wait(10))
+            nursery.start_soon(store._run_query, SYSTEM, lambda _: may.wait(60))
             await wait_all_tasks_blocked()
             for _ in range(MAX_WAITING):
                 nursery.start_soon(store.select, SYSTEM, StoreQuery())
@@ -283,7 +283,7 @@ class TestCommits:
         """When the queue is full the caller is told at once, and that nothing was stored."""
         all_are_there = threading.Event()
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(store.commit, lambda _: all_are_there.wait(10))
+            nursery.start_soon(store.commit, lambda _: all_are_there.wait(60))
             await wait_all_tasks_blocked()
             for _ in range(MAX_WAITING):
                 nursery.start_soon(store.commit, lambda _: None)

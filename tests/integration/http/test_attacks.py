@@ -58,7 +58,7 @@ def descriptors() -> int:
 
 async def until(true: Callable[[], bool]) -> None:
     """Return once the server's other tasks have made it `true`."""
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         while not true():
             await trio.testing.wait_all_tasks_blocked(0.01)
 
@@ -73,7 +73,7 @@ async def target(
     two = await dial_h2(handle)
 
     async def check() -> None:
-        with trio.fail_after(5):
+        with trio.fail_after(30):
             await one.send_all(GET)
             assert (await one.receive_some()).endswith(b"\r\n\r\n0")
             assert await two.answer(two.request()) == (200, b"0")
@@ -336,7 +336,7 @@ async def test_crowd_of_slow_clients(serving: Fixture) -> None:
     crowd = [await trio.open_tcp_stream("127.0.0.1", handle.port) for _ in range(100)]
     for stream in crowd:
         await stream.send_all(b"GET / HTTP/1.1\r\nX-")
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         async with await trio.open_tcp_stream("127.0.0.1", handle.port) as healthy:
             while handle.connections() > 1:
                 await healthy.send_all(GET)
@@ -357,7 +357,7 @@ async def test_slow_readers_of_large_answers(serving: Fixture) -> None:
     crowd = [await trio.open_tcp_stream("127.0.0.1", handle.port) for _ in range(10)]
     for stream in crowd:
         await stream.send_all(GET)
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         async with await trio.open_tcp_stream("127.0.0.1", handle.port) as healthy:
             await healthy.send_all(GET)
             size = 0

@@ -82,7 +82,7 @@ async def test_in_pieces(serving: Serving, certificates: Certificates, header: b
             pieces = [header + hello] if joint else [bytes([each]) for each in header + hello]
             for piece in pieces:
                 await raw.send_all(piece)
-            with trio.fail_after(10):
+            with trio.fail_after(30):
                 while True:
                     incoming.write(await raw.receive_some())
                     try:
@@ -119,7 +119,7 @@ async def test_websockets(
     stream: Any = await dial(handle, certificates.context(), header)
     connection = await ws.wrap_client_stream(nursery, stream, HOST, "/live")
     await connection.send_message("who?")
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         assert await connection.get_message() == "wss 192.0.2.7 4711"
     await connection.aclose()
     await trio.aclose_forcefully(stream)
@@ -132,7 +132,7 @@ async def test_of_nobody_else(serving: Serving, certificates: Certificates, head
         raw = await trio.open_tcp_stream("127.0.0.1", handle.port, local_address=local)
         await raw.send_all(sent)
         stream = trio.SSLStream(raw, certificates.context(), server_hostname=HOST)
-        with trio.fail_after(10), pytest.raises(trio.BrokenResourceError):
+        with trio.fail_after(30), pytest.raises(trio.BrokenResourceError):
             await stream.do_handshake()
         await trio.aclose_forcefully(raw)
     stream = await dial(handle, certificates.context(), header)

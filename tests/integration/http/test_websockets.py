@@ -48,7 +48,7 @@ async def dial(nursery: trio.Nursery, port: int, certificates: Certificates | No
 async def said(socket: Any, text: str) -> str:
     """What comes back."""
     await socket.send_message(text)
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         answer: str = await socket.get_message()
     return answer
 
@@ -63,7 +63,7 @@ async def test_long_messages_and_pings_go_both_ways(
     assert socket.subprotocol == "a"
     text = "grün" * 12_000
     assert await said(socket, text) == text
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         await socket.ping(b"there?")
     await socket.aclose()
     await trio.aclose_forcefully(stream)
@@ -82,7 +82,7 @@ async def test_one_that_fails_leaves_the_others_alone(
         async with await trio.open_tcp_stream("127.0.0.1", handle.port) as deaf:
             flood = b"flood"
             await deaf.send_all(OFFER + bytes([0x81, 0x80 | len(flood), 0, 0, 0, 0]) + flood)
-            with trio.fail_after(15):
+            with trio.fail_after(30):
                 while handle.connections() > 2:  # failing, and deaf
                     assert await said(good, "still here") == "still here"
                     await trio.sleep(0.05)
@@ -116,7 +116,7 @@ async def test_a_server_that_stops_says_1012(serving: Serving, nursery: trio.Nur
     async with await trio.open_tcp_stream("127.0.0.1", handle.port) as stubborn:
         await stubborn.send_all(OFFER)
         await stubborn.receive_some()
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             await handle.drain(8.0)
     with pytest.raises(ws.ConnectionClosed):
         await socket.get_message()

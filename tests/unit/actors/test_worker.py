@@ -53,7 +53,7 @@ async def test_the_loop_goes_on_meanwhile() -> None:
 
     def work() -> str:
         entered.set()
-        release.wait(10)
+        release.wait(60)
         return "done"
 
     async def call() -> None:
@@ -92,7 +92,7 @@ async def test_it_keeps_nothing() -> None:
     gone = weakref.ref(batch)
     await worker.run(lambda _: None, batch)
     del batch
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         while gone() is not None:
             await trio.lowlevel.checkpoint()
     worker.close()
@@ -110,5 +110,5 @@ def test_a_run_that_is_over() -> None:
     release = threading.Event()
     trio.run(main)
     release.set()
-    threads[0].join(10)
+    threads[0].join(60)
     assert not threads[0].is_alive()

@@ -141,7 +141,7 @@ async def test_run_sync_is_not_abandoned_on_cancel() -> None:
 
     def work() -> None:
         trio.from_thread.run_sync(entered.set)
-        release.wait(10)
+        release.wait(60)
         done.append("done")
 
     async with trio.open_nursery() as nursery:

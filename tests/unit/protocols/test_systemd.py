@@ -13,7 +13,7 @@ def manager(tmp_path: Path) -> Iterator[socket.socket]:
     """The end of the notify socket that systemd holds."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.bind(str(tmp_path / "notify"))
-        sock.settimeout(5)
+        sock.settimeout(60)
         yield sock
 
 
@@ -41,7 +41,7 @@ def test_an_abstract_socket_is_reached() -> None:
     name = f"freehold-test-{os.getpid()}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.bind(f"\0{name}")
-        sock.settimeout(5)
+        sock.settimeout(60)
         SystemdNotifier.from_environment({"NOTIFY_SOCKET": f"@{name}"}).notify_watchdog()
         assert sock.recv(256) == b"WATCHDOG=1"
 

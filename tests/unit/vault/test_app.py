@@ -165,7 +165,7 @@ async def test_a_database_that_closes_slowly_keeps_no_keys(
 
     def close() -> None:
         if hangs:
-            waited.append(collected.wait(10))
+            waited.append(collected.wait(60))
 
     backend: Any = SimpleNamespace(open=lambda: None, close=close)
     async with app._open_backend(backend, None, SystemWorld()):

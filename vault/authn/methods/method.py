@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
+from types import UnionType
 from typing import (
     Annotated,
     Any,
@@ -16,6 +17,7 @@ from typing import (
     Generic,
     Protocol,
     TypeVar,
+    Union,
     get_args,
     get_origin,
     get_type_hints,
@@ -27,9 +29,11 @@ from msgspec import Struct
 from vault.authn.credential_validity import RowLookup
 from vault.errors import AuthenticationError
 from vault.model.auth_mounts import AUTH, AuthMountTable
+from vault.model.identity import Identity
 from vault.model.operation import Origin
 from vault.model.records import AuthEntryRow, AuthMountRow, TokenRow
 from vault.store.table import StoreQuery, Table
+from vault.store.transaction import StoreTx
 
 D = TypeVar("D", bound=Struct)
 T = TypeVar("T")
@@ -166,6 +170,10 @@ class EntryTx(Protocol):
         """Names that begin with `prefix`, beyond `after`, in byte order."""
         ...
 
+    def of_mount(self, mount_id: str) -> "EntryTx":
+        """The entries of another mount, in the same transaction."""
+        ...
+
 
 class Entry(Struct, frozen=True, kw_only=True):
     """An entry with its document in the clear."""
@@ -250,7 +258,10 @@ class Form(StrEnum):
 
 
 def form_of(annotation: Any) -> Form:
-    """The form of a field by its annotation."""
+    """The form of a field by its annotation; one that may be left out has that of its values."""
+    if get_origin(annotation) in (Union, UnionType):
+        inner, *others = (each for each in get_args(annotation) if each is not type(None))
+        return Form.ANY if others else form_of(inner)
     if get_origin(annotation) is Annotated:
         inner, *marks = get_args(annotation)
         extras = [mark.extra or {} for mark in marks if isinstance(mark, msgspec.Meta)]
@@ -349,7 +360,8 @@ class LoginResult:
     are mapped to. `role`: the entry that was used, for the token's row. `certificate`: hex SHA-256
     of the leaf that each request with the token must present. `renewal`: what `LoginMethod.renew`
     will need. `details`: what the audit record says of the login beside the rest (the accessor of a
-    secret-id). `claim`: run in the transaction that makes the token; raises `LoginRefusedError`
+    secret-id). `is_person`: a person logs in, so the token is a session (`vault.authn.sessions`).
+    `claim`: run in the transaction that makes the token; raises `LoginRefusedError`
     when somebody else was quicker (a one-time secret was used, a signed statement was seen before).
     """
 
@@ -364,7 +376,15 @@ class LoginResult:
     certificate: str = ""
     renewal: Mapping[str, str] = field(default_factory=dict)
     details: Mapping[str, str] = field(default_factory=dict)
+    is_person: bool = False
     claim: Callable[[EntryTx], None] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoginStep:
+    """What step 1 of a login comes to: who it is, before there is a token."""
+
+    identity: Identity
 
 
 class LoginMethod(Protocol):
@@ -436,6 +456,15 @@ class RowTx(Protocol):
     @property
     def select(self) -> Callable[[Table[Any], StoreQuery], list[Any]]:
         """As `StoreTx.select`."""
+        ...
+
+
+class LoginTx(RowTx, Protocol):
+    """The rows of other tables within the transaction of a login."""
+
+    @property
+    def rows(self) -> StoreTx:
+        """The store's transaction itself."""
         ...
 
 

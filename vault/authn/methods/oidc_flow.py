@@ -9,6 +9,7 @@ OpenID Connect Core 1.0, 3.1; RFC 7636; RFC 8252, 7.3.
 
 from base64 import b64encode
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from hmac import compare_digest
 from http import HTTPStatus
 from typing import Any, Final
@@ -132,7 +133,7 @@ class OidcFlow:
         try:
             claims = await self._mounts.claims(request.mount, role, token)
             _check_id_token(claims, trusted.config, role, kept, self._mounts.world.now() // SECOND)
-            return result_of(name, role, claims)
+            return replace(result_of(name, role, claims), is_person=True)
         except InvalidTokenError as error:
             raise refused(error) from None
 

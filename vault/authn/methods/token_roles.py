@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from protocols.instant import SECOND
 from vault.authn.bound_origin import parse_cidrs
 from vault.authn.methods.documents import MAX_TEXTS, exact_name
 from vault.authn.methods.method import (
@@ -125,12 +126,26 @@ class RoleRequest:
             role=self.name,
             path=f"{path}/{role.path_suffix}" if role.path_suffix else path,
             type=BATCH_TYPE if is_batch else "",
-            period=role.token_period or new.period,
+            no_parent=False,  # whether its tokens have a parent is the role's to say
+            period=_lesser(role.token_period, new.period),
             explicit_max_ttl=_lesser(role.token_explicit_max_ttl, new.explicit_max_ttl),
             num_uses=_lesser(role.token_num_uses, new.num_uses),
             renewable=role.renewable and new.renewable,
             bound_cidrs=role.token_bound_cidrs,
             no_default_policy=role.token_no_default_policy or new.no_default_policy,
+        )
+
+    def remarks(self, new: NewToken) -> tuple[str, ...]:
+        """What is told of bounds that are both asked for and the role's."""
+        both = (
+            ("Explicit max TTL", self.role.token_explicit_max_ttl, new.explicit_max_ttl),
+            ("Period", self.role.token_period, new.period),
+        )
+        return tuple(
+            f"{what} specified both during creation call and in role; using the lesser value of "
+            f"{min(one, other) // SECOND} seconds"
+            for what, one, other in both
+            if one and other
         )
 
     def choose(self, caller: Identity, new: NewToken, *, sudo: bool) -> tuple[str, ...]:

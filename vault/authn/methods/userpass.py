@@ -105,6 +105,7 @@ class Userpass:
             metadata={"username": name},
             role=name,
             renewal={"id": entry_id},
+            is_person=True,
             claim=lambda tx: _require_unchanged(tx.get(USER, name), entry_id, hashed),
         )
 

@@ -26,7 +26,7 @@ from vault.authn.methods.method import (
 )
 from vault.edge.compat.envelope import NO_CONTENT_REPLY, data_reply
 from vault.edge.compat.fields import Fields
-from vault.edge.compat.token import AuthBody
+from vault.edge.compat.mfa import login_reply, shown_codes
 from vault.edge.dialect import Dialect
 from vault.edge.reply import Reply
 from vault.edge.request import Request
@@ -89,10 +89,9 @@ async def log_in_with(
         request,
         operations.LOG_IN,
         ResourcePath.parse(f"auth/{path}"),
-        LogIn(path=path, fields=fields),
+        LogIn(path=path, fields=fields, codes=shown_codes(request)),
     )
-    auth = AuthBody.of(issued.row, issued.text)
-    return data_reply(request, None, auth=auth, warnings=list(issued.warnings) or None)
+    return login_reply(request, issued)
 
 
 async def read_entry(

@@ -1,4 +1,4 @@
-"""`sys/auth`, `sys/remount`: which auth methods are enabled, where, with which settings."""
+"""`sys/auth`: which auth methods are enabled, where, with which settings."""
 
 from contextlib import suppress
 from typing import Any, Final
@@ -14,9 +14,9 @@ from vault.edge.reply import Reply
 from vault.edge.request import Request
 from vault.edge.router import Router
 from vault.errors import NotFoundError, ValidationError
-from vault.model.auth_mounts import AUTH, MOVED_FROM, TOKEN_PATH
+from vault.model.auth_mounts import AUTH, TOKEN_PATH
 from vault.model.path import ResourcePath
-from vault.model.payloads import EnableAuth, MoveAuth, Nothing, SelectEntry, TuneAuth
+from vault.model.payloads import EnableAuth, Nothing, SelectEntry, TuneAuth
 from vault.model.records import AuthMountRow
 
 routes: Final = Router()
@@ -29,10 +29,6 @@ _LISTS: Final = (
     "audit_non_hmac_request_keys",
     "audit_non_hmac_response_keys",
     "passthrough_request_headers",
-)
-_MOVED: Final = (
-    "Mount move has been queued. Progress will be reported in OpenBao's server log, tagged with "
-    "the returned migration_id"
 )
 _LOCKOUT: Final = "user_lockout_config"
 _LOCKOUT_TIMES: Final = ("lockout_counter_reset", "lockout_duration")
@@ -123,46 +119,6 @@ async def disable(dialect: Dialect, request: Request, path: str) -> Reply:
     return NO_CONTENT_REPLY
 
 
-@routes.add("POST", template="sys/remount")
-async def remount(dialect: Dialect, request: Request) -> Reply:
-    """Move an auth mount. Its tokens stay with it."""
-    fields = Fields.from_body(request)
-    source, target = fields.text("from").strip("/"), fields.text("to").strip("/")
-    if not source.startswith(AUTH) or not target.startswith(AUTH):
-        raise ValidationError(
-            "remount_unsupported",
-            "only auth mounts can be moved, from auth/… to auth/…: write a secret engine anew",
-        )
-    name = ResourcePath.parse(source.removeprefix(AUTH))
-    try:
-        row = await dialect.run_operation(
-            request,
-            operations.MOVE_AUTH,
-            _resource(name),
-            MoveAuth(to=target.removeprefix(AUTH)),
-        )
-    except NotFoundError:
-        raise ValidationError("mount_not_found", f'no matching mount at "{source}/"') from None
-    return system_reply(request, {"migration_id": row.id}, warnings=[_MOVED])
-
-
-@routes.add("GET", template="sys/remount/status/{id}")
-async def remount_status(dialect: Dialect, request: Request, id: str) -> Reply:  # noqa: A002  # the route's word
-    """Where an auth mount was moved to last."""
-    rows = await dialect.run_operation(
-        request, operations.LIST_AUTH, ResourcePath.parse("sys/remount/status"), Nothing()
-    )
-    row = next((row for row in rows if row.id == id and MOVED_FROM in row.tuning), None)
-    if row is None:
-        raise NotFoundError("migration_not_found", "there is no such move")
-    info = {
-        "source_mount": f"{AUTH}{row.tuning[MOVED_FROM]}",
-        "status": "success",
-        "target_mount": f"{AUTH}{row.path}",
-    }
-    return system_reply(request, {"migration_id": row.id, "migration_info": info})
-
-
 @routes.add("GET", template="sys/locked-users")
 async def locked_users(dialect: Dialect, request: Request) -> Reply:
     """The names that are locked, by mount."""
@@ -220,8 +176,8 @@ def _tuned(fields: Fields, *, with_description: bool) -> TuneAuth:
         description=fields.text("description")
         if with_description and "description" in fields
         else None,
-        default_lease_ttl=_lease(fields, "default_lease_ttl"),
-        max_lease_ttl=_lease(fields, "max_lease_ttl"),
+        default_lease_ttl=lease_ttl(fields, "default_lease_ttl"),
+        max_lease_ttl=lease_ttl(fields, "max_lease_ttl"),
         token_type=fields.text("token_type") or None,
         listing_visibility=fields.text("listing_visibility")
         if "listing_visibility" in fields
@@ -231,8 +187,8 @@ def _tuned(fields: Fields, *, with_description: bool) -> TuneAuth:
     )
 
 
-def _lease(fields: Fields, name: str) -> int | None:
-    """A duration; `system` is the default."""
+def lease_ttl(fields: Fields, name: str) -> int | None:
+    """A duration in ns; `system` is the default. None: it is not given."""
     if fields.value(name) == "system":
         return 0
     return fields.duration(name)

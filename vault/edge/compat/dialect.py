@@ -19,8 +19,10 @@ from vault.edge.compat import (
     kv2,
     kv2_metadata,
     leases,
+    mfa,
     mounts,
     policies,
+    remount,
     root_key,
     seal,
     token,
@@ -32,6 +34,7 @@ from vault.edge.compat.envelope import errors_reply
 from vault.edge.compat.fields import Fields, parse_bool
 from vault.edge.compat.inline_auth import FAILED, is_inline, parse_inline
 from vault.edge.compat.kv import NO_MOUNT, is_reserved
+from vault.edge.compat.path_help import asks_for_help, help_route
 from vault.edge.dialect import Dialect
 from vault.edge.reply import Reply
 from vault.edge.request import Request
@@ -52,7 +55,7 @@ from vault.model.memo import BoundedMemo
 from vault.model.mounts import MountTable
 from vault.model.path import MAX_REMEMBERED, ResourcePath, is_short
 from vault.model.payloads import LogIn
-from vault.model.records import MountRow
+from vault.model.records import AuthMountRow, MountRow
 
 PREFIX: Final = "/v1/"
 TICKET_HEADER: Final = b"x-freehold-ticket"
@@ -84,8 +87,10 @@ class CompatDialect(Dialect):
         root_key.routes,
         mounts.routes,
         auth_mounts.routes,
+        remount.routes,
         policies.routes,
         identity.routes,
+        mfa.routes,
         token.routes,
         leases.routes,
         audit.routes,
@@ -104,6 +109,8 @@ class CompatDialect(Dialect):
         """The agent's own routes first; then those of the engine in whose mount the path lies."""
         _refuse_unsupported(request)
         request.wrap_ttl = wrapping.requested_ttl(request)
+        if asks_for_help(request):
+            return self._find_help(path)
         verb = _verb(request)
         if _is_in_auth_mount(path):
             return self._find_in_auth_mount(verb, path.removeprefix(AUTH))
@@ -119,6 +126,20 @@ class CompatDialect(Dialect):
         route, mount, begin = below
         return route, (mount, path[begin:])
 
+    def _find_help(self, path: str) -> FoundRoute:
+        """What answers `?help=1` of a path: of a mount itself with all that is below it."""
+        if _is_in_auth_mount(path):
+            place = path.removeprefix(AUTH)
+            auth_mount, router = self._auth_mount_of(f"{place}/")
+            below = place[len(auth_mount.path) :]
+            return help_route(path, router, below, f"{AUTH}{auth_mount.path}"), ()
+        if is_reserved(path):
+            return help_route(path, self.router, path, ""), ()
+        mount = self.service.mounts.find_for_path(f"{path}/")
+        if mount is None:
+            return NO_MOUNT, (path,)
+        return help_route(path, _engine(mount), path[len(mount.path) :], mount.path), ()
+
     async def finish(self, request: Request, route: Route, reply: Reply) -> Reply:
         """Wrapped, where the request asks for that."""
         if not request.wrap_ttl:
@@ -131,6 +152,12 @@ class CompatDialect(Dialect):
 
     def _find_in_auth_mount(self, verb: str, path: str) -> FoundRoute:
         """The route of the method at whose mount a path below `auth/` lies."""
+        mount, router = self._auth_mount_of(path)
+        route, values = router.match(verb, path[len(mount.path) :])
+        return route, (mount, *values)
+
+    def _auth_mount_of(self, path: str) -> tuple[AuthMountRow, Router]:
+        """The mount that a path below `auth/` lies in, and the routes of its method."""
         surface = self.service.auth
         mount = surface.mounts.find_for_path(path)
         method = None if mount is None else surface.methods.get(mount.type)
@@ -141,8 +168,7 @@ class CompatDialect(Dialect):
         if router is None:
             router = method_routes(method, EXTRA.get(mount.type))
             self._method_routers[mount.type] = router
-        route, values = router.match(verb, path[len(mount.path) :])
-        return route, (mount, *values)
+        return mount, router
 
     def disclosure_folder(self, request: Request) -> str:
         """The mount, or where one could be: what is wrong with a path says whether one is there."""
@@ -211,12 +237,13 @@ class CompatDialect(Dialect):
         if isinstance(error, MethodError):
             return errors_reply(405, _ERROR_LIST.format("unsupported operation"))
         if error.code == PERMISSION_DENIED:  # clients print and match OpenBao's words alone
-            denied = errors_reply(error.status, _ERROR_LIST.format("permission denied"))
-            ticket = error.details.get(TICKET)
-            return denied if ticket is None else denied.with_header(TICKET_HEADER, str(ticket))
+            return _with_ticket(
+                errors_reply(error.status, _ERROR_LIST.format("permission denied")), error
+            )
         if error.code in _LISTED_CODES:
             return errors_reply(error.status, _ERROR_LIST.format(error.message))
-        return errors_reply(error.status, error.message, *_outcome_messages(error))
+        refused = errors_reply(error.status, error.message, *_outcome_messages(error))
+        return _with_ticket(refused, error)
 
 
 _TOKEN_ROLES: Final = f"{AUTH}{TOKEN_PATH}roles"  # the one thing of tokens that is kept as entries
@@ -258,6 +285,12 @@ def _outcome_messages(error: VaultError) -> tuple[str, ...]:
     """What else to say of a change that has failed: clients show all errors of the list."""
     outcome = error.details.get("outcome")
     return () if outcome is None else (_OUTCOMES[str(outcome)],)
+
+
+def _with_ticket(reply: Reply, error: VaultError) -> Reply:
+    """The refusal with its ticket, if it has one."""
+    ticket = error.details.get(TICKET)
+    return reply if ticket is None else reply.with_header(TICKET_HEADER, str(ticket))
 
 
 def _not_found_reply(error: NotFoundError) -> Reply:

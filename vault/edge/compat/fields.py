@@ -163,7 +163,7 @@ def _integer(value: object, name: str) -> int:
     if isinstance(value, float) and value.is_integer():
         number = int(value)
     elif isinstance(value, str):
-        number = int(value) if _WHOLE.fullmatch(value) else None
+        number = 0 if value == "" else int(value) if _WHOLE.fullmatch(value) else None
     if not isinstance(number, int) or abs(number) > _LARGEST:
         raise _bad(name, "'' cannot parse value as 'int'")
     return int(number)

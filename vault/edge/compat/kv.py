@@ -9,6 +9,7 @@ from typing import Final
 
 from msgspec import Raw
 
+from protocols.instant import SECOND
 from vault import operations
 from vault.edge.dialect import Dialect
 from vault.edge.reply import Reply
@@ -22,6 +23,11 @@ from vault.model.records import MountRow
 DEFAULT_LEASE_SECONDS: Final = (
     2_764_800  # seconds; 768 h, OpenBao's lease where nothing says otherwise
 )
+
+
+def default_lease(mount: MountRow) -> int:
+    """How long (s) clients may keep a value that says nothing itself."""
+    return (mount.default_lease_ttl or 0) // SECOND or DEFAULT_LEASE_SECONDS
 
 
 def secret_path(mount: MountRow, path: str) -> ResourcePath:

@@ -11,7 +11,13 @@ from protocols.instant import SECOND
 from vault import operations
 from vault.edge.compat.envelope import NO_CONTENT_REPLY, data_reply
 from vault.edge.compat.fields import Fields
-from vault.edge.compat.kv import DEFAULT_LEASE_SECONDS, kv_value, new_secret_path, secret_path
+from vault.edge.compat.kv import (
+    DEFAULT_LEASE_SECONDS,
+    default_lease,
+    kv_value,
+    new_secret_path,
+    secret_path,
+)
 from vault.edge.compat.kv2 import list_keys
 from vault.edge.dialect import Dialect
 from vault.edge.reply import Reply
@@ -41,7 +47,7 @@ async def read(dialect: Dialect, request: Request, mount: MountRow, path: str) -
     return data_reply(
         request,
         kv_value(found.value),
-        lease_duration=lease_seconds(found.value),
+        lease_duration=lease_seconds(found.value, default_lease(mount)),
         warnings=Fields(request.query).ignored_field_warnings() or None,
     )
 
@@ -81,18 +87,18 @@ async def list_(dialect: Dialect, request: Request, mount: MountRow, path: str =
     return data_reply(request, {"keys": keys}, warnings=fields.ignored_field_warnings() or None)
 
 
-def lease_seconds(value: bytes) -> int:
-    """How long a client may keep a value: its own `ttl` (or `lease`), else 768 h.
+def lease_seconds(value: bytes, default: int = DEFAULT_LEASE_SECONDS) -> int:
+    """How long a client may keep a value: its own `ttl` (or `lease`), else that of the mount.
 
     A `ttl` that is no duration counts as absent, and an empty or null one as 0.
     """
     if b'"ttl"' not in value and b'"lease"' not in value:
-        return DEFAULT_LEASE_SECONDS
+        return default
     try:
         lease = json_text.decode(value, type=LeaseFields)
         asked = lease.lease if lease.ttl is msgspec.UNSET else lease.ttl
         if asked is msgspec.UNSET or isinstance(asked, float):
-            return DEFAULT_LEASE_SECONDS
+            return default
         return (Fields({"ttl": asked}).duration("ttl") or 0) // SECOND
     except (msgspec.ValidationError, ValidationError):
-        return DEFAULT_LEASE_SECONDS
+        return default

@@ -112,33 +112,28 @@ async def delete_current(dialect: Dialect, request: Request, mount: MountRow, pa
 @routes.add("POST", template="delete/{path}")
 async def delete(dialect: Dialect, request: Request, mount: MountRow, path: str) -> Reply:
     """Hide versions."""
-    versions = _versions(request)
+    name, versions = new_secret_path(mount, path), _versions(request)
     with suppress(NotFoundError):
-        await dialect.run_operation(
-            request, operations.DELETE_VERSIONS, secret_path(mount, path), versions
-        )
+        await dialect.run_operation(request, operations.DELETE_VERSIONS, name, versions)
     return NO_CONTENT_REPLY
 
 
 @routes.add("POST", template="undelete/{path}")
 async def undelete(dialect: Dialect, request: Request, mount: MountRow, path: str) -> Reply:
     """Show hidden versions again."""
-    versions = _versions(request)
+    name, versions = new_secret_path(mount, path), _versions(request)
     with suppress(NotFoundError):
-        await dialect.run_operation(
-            request, operations.UNDELETE_VERSIONS, secret_path(mount, path), versions
-        )
+        await dialect.run_operation(request, operations.UNDELETE_VERSIONS, name, versions)
     return NO_CONTENT_REPLY
 
 
 @routes.add("POST", template="destroy/{path}")
 async def destroy(dialect: Dialect, request: Request, mount: MountRow, path: str) -> Reply:
     """Erase versions for good."""
-    versions = _versions(request)
+    name = new_secret_path(mount, path)
+    versions = _versions(request, missing="no version number provided")
     with suppress(NotFoundError):
-        await dialect.run_operation(
-            request, operations.DESTROY_VERSIONS, secret_path(mount, path), versions
-        )
+        await dialect.run_operation(request, operations.DESTROY_VERSIONS, name, versions)
     return NO_CONTENT_REPLY
 
 
@@ -181,23 +176,32 @@ def _value(fields: Fields) -> bytes:
 
 def _cas(fields: Fields) -> int | None:
     options = fields.mapping("options")
+    if not options or "cas" not in options:
+        return None
     try:
-        return Fields(options).integer("cas") if options else None
+        return Fields(options).integer("cas") or 0  # a null that was given is no check left out
     except ValidationError:
         raise ValidationError(
             "cas_invalid", "error parsing check-and-set parameter", field="cas"
         ) from None
 
 
-def _versions(request: Request) -> SecretVersions:
+def _versions(request: Request, missing: str = "No version number provided") -> SecretVersions:
+    """Raises `ValidationError` with `missing` for none: OpenBao has it in two spellings."""
     versions = Fields.from_body(request).integers("versions")
     if not versions:
-        raise ValidationError("no_versions", "No version number provided", field="versions")
+        raise ValidationError("no_versions", missing, field="versions")
     return SecretVersions(versions=versions)
 
 
-def _subkeys(value: Any, depth: int) -> Any:
-    """A copy with null for whatever is no object, and below `depth` (0: nowhere) for these too."""
-    if not isinstance(value, dict):
-        return None
-    return {key: _subkeys(item, depth - 1) if depth != 1 else None for key, item in value.items()}
+def _subkeys(value: dict[str, Any], depth: int) -> dict[str, Any]:
+    """A copy with null for what has no keys, and below `depth` (0: nowhere) for what has some.
+
+    A negative `depth` is 1, as in OpenBao. The outermost object stays one, be it empty.
+    """
+    if depth < 0 or depth == 1:
+        return dict.fromkeys(value)
+    return {
+        key: _subkeys(item, max(depth - 1, 0)) if isinstance(item, dict) and item else None
+        for key, item in value.items()
+    }

@@ -1,5 +1,6 @@
 """KV version 2 beside the values: `metadata`, `detailed-metadata`, `config`, and wrong paths."""
 
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ from vault.edge.reply import Reply
 from vault.edge.request import Request
 from vault.edge.router import Router
 from vault.errors import AuthorizationError, NotFoundError, ValidationError
+from vault.model.name import echoed
 from vault.model.path import ResourcePath
 from vault.model.payloads import (
     MAX_RESULT_BYTES,
@@ -105,7 +107,7 @@ async def write(dialect: Dialect, request: Request, mount: MountRow, path: str) 
     """Set what is given; `custom_metadata` is replaced whole. May come before the first value."""
     name, fields = new_secret_path(mount, path), Fields.from_body(request)
     payload = WriteMetadata(
-        metadata=fields.text_map("custom_metadata"),  # type: ignore[arg-type]  # dict is invariant
+        metadata=_custom_metadata(fields),
         max_versions=fields.integer("max_versions"),
         cas_required=fields.boolean("cas_required"),
         delete_version_after=_not_negative(fields),
@@ -192,7 +194,7 @@ async def list_detailed(
 async def read_config(dialect: Dialect, request: Request, mount: MountRow) -> Reply:
     """The mount's settings."""
     row = await dialect.run_operation(request, operations.READ_MOUNT, _settings(mount), Nothing())
-    after = go_duration(row.delete_version_after)
+    after = "-1s" if row.delete_version_after < 0 else go_duration(row.delete_version_after)
     return data_reply(request, ConfigBody(row.cas_required, after, row.max_versions))
 
 
@@ -224,22 +226,45 @@ async def refuse_root(_dialect: Dialect, request: Request, _mount: MountRow) -> 
     )
 
 
-@routes.add("GET", "LIST", "POST", "DELETE", template="{path}")
-async def refuse_kv1_path(
+@routes.add("GET", template="{path}")
+async def refuse_kv1_read(
     _dialect: Dialect, request: Request, _mount: MountRow, _path: str
 ) -> Reply:
     """A path of KV version 1: whoever sends it is told what is wrong."""
+    return _kv1_path_reply(request, "get")
+
+
+@routes.add("LIST", template="{path}")
+async def refuse_kv1_list(
+    _dialect: Dialect, request: Request, _mount: MountRow, _path: str
+) -> Reply:
+    """The same."""
+    return _kv1_path_reply(request, "list")
+
+
+@routes.add("POST", template="{path}")
+async def refuse_kv1_write(
+    _dialect: Dialect, request: Request, _mount: MountRow, _path: str
+) -> Reply:
+    """The same."""
+    return _kv1_path_reply(request, "put")
+
+
+@routes.add("DELETE", template="{path}")
+async def refuse_kv1_delete(
+    _dialect: Dialect, request: Request, _mount: MountRow, _path: str
+) -> Reply:
+    """The same."""
+    return _kv1_path_reply(request, "delete")
+
+
+def _kv1_path_reply(request: Request, command: str) -> Reply:
     return _wrong_path_reply(
         request,
         "Invalid path for a versioned K/V secrets engine. See the API docs for the appropriate "
         "API endpoints to use. If using the OpenBao CLI, use "
-        f"'bao kv {_COMMANDS[request.method]}' for this operation.",
+        f"'bao kv {command}' for this operation.",
     )
-
-
-_COMMANDS: Final = {
-    "GET": "get", "HEAD": "get", "LIST": "list", "POST": "put", "PUT": "put", "DELETE": "delete",
-}  # fmt: skip
 
 
 def _wrong_path_reply(request: Request, warning: str) -> Reply:
@@ -268,6 +293,26 @@ def _not_negative(fields: Fields) -> int | None:
     return duration
 
 
+def _custom_metadata(fields: Fields) -> dict[str, str | None] | None:
+    """All of it; a null takes all away. Raises `ValidationError` for a value that is empty."""
+    if "custom_metadata" not in fields:
+        return None
+    found = fields.text_map("custom_metadata") or {}
+    _refuse_empty(found)
+    return {**found}
+
+
+def _refuse_empty(custom: Mapping[str, object]) -> None:
+    for key, value in custom.items():
+        if value == "":
+            raise ValidationError(
+                "field_invalid",
+                f'custom_metadata validation failed: length of value for key "{echoed(key)}" is 0 '
+                "but must be 0 < len(value) <= 512",
+                field="custom_metadata",
+            )
+
+
 def _texts(custom: dict[str, Any] | None) -> dict[str, str | None] | None:
     """A merge patch for text values. Raises `ValidationError` for any other value."""
     for value in (custom or {}).values():
@@ -275,4 +320,5 @@ def _texts(custom: dict[str, Any] | None) -> dict[str, str | None] | None:
             raise ValidationError(
                 "field_invalid", "custom_metadata holds text only", field="custom_metadata"
             )
+    _refuse_empty(custom or {})
     return custom

@@ -3,11 +3,17 @@
 from contextlib import suppress
 from typing import Any, Final
 
+from protocols.instant import SECOND
 from vault import operations
-from vault.edge.compat.auth_mounts import DEFAULT_LEASES, auth_methods, mount_entry
+from vault.edge.compat.auth_mounts import (
+    DEFAULT_LEASES,
+    auth_methods,
+    lease_ttl,
+    mount_entry,
+)
 from vault.edge.compat.envelope import NO_CONTENT_REPLY, data_reply, system_reply, warnings_reply
 from vault.edge.compat.fields import Fields
-from vault.edge.compat.kv import DEFAULT_LEASE_SECONDS
+from vault.edge.compat.kv import DEFAULT_LEASE_SECONDS, default_lease
 from vault.edge.dialect import Dialect
 from vault.edge.reply import Reply
 from vault.edge.request import Request
@@ -22,6 +28,7 @@ routes: Final = Router()
 
 TUNE: Final = "/tune"
 _VERSIONS: Final = {"kv": 1, "kv-v1": 1, "generic": 1, "kv-v2": 2}
+_OF_ONE_VERSION: Final = frozenset({"kv-v1", "kv-v2"})  # whatever `options` say
 
 
 @routes.add("GET", template="sys/mounts")
@@ -49,10 +56,10 @@ async def read(dialect: Dialect, request: Request, path: str) -> Reply:
     if not tune:
         return system_reply(request, _engine(row))
     settings = {
-        "default_lease_ttl": DEFAULT_LEASE_SECONDS,
+        "default_lease_ttl": default_lease(row),
         "description": row.description,
         "force_no_cache": False,
-        "max_lease_ttl": DEFAULT_LEASE_SECONDS,
+        "max_lease_ttl": (row.max_lease_ttl or 0) // SECOND or DEFAULT_LEASE_SECONDS,
     }
     options = _options(row)
     return system_reply(request, {**settings, "options": options} if options else settings)
@@ -115,11 +122,13 @@ async def _enable(dialect: Dialect, request: Request, name: ResourcePath) -> Rep
     version = _VERSIONS.get(kind)
     if version is None and kind != DATABASE:
         raise ValidationError("type_unknown", f"plugin not found in the catalog: {kind}")
-    _refuse_leases(Fields(fields.mapping("config") or {}))
+    config = Fields(fields.mapping("config") or {})
     payload = WriteMount(
         type="kv" if version else DATABASE,
-        version=_version(options) or version or 2,
+        version=(version if kind in _OF_ONE_VERSION else _version(options) or version) or 2,
         description=fields.text("description"),
+        default_lease_ttl=lease_ttl(config, "default_lease_ttl") or 0,
+        max_lease_ttl=lease_ttl(config, "max_lease_ttl") or 0,
     )
     try:
         await dialect.run_operation(request, operations.WRITE_MOUNT, _resource(name), payload)
@@ -132,10 +141,14 @@ async def _enable(dialect: Dialect, request: Request, name: ResourcePath) -> Rep
 
 async def _tune(dialect: Dialect, request: Request, name: ResourcePath) -> Reply:
     fields = Fields.from_body(request)
-    _refuse_leases(fields)
     version = _version(Fields(fields.mapping("options") or {}))
     description = fields.text("description") if "description" in fields else None
-    payload = TuneMount(version=version, description=description)
+    payload = TuneMount(
+        version=version,
+        description=description,
+        default_lease_ttl=lease_ttl(fields, "default_lease_ttl"),
+        max_lease_ttl=lease_ttl(fields, "max_lease_ttl"),
+    )
     await dialect.catch_up(request)
     old = dialect.service.mounts.get(f"{name}/")
     try:
@@ -179,6 +192,11 @@ def _engine(row: MountRow) -> dict[str, Any]:
     return mount_entry(
         {
             "accessor": row.accessor,
+            "config": {
+                **DEFAULT_LEASES,
+                "default_lease_ttl": (row.default_lease_ttl or 0) // SECOND,
+                "max_lease_ttl": (row.max_lease_ttl or 0) // SECOND,
+            },
             **({} if row.type == DATABASE else {"deprecation_status": "supported"}),
             "description": row.description,
             "options": _options(row),
@@ -211,15 +229,10 @@ def _resource(name: ResourcePath) -> ResourcePath:
     return ResourcePath.parse(f"sys/mounts/{name}")
 
 
-def _refuse_leases(config: Fields) -> None:
-    """A value has no lease here but what it says itself: refused rather than forgotten."""
-    for name in ("default_lease_ttl", "max_lease_ttl"):
-        if config.duration(name):
-            raise ValidationError("lease_unsupported", f"{name} cannot be set", field=name)
-
-
 def _version(options: Fields) -> int | None:
     """The KV version asked for."""
+    if options.value("version") == "":
+        return None
     version = options.integer("version")
     if version not in {None, 1, 2}:
         raise ValidationError("version_unknown", "there are KV versions 1 and 2", field="version")

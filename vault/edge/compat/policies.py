@@ -5,6 +5,7 @@ from base64 import b64decode
 from contextlib import suppress
 from typing import Final
 
+from protocols.instant import SECOND
 from vault import operations
 from vault.edge.compat.envelope import NO_CONTENT_REPLY, data_reply, system_reply
 from vault.edge.compat.fields import Fields
@@ -13,6 +14,7 @@ from vault.edge.reply import Reply
 from vault.edge.request import Request
 from vault.edge.router import Router
 from vault.errors import NotFoundError, ValidationError
+from vault.model.acl.policy import AclPath
 from vault.model.identity import DEFAULT_POLICY, ROOT_POLICY
 from vault.model.name import canonical_name
 from vault.model.path import ResourcePath
@@ -61,7 +63,16 @@ async def write(dialect: Dialect, request: Request, name: str) -> Reply:
         )
     if canonical_name(name, "name") == ROOT_POLICY:
         raise ValidationError("policy_built_in", 'cannot update "root" policy', field="name")
-    payload = WritePolicy(document={"acl": _plain(text)})
+    if fields.value("expiration") or fields.value("ttl"):
+        raise ValidationError(
+            "policy_expiration_unsupported",
+            "a policy does not expire as a whole: give its paths an expiration",
+            field="expiration",
+        )
+    document: dict[str, object] = {"acl": _plain(text)}
+    if fields.boolean("cas_required"):
+        document["cas_required"] = True
+    payload = WritePolicy(document=document, cas=fields.integer("cas"))
     try:
         await dialect.run_operation(request, operations.WRITE_POLICY, _at(name), payload)
     except ValidationError as fault:
@@ -114,6 +125,33 @@ async def accessor_capabilities(dialect: Dialect, request: Request) -> Reply:
     return _capabilities_reply(request, found)
 
 
+@routes.add("GET", template="sys/internal/ui/resultant-acl")
+async def resultant_acl(dialect: Dialect, request: Request) -> Reply:
+    """What the caller's policies say, path by path, as the web interface of OpenBao reads it."""
+    place = ResourcePath.parse("sys/internal/ui/resultant-acl")
+    found = await dialect.run_operation(request, operations.READ_RESULTANT_ACL, place, Nothing())
+    if found.root:
+        return data_reply(request, {"root": True})
+    exact = {path: _resultant(said) for path, said in sorted(found.exact_paths.items())}
+    begun = {path: _resultant(said) for path, said in sorted(found.glob_paths.items())}
+    return data_reply(request, {"exact_paths": exact, "glob_paths": begun, "root": False})
+
+
+def _resultant(said: AclPath) -> dict[str, object]:
+    """What is said of one path; what is not limited is left out."""
+    shown: dict[str, object] = {
+        "allowed_parameters": {name: list(one) for name, one in said.allowed_parameters.items()},
+        "denied_parameters": {name: list(one) for name, one in said.denied_parameters.items()},
+        "required_parameters": list(said.required_parameters),
+        "max_wrapping_ttl": said.max_wrapping_ttl // SECOND,
+        "min_wrapping_ttl": said.min_wrapping_ttl // SECOND,
+        "pagination_limit": said.pagination_limit,
+    }
+    limits = {name: value for name, value in shown.items() if value}
+    capabilities = sorted(one.value for one in said.capabilities)
+    return {"capabilities": capabilities, **limits}
+
+
 def _paths(fields: Fields) -> tuple[str, ...]:
     paths = fields.texts("paths") or fields.texts("path")
     if not paths:
@@ -146,6 +184,7 @@ async def _read(dialect: Dialect, request: Request, name: str, field: str) -> di
     return {
         **_SETTINGS,
         **edition,
+        "cas_required": found.cas_required is True,
         "name": found.name,
         field: found.acl or _OWN_FORM.format(found.name),
     }

@@ -6,26 +6,32 @@ import msgspec
 from msgspec import Raw, Struct, to_builtins
 
 from protocols import json_text
-from protocols.instant import SECOND, parse_duration, rfc3339
+from protocols.instant import SECOND, rfc3339
 from vault import operations
 from vault.authn.cubbyhole import WrappedAnswer
-from vault.authn.token_lifetime import MAX_TTL
 from vault.edge.compat.envelope import data_reply
 from vault.edge.compat.fields import Fields
 from vault.edge.dialect import Dialect
 from vault.edge.reply import JSON, Reply
 from vault.edge.request import Request
 from vault.edge.router import Router
-from vault.errors import AuthenticationError, UnavailableError, ValidationError, VaultError
-from vault.model.operation import service_operation
+from vault.edge.wrapping import (
+    NULL,
+    WRAP_PATH,
+    KeptAnswer,
+    invalid_wrapping_token,
+    parse_wrap_ttl,
+    unwrap_answer,
+    wrap_answer,
+    wrapping_path,
+)
+from vault.errors import ValidationError
 from vault.model.path import ResourcePath
-from vault.model.payloads import Nothing, TokenSelector, UnwrapAnswer, WrapAnswer
+from vault.model.payloads import Nothing, TokenSelector, UnwrapAnswer
 
 routes: Final = Router()
 
-SERVICE: Final = "wrapping"
 OK: Final = 200
-WRAP_PATH: Final = "sys/wrapping/wrap"
 _TTL_HEADER: Final = b"x-vault-wrap-ttl"
 _FORMAT_HEADER: Final = b"x-vault-wrap-format"
 
@@ -53,22 +59,9 @@ class WrapInfo(Struct, frozen=True, kw_only=True):
         )
 
 
-class _Answer(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What of an envelope is kept; the rest is of the request that unwraps it."""
-
-    lease_id: str = ""
-    renewable: bool = False
-    lease_duration: int = 0
-    data: Raw = Raw(b"null")
-    warnings: list[str] | None = None
-    auth: Raw = Raw(b"null")
-
-
 class _Auth(Struct, frozen=True):
     accessor: str = ""
-
-
-_NULL: Final = Raw(b"null")
+    mfa_requirement: Raw = Raw(b"null")
 
 
 def requested_ttl(request: Request) -> int:
@@ -76,20 +69,7 @@ def requested_ttl(request: Request) -> int:
 
     Raises `ValidationError` for what is no duration.
     """
-    text = request.header(_TTL_HEADER)
-    if not text:
-        return 0
-    try:
-        ttl = parse_duration(text, "X-Vault-Wrap-TTL")
-    except VaultError:
-        raise ValidationError(
-            "wrap_ttl_invalid",
-            "error parsing X-Vault-Wrap-TTL header: time: invalid duration",
-        ) from None
-    if ttl < 0:
-        raise ValidationError("wrap_ttl_invalid", "requested wrapping ttl is negative")
-    if ttl > MAX_TTL:  # before anything is done: the answer could not be wrapped then
-        raise ValidationError("wrap_ttl_invalid", "an answer can be wrapped for at most 768 hours")
+    ttl = parse_wrap_ttl(request.header(_TTL_HEADER), "X-Vault-Wrap-TTL")
     if ttl and request.header(_FORMAT_HEADER) not in {"", "uuid"}:
         raise ValidationError(
             "wrap_format_unsupported", "a wrapping token has one format: leave X-Vault-Wrap-Format"
@@ -104,31 +84,20 @@ async def wrapped_reply(
 
     `only_tokens`: so is one that brings no token. Of what anybody may ask, a login brings one.
 
-    Raises as the operation, with the outcome `done` where the request has changed something.
+    Raises as `wrap_answer`.
     """
     if reply.status != OK or reply.content_type != JSON or not reply.body:
         return reply
-    answer = json_text.decode(reply.body, type=_Answer)
-    if answer.auth == _NULL and (only_tokens or answer.data == _NULL):
+    answer = json_text.decode(reply.body, type=KeptAnswer)
+    if answer.auth == NULL and (only_tokens or answer.data == NULL):
         return reply
     accessor = ""
-    if answer.auth != _NULL:
-        accessor = json_text.decode(answer.auth, type=_Auth).accessor
-    payload = WrapAnswer(
-        content=msgspec.json.encode(answer),
-        ttl=request.wrap_ttl,
-        creation_path=request.path.removeprefix(dialect.prefix),
-        accessor=accessor,
-    )
-    operation = service_operation(
-        operations.WRAP_ANSWER, WRAP_PATH, payload, service=SERVICE, request_id=request.id + "-wrap"
-    )
-    try:
-        made = await dialect.service.run_operation(operation)
-    except UnavailableError as error:
-        # The request itself is done: whoever repeats it may have two of what it made.
-        raise UnavailableError(error.code, error.message, outcome="done") from None
-    return _wrap_info_reply(request, made)
+    if answer.auth != NULL:
+        auth = json_text.decode(answer.auth, type=_Auth)
+        if auth.mfa_requirement != NULL:
+            return reply  # a login that waits brings no token: who finishes it asks for wrapping
+        accessor = auth.accessor
+    return _wrap_info_reply(request, await wrap_answer(dialect, request, answer, accessor))
 
 
 @routes.add("POST", template=WRAP_PATH)
@@ -147,19 +116,13 @@ async def wrap(dialect: Dialect, request: Request) -> Reply:
 @routes.add("POST", template="sys/wrapping/unwrap")
 async def unwrap(dialect: Dialect, request: Request) -> Reply:
     """The answer behind the token of the body, or behind the caller's own."""
-    text, path = _token(request), _at("unwrap")
-    if text and text != dialect.credential(request):  # not secret: both are what the caller sent
-        found = await dialect.run_operation(
-            request, operations.UNWRAP, path, UnwrapAnswer(token=text)
-        )
-    else:
-        try:
-            found = await dialect.run_operation(request, operations.UNWRAP_OWN, path, Nothing())
-        except AuthenticationError:
-            raise _not_valid() from None
-    answer = json_text.decode(found.content, type=_Answer)
-    more = {name: getattr(answer, name) for name in answer.__struct_fields__ if name != "data"}
+    found = await unwrap_answer(dialect, request, _token(request))
+    answer = json_text.decode(found.content, type=KeptAnswer)
+    more = {name: getattr(answer, name) for name in answer.__struct_fields__ if name not in _OWN}
     return data_reply(request, answer.data, **more)
+
+
+_OWN: Final = frozenset({"data", "native"})
 
 
 @routes.add("POST", template="sys/wrapping/rewrap")
@@ -167,9 +130,9 @@ async def rewrap(dialect: Dialect, request: Request) -> Reply:
     """Another token for the answer behind the token of the body."""
     text = _token(request)
     if not text:
-        raise _not_valid()
+        raise invalid_wrapping_token()
     made = await dialect.run_operation(
-        request, operations.REWRAP, _at("rewrap"), UnwrapAnswer(token=text)
+        request, operations.REWRAP, wrapping_path("rewrap"), UnwrapAnswer(token=text)
     )
     return _wrap_info_reply(request, made)
 
@@ -181,7 +144,7 @@ async def look_up(dialect: Dialect, request: Request) -> Reply:
     if not text:
         raise ValidationError("missing_token", 'missing "token" value in input', field="token")
     found = await dialect.run_operation(
-        request, operations.LOOK_UP_WRAPPING, _at("lookup"), TokenSelector(token=text)
+        request, operations.LOOK_UP_WRAPPING, wrapping_path("lookup"), TokenSelector(token=text)
     )
     body: dict[str, Any] = {
         "creation_path": found.creation_path,
@@ -200,13 +163,3 @@ def _wrap_info_reply(request: Request, made: WrappedAnswer) -> Reply:
 
 def _token(request: Request) -> str:
     return Fields.from_body(request).text("token")
-
-
-def _not_valid() -> ValidationError:
-    return ValidationError(
-        "wrapping_token_invalid", "wrapping token is not valid or does not exist", field="token"
-    )
-
-
-def _at(name: str) -> ResourcePath:
-    return ResourcePath.parse(f"sys/wrapping/{name}")

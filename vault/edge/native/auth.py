@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from protocols.instant import go_duration, parse_duration, rfc3339, rfc3339_or_none
+from protocols.instant import SECOND, go_duration, parse_duration, rfc3339, rfc3339_or_none
 from vault import operations
 from vault.authn.methods.method import (
     Action,
@@ -20,8 +20,11 @@ from vault.authn.methods.method import (
     forms_of,
 )
 from vault.edge.dialect import Dialect
-from vault.edge.native.endpoint import Endpoints
+from vault.edge.native.endpoint import Endpoints, encode_reply
+from vault.edge.native.mfa import WaitingBody
+from vault.edge.native.mount_moves import MountMove, MountMoveBody
 from vault.edge.native.tokens import Duration, TokenBody
+from vault.edge.reply import Reply
 from vault.edge.request import Request
 from vault.model.auth_mounts import AUTH, TOKEN_MOUNT
 from vault.model.operation import OperationType
@@ -30,7 +33,7 @@ from vault.model.payloads import (
     EnableAuth,
     ListEntries,
     LogIn,
-    MoveAuth,
+    MoveMount,
     Nothing,
     RunAuthAction,
     SelectEntry,
@@ -42,6 +45,7 @@ from vault.model.results import ActionResult, StoredEntry
 
 auth = Endpoints("auth", "Login methods: where they are mounted, what they keep, and logins.")
 
+ACCEPTED: Final = 202
 Text = Annotated[str, Meta(min_length=1, max_length=512)]
 _OPERATIONS: Final[Mapping[ActionVerb, OperationType[RunAuthAction, ActionResult]]] = {
     ActionVerb.READ: operations.READ_BY_AUTH_METHOD,
@@ -115,13 +119,6 @@ class NewAuthMount(AuthSettings, frozen=True, kw_only=True, forbid_unknown_field
     type: Text
 
 
-class AuthMove(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where an auth mount is, and where it is to be."""
-
-    source: Text
-    target: Text
-
-
 class EntryQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which entries: of a mount, of a kind, beyond a name."""
 
@@ -162,15 +159,25 @@ class ActionBody(Struct, frozen=True):
 
 
 class WhoamiBody(Struct, frozen=True, kw_only=True):
-    """Who the caller is, by which method, with which policies, until when."""
+    """Who the caller is, by which method, with which policies, until when.
+
+    `policies`: all of them; of these the token itself has `token_policies`, and the entity, with
+    its groups and roles, gives `identity_policies`. `idle_until`: when it ends unless it is used;
+    null: `expires_at` alone counts.
+    """
 
     name: str
     method: str
     mount: str
     policies: list[str]
+    token_policies: list[str]
+    identity_policies: list[str]
     root: bool
     accessor: str
     expires_at: str | None
+    mfa_at: str | None
+    mfa_age_seconds: int | None
+    idle_until: str | None
     role: str | UnsetType = UNSET
 
 
@@ -227,15 +234,14 @@ async def disable(dialect: Dialect, request: Request, path: str) -> None:
     "POST",
     "auth/moves",
     "Move an auth mount; its tokens stay with it",
-    body=AuthMove,
-    returns=AuthMountBody,
+    body=MountMove,
+    returns=MountMoveBody,
     errors=(404, 409),
 )
-async def move(dialect: Dialect, request: Request, *, body: AuthMove) -> AuthMountBody:
-    row = await dialect.run_operation(
-        request, operations.MOVE_AUTH, _mount(body.source), MoveAuth(to=body.target.strip("/"))
-    )
-    return AuthMountBody.of(row)
+async def move(dialect: Dialect, request: Request, *, body: MountMove) -> MountMoveBody:
+    payload = MoveMount(to=body.target.strip("/"))
+    row = await dialect.run_operation(request, operations.MOVE_AUTH, _mount(body.source), payload)
+    return MountMoveBody.of(row)
 
 
 @auth.add(
@@ -342,11 +348,12 @@ async def act(dialect: Dialect, request: Request, *, body: AuthAction) -> Action
     "Log in at an auth mount",
     body=dict[str, Any],
     returns=TokenBody,
+    also=(202,),
     public=True,
 )
 async def log_in(
     dialect: Dialect, request: Request, path: str, *, body: dict[str, Any]
-) -> TokenBody:
+) -> TokenBody | Reply:
     await dialect.catch_up(request)
     issued = await dialect.run_operation(
         request,
@@ -354,6 +361,8 @@ async def log_in(
         ResourcePath.parse(f"{AUTH}{path}"),
         LogIn(path=path, fields=body),
     )
+    if issued.requirement is not None:
+        return encode_reply(WaitingBody.of(issued.requirement), ACCEPTED)
     return TokenBody.of(issued.row, token=issued.text, warnings=list(issued.warnings))
 
 
@@ -372,15 +381,33 @@ async def whoami(dialect: Dialect, request: Request) -> WhoamiBody:
         Nothing(),
         part="-policies",
     )
+    sessions = await dialect.run_operation(
+        request,
+        operations.LIST_SESSIONS,
+        ResourcePath.parse("sys/sessions"),
+        Nothing(),
+        part="-sessions",
+    )
     mount = dialect.service.auth.mounts.find_by_id(row.mount_id) if row.mount_id else None
+    names = [policy.name for policy in found.policies]
+    own = {*row.policies}
     return WhoamiBody(
         name=row.display_name,
         method="token" if mount is None else mount.type,
         mount=TOKEN_MOUNT.path if mount is None else mount.path,
-        policies=[policy.name for policy in found.policies],
+        policies=names,
+        token_policies=sorted(own),
+        identity_policies=[name for name in names if name not in own],
         root=found.root,
         accessor="" if row.is_batch else row.accessor,
         expires_at=rfc3339_or_none(row.expires_at),
+        mfa_at=rfc3339_or_none(row.mfa_at or 0),
+        mfa_age_seconds=(
+            max(0, dialect.world.now() - row.mfa_at) // SECOND if row.mfa_at else None
+        ),
+        idle_until=next(
+            (rfc3339_or_none(one.idle_until) for one in sessions if one.is_current), None
+        ),
         role=row.role,
     )
 

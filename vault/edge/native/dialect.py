@@ -1,6 +1,6 @@
 """The native dialect: JSON structs in, JSON structs out, the design's typed errors."""
 
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 import msgspec
 
@@ -17,6 +17,8 @@ from vault.edge.native.entities import entities
 from vault.edge.native.groups import groups
 from vault.edge.native.jwt_revocations import jwt_revocations
 from vault.edge.native.keys import keys
+from vault.edge.native.mfa import mfa
+from vault.edge.native.mount_moves import mount_moves
 from vault.edge.native.nodes import nodes
 from vault.edge.native.openapi import openapi_endpoint
 from vault.edge.native.policies import policies
@@ -30,8 +32,10 @@ from vault.edge.native.tokens import tokens
 from vault.edge.native.usage import usage
 from vault.edge.native.users import users
 from vault.edge.native.views import error_body
+from vault.edge.native.wrapping import requested_ttl, wrapped_reply, wrapping
 from vault.edge.reply import Reply
-from vault.edge.router import Router
+from vault.edge.request import Request
+from vault.edge.router import Route, Router
 from vault.errors import AuthenticationError, MethodError, VaultError
 
 PREFIX: Final = "/api/v1/"
@@ -48,6 +52,7 @@ _DOCUMENTED: Final = (
     replays,
     users,
     entities,
+    mfa,
     groups,
     nodes,
     jwt_revocations,
@@ -56,9 +61,11 @@ _DOCUMENTED: Final = (
     tokens,
     auth,
     sessions,
+    wrapping,
     audit,
     backups,
     system,
+    mount_moves,
     break_glass,
     usage,
 )
@@ -75,6 +82,17 @@ class NativeDialect(SessionDialect):
     prefix = PREFIX
     router: ClassVar[Router] = build_router(RESOURCES)
     max_body = MAX_BODY
+
+    def find_route(self, request: Request, path: str) -> tuple[Route, tuple[Any, ...]]:
+        """As every dialect; how long the answer is to wait is known before anything is done."""
+        request.wrap_ttl = requested_ttl(request)
+        return super().find_route(request, path)
+
+    async def finish(self, request: Request, route: Route, reply: Reply) -> Reply:
+        """Wrapped, where the request asks for that."""
+        if not request.wrap_ttl:
+            return reply
+        return await wrapped_reply(self, request, reply, only_tokens=route.public)
 
     def error_reply(self, error: VaultError, request_id: str) -> Reply:
         """The typed error, with what HTTP asks to be beside it."""

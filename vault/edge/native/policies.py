@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
-from protocols.instant import parse_rfc3339, rfc3339
+from protocols.instant import parse_duration, parse_rfc3339, rfc3339
 from vault import operations
 from vault.authz.access import NO_RULE, Decision
 from vault.authz.policy import MAX_RULES, Action, Conditions, Effect, Policy, Rule, ShownPolicy
@@ -16,7 +16,15 @@ from vault.model.identity import Method
 from vault.model.name import canonical_name
 from vault.model.operation import Capability
 from vault.model.path import ResourcePath
-from vault.model.payloads import DryRunAccess, ExplainDenial, Nothing, WritePolicy
+from vault.model.payloads import (
+    ConvertPolicy,
+    DryRunAccess,
+    ExplainDenial,
+    GrantAccess,
+    Nothing,
+    WritePolicy,
+)
+from vault.model.records import AccessGrantRow
 
 policies = Endpoints("policies", "Who may do what: deny by default, and a denial wins.")
 
@@ -35,6 +43,13 @@ class PolicyDocument(Struct, frozen=True, forbid_unknown_fields=True):
     conditions: Conditions = ()
     actions: Annotated[tuple[Action, ...], Meta(max_length=1)] = ()
     acl: str | None = None
+    cas_required: bool = False
+
+
+class WriteQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """`cas`: only if the stored policy is of this `version`; 0: only if there is none."""
+
+    cas: Annotated[int, Meta(ge=0)] | None = None
 
 
 class WrittenPolicy(Struct, frozen=True):
@@ -85,14 +100,15 @@ async def read(dialect: Dialect, request: Request, name: str) -> ShownPolicy:
     "Write a policy; it is in force at once",
     body=dict[str, Any],  # validated by the handler, whose errors point at the faulty field
     schema=PolicyDocument,
+    query=WriteQuery,
     returns=WrittenPolicy,
+    errors=(409,),
 )
 async def write(
-    dialect: Dialect, request: Request, name: str, *, body: dict[str, Any]
+    dialect: Dialect, request: Request, name: str, *, body: dict[str, Any], query: WriteQuery
 ) -> WrittenPolicy:
-    row = await dialect.run_operation(
-        request, operations.WRITE_POLICY, _at(name), WritePolicy(document=body)
-    )
+    payload = WritePolicy(document=body, cas=query.cas)
+    row = await dialect.run_operation(request, operations.WRITE_POLICY, _at(name), payload)
     return WrittenPolicy(
         name=row.name,
         id=row.id,
@@ -168,7 +184,10 @@ class TicketBody(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class DenialExplained(Struct, frozen=True, kw_only=True):
-    """Who was refused what, and how it is decided now. `rule`: what a policy could allow it by."""
+    """Who was refused what, and how it is decided now. `rule`: what a policy could allow it by.
+
+    `then`: the decision on what it was about at that time; `exact`: nothing of that is missing.
+    """
 
     request_id: str
     denied_at: str
@@ -181,6 +200,8 @@ class DenialExplained(Struct, frozen=True, kw_only=True):
     capability: str
     path: str
     decision: Decision
+    then: Decision
+    exact: bool
     rule: Rule | None
 
 
@@ -212,7 +233,111 @@ async def explain(dialect: Dialect, request: Request, *, body: TicketBody) -> De
         capability=denied.capability,
         path=denied.path,
         decision=found.decision,
+        then=found.then,
+        exact=found.exact,
         rule=rule if found.decision.reason == NO_RULE else None,
+    )
+
+
+class ConvertedPolicy(Struct, frozen=True, kw_only=True):
+    """The policy in the other language: `acl`, or `rules`. `notes`: what is not as it was."""
+
+    acl: str
+    rules: tuple[Rule, ...]
+    notes: tuple[str, ...]
+    exact: bool
+
+
+@policies.add(
+    "POST",
+    "policies-convert",
+    "Turn a policy into Vault's language, or into rules, and say what does not map",
+    body=dict[str, Any],
+    schema=PolicyDocument,
+    returns=ConvertedPolicy,
+)
+async def convert(dialect: Dialect, request: Request, *, body: dict[str, Any]) -> ConvertedPolicy:
+    found = await dialect.run_operation(
+        request,
+        operations.CONVERT_POLICY,
+        system_path("policies-convert"),
+        ConvertPolicy(document=body),
+    )
+    return ConvertedPolicy(acl=found.acl, rules=found.rules, notes=found.notes, exact=found.exact)
+
+
+class NewGrant(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """For the ticket of a refusal. `duration`: `1h`, or seconds; a day at most."""
+
+    ticket: str
+    duration: str | int = "1h"
+
+
+class GrantBody(Struct, frozen=True, kw_only=True):
+    """What is granted to whom, by whom, and until when. `credential`: only to this one."""
+
+    id: str
+    subject: str
+    subject_name: str
+    credential: str
+    capability: str
+    path: str
+    granted_by: str
+    granted_at: str
+    expires_at: str
+    request_id: str
+
+    @classmethod
+    def of(cls, row: AccessGrantRow) -> "GrantBody":
+        """From the row."""
+        return cls(
+            id=row.id,
+            subject=row.subject,
+            subject_name=row.subject_name,
+            credential=row.credential,
+            capability=row.capability,
+            path=row.path,
+            granted_by=row.granter_name,
+            granted_at=rfc3339(row.granted_at),
+            expires_at=rfc3339(row.expires_at),
+            request_id=row.request_id,
+        )
+
+
+class GrantList(Struct, frozen=True):
+    """Those that have not ended, the next to end first."""
+
+    grants: list[GrantBody]
+
+
+@policies.add(
+    "POST",
+    "policies-grants",
+    "Allow what was refused, by the ticket of the refusal, for a time",
+    body=NewGrant,
+    returns=GrantBody,
+    status=201,
+    errors=(409,),
+)
+async def grant(dialect: Dialect, request: Request, *, body: NewGrant) -> GrantBody:
+    payload = GrantAccess(ticket=body.ticket, duration=parse_duration(body.duration, "duration"))
+    row = await dialect.run_operation(
+        request, operations.GRANT_ACCESS, system_path("access-grants"), payload
+    )
+    return GrantBody.of(row)
+
+
+@policies.add("GET", "policies-grants", "List what is granted for a time", returns=GrantList)
+async def list_grants(dialect: Dialect, request: Request) -> GrantList:
+    path = system_folder("access-grants")
+    found = await dialect.run_operation(request, operations.LIST_GRANTS, path, Nothing())
+    return GrantList(grants=[GrantBody.of(row) for row in found])
+
+
+@policies.add("DELETE", "policies-grants/{id}", "End a grant at once", status=204, errors=(404,))
+async def revoke_grant(dialect: Dialect, request: Request, id: str) -> None:  # noqa: A002  # the route's word
+    await dialect.run_operation(
+        request, operations.REVOKE_GRANT, system_path("access-grants", id), Nothing()
     )
 
 

@@ -1,14 +1,14 @@
-"""`/api/v1/sessions`: a browser's way in and out.
+"""`/api/v1/sessions`: a browser's way in and out; which sessions there are, and their end.
 
-A session has two secrets: the cookie's is never in a body, and the session key is in the answer to
-signing in alone (`protocols.http.session_key`).
+A browser's session has two secrets: the cookie's is never in a body, and the session key is in the
+answer to signing in alone (`protocols.http.session_key`).
 """
 
 from msgspec import Struct
 from msgspec.structs import asdict
 
 from protocols.http.session_key import parts_of
-from protocols.instant import SECOND, rfc3339
+from protocols.instant import SECOND, rfc3339, rfc3339_or_none
 from vault import operations
 from vault.edge.browser_sessions import BrowserSessions
 from vault.edge.dialect import Dialect
@@ -17,10 +17,10 @@ from vault.edge.reply import NO_CONTENT, Reply
 from vault.edge.request import Request
 from vault.errors import NotFoundError
 from vault.model.operation import OperationType
-from vault.model.payloads import Nothing
-from vault.model.results import BrowserSession
+from vault.model.payloads import Nothing, OpenSession, SessionSelector
+from vault.model.results import BrowserSession, SessionInfo
 
-sessions = Endpoints("sessions", "Signing in and out of the agent's own web interface.")
+sessions = Endpoints("sessions", "Sessions of people: signing in and out, who is where, the end.")
 
 
 class SessionDialect(Dialect):
@@ -53,12 +53,104 @@ class OpenedBody(SessionBody, frozen=True, kw_only=True):
     session_key: str
 
 
+class NewSession(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A browser's session. `exchange`: it takes the place of the token of a login, which ends."""
+
+    exchange: bool = False
+
+
+class SessionEntry(Struct, frozen=True, kw_only=True):
+    """A session: how it was opened, from where, when it was used last, until when it lasts.
+
+    `mount` is empty without an auth mount. `idle_until`: when it ends unless it is used; null:
+    `expires_at` alone counts. `last_used` may be some seconds behind. `current`: it asks.
+    """
+
+    accessor: str
+    method: str
+    mount: str
+    browser: bool
+    address: str
+    created_at: str
+    last_used: str
+    expires_at: str
+    idle_until: str | None
+    current: bool
+
+    @classmethod
+    def of(cls, found: SessionInfo) -> "SessionEntry":
+        """From what is found."""
+        return cls(
+            accessor=found.accessor,
+            method=found.method,
+            mount=found.mount,
+            browser=found.browser,
+            address=found.address,
+            created_at=rfc3339(found.created_at),
+            last_used=rfc3339(found.last_used),
+            expires_at=rfc3339(found.expires_at),
+            idle_until=rfc3339_or_none(found.idle_until),
+            current=found.is_current,
+        )
+
+
+class SessionList(Struct, frozen=True):
+    """Sessions, the newest first."""
+
+    sessions: list[SessionEntry]
+
+
+@sessions.add("GET", "sessions", "List one's own sessions", returns=SessionList)
+async def list_(dialect: Dialect, request: Request) -> SessionList:
+    found = await dialect.run_operation(
+        request, operations.LIST_SESSIONS, system_path("sessions"), Nothing()
+    )
+    return SessionList([SessionEntry.of(one) for one in found])
+
+
+@sessions.add("DELETE", "sessions/{accessor}", "End one of one's own sessions", status=204)
+async def revoke(dialect: Dialect, request: Request, accessor: str) -> None:
+    await dialect.run_operation(
+        request,
+        operations.REVOKE_SESSION,
+        system_path("sessions"),
+        SessionSelector(accessor=accessor),
+    )
+
+
+@sessions.add("GET", "users/{id}/sessions", "List a user's sessions", returns=SessionList)
+async def list_of_user(dialect: Dialect, request: Request, user_id: str) -> SessionList:
+    found = await dialect.run_operation(
+        request, operations.LIST_USER_SESSIONS, system_path("sessions", user_id), Nothing()
+    )
+    return SessionList([SessionEntry.of(one) for one in found])
+
+
+@sessions.add(
+    "DELETE", "users/{id}/sessions/{accessor}", "End one of a user's sessions", status=204
+)
+async def revoke_of_user(dialect: Dialect, request: Request, user_id: str, accessor: str) -> None:
+    await dialect.run_operation(
+        request,
+        operations.REVOKE_USER_SESSION,
+        system_path("sessions", user_id),
+        SessionSelector(accessor=accessor, user=user_id),
+    )
+
+
 @sessions.add(
     "POST", "sessions", "Open a browser's session with a token or API key: cookie and session key",
-    returns=OpenedBody, status=201, errors=(404, 409),
+    body=NewSession, returns=OpenedBody, status=201, errors=(404, 409),
 )  # fmt: skip
-async def open_(dialect: SessionDialect, request: Request) -> Reply:
-    made: BrowserSession = await _run(dialect, request, operations.OPEN_SESSION)
+async def open_(dialect: SessionDialect, request: Request, *, body: NewSession) -> Reply:
+    if dialect.browsers is None:
+        await _run(dialect, request, operations.READ_SESSION)
+    made: BrowserSession = await dialect.run_operation(
+        request,
+        operations.OPEN_SESSION,
+        system_path("sessions"),
+        OpenSession(exchange=body.exchange),
+    )
     browsers = _browsers(dialect)
     cookie, key = parts_of(made.text)
     told = OpenedBody(**asdict(_body(made, dialect.world.now())), session_key=key)

@@ -242,6 +242,8 @@ class MountBody(Struct, frozen=True, kw_only=True):
     max_versions: int
     cas_required: bool
     delete_version_after_seconds: int
+    default_lease_ttl_seconds: int
+    max_lease_ttl_seconds: int
     created_at: str
 
     @classmethod
@@ -256,6 +258,8 @@ class MountBody(Struct, frozen=True, kw_only=True):
             max_versions=row.max_versions,
             cas_required=row.cas_required,
             delete_version_after_seconds=row.delete_version_after // SECOND,
+            default_lease_ttl_seconds=(row.default_lease_ttl or 0) // SECOND,
+            max_lease_ttl_seconds=(row.max_lease_ttl or 0) // SECOND,
             created_at=rfc3339(row.created_at),
         )
 
@@ -289,6 +293,8 @@ class MountChanges(Struct, frozen=True, forbid_unknown_fields=True):
     max_versions: Annotated[int, Meta(ge=0, le=MAX_VERSIONS)] | None = None
     cas_required: bool | None = None
     delete_version_after: str | int | None = None
+    default_lease_ttl: str | int | None = None
+    max_lease_ttl: str | int | None = None
 
 
 @system.add(
@@ -547,15 +553,14 @@ async def make_mount(dialect: Dialect, request: Request, path: str, *, body: New
 async def change_mount(
     dialect: Dialect, request: Request, path: str, *, body: MountChanges
 ) -> MountBody:
-    after = body.delete_version_after
     payload = TuneMount(
         version=body.version,
         description=body.description,
         max_versions=body.max_versions,
         cas_required=body.cas_required,
-        delete_version_after=None
-        if after is None
-        else parse_duration(after, "delete_version_after"),
+        delete_version_after=_duration(body, "delete_version_after"),
+        default_lease_ttl=_duration(body, "default_lease_ttl"),
+        max_lease_ttl=_duration(body, "max_lease_ttl"),
     )
     return MountBody.of(
         await dialect.run_operation(request, operations.TUNE_MOUNT, _at(path), payload)
@@ -567,6 +572,11 @@ async def change_mount(
 )
 async def erase_mount(dialect: Dialect, request: Request, path: str) -> None:
     await dialect.run_operation(request, operations.DELETE_MOUNT, _at(path), Nothing())
+
+
+def _duration(body: MountChanges, name: str) -> int | None:
+    given: str | int | None = getattr(body, name)
+    return None if given is None else parse_duration(given, name)
 
 
 def _at(path: str) -> ResourcePath:

@@ -44,7 +44,8 @@ Parameters: TypeAlias = Mapping[str, tuple[Scalar, ...]]
 class AclPath(Struct, frozen=True, kw_only=True, gc=False):
     """What a policy says of a path. Durations and instants in ns; 0 and empty: not limited.
 
-    `allowed_parameters` None: any may be given.
+    `allowed_parameters` None: any may be given. `controlled`: what takes the approval of a control
+    group, which cannot be asked for here, so that it is refused.
     """
 
     path: str
@@ -59,6 +60,12 @@ class AclPath(Struct, frozen=True, kw_only=True, gc=False):
     expires_at: int = 0
     list_filter: ListFilter | None = None
     templated: bool = False
+    controlled: frozenset[AclCapability] = frozenset()
+
+    @property
+    def denies(self) -> bool:
+        """Whether it takes something away, whatever others allow."""
+        return _C.DENY in self.capabilities or bool(self.controlled)
 
 
 class AclPolicy(Struct, frozen=True):
@@ -72,7 +79,7 @@ class AclPolicy(Struct, frozen=True):
         """The paths that are denied, as they are written, and until when; 0: for good."""
         found: dict[str, int] = {}
         for path in self.paths:
-            if _C.DENY in path.capabilities:
+            if path.denies:
                 known = found.get(path.path, path.expires_at)
                 found[path.path] = max(known, path.expires_at) if known and path.expires_at else 0
         return found
@@ -197,6 +204,7 @@ class _Stanza:
             expires_at=self._instant(found.get("expiration")),
             list_filter=self._list_filter(found.get(_LIST_FILTER), capabilities),
             templated="{{" in self._path,
+            controlled=self._controlled(found.get("control_group")),
         )
         if 0 < path.max_wrapping_ttl < path.min_wrapping_ttl:
             raise self._error(
@@ -214,8 +222,6 @@ class _Stanza:
             name = item.keys[0]
             if name not in _KEYS or len(item.keys) > 1:
                 raise self._error(item.at, f"invalid key {name!r}")
-            if name == "control_group":
-                raise self._error(item.at, "control_group is not supported by this version")
             known = found.get(name)
             if name in _PARAMETERS and isinstance(known, Block) and isinstance(item.value, Block):
                 found[name] = Block((*known.items, *item.value.items), known.at)
@@ -250,6 +256,69 @@ class _Stanza:
                 raise self._error(old.at, f'invalid policy "{form}"')
             chosen |= _OLD_FORMS[form]
         return _shared(frozenset({_C.DENY} if _C.DENY in chosen else chosen))
+
+    def _controlled(self, node: Node | None) -> frozenset[AclCapability]:
+        """The capabilities that some factor of a control group controls."""
+        if node is None:
+            return frozenset()
+        if not isinstance(node, Block):
+            raise self._error(node.at, "expected control_group = { factor … }")
+        found = set[AclCapability]()
+        factors = 0
+        for item in node.items:
+            if item.keys == ("ttl",):
+                self._duration(item.value)
+                continue
+            if item.keys[0] != "factor":
+                raise self._error(item.at, f"control_group: invalid key {item.keys[0]!r}")
+            for name, factor in self._factors(item):
+                found |= self._factor(name, factor)
+                factors += 1
+        if not factors:
+            raise self._error(node.at, "control_group requires at least one factor but had none")
+        return _shared(frozenset(found))
+
+    def _factors(self, item: Item) -> list[tuple[str, Item]]:
+        """`factor "x" { … }`; in JSON, `"factor": {"x": { … }}`."""
+        if len(item.keys) == 2:  # noqa: PLR2004  # `factor` and its label
+            return [(item.keys[1], item)]
+        if len(item.keys) != 1 or not isinstance(item.value, Block):
+            raise self._error(item.at, 'expected factor "…" { … }')
+        return [(one.keys[0], one) for one in item.value.items]
+
+    def _factor(self, name: str, item: Item) -> set[AclCapability]:
+        """What a factor controls. It needs people who approve, and how many of them."""
+        parts = self._block(item, f"factor {name}", {"controlled_capabilities", "identity"})
+        controlled = parts.get("controlled_capabilities")
+        chosen = self._strings(None if controlled is None else controlled.value)
+        if not chosen:
+            raise self._error(item.at, f"factor {name}: missing controlled capabilities")
+        if unknown := [one for one in chosen if one not in _CAPABILITIES or one == _C.DENY]:
+            raise self._error(item.at, f'factor {name}: invalid capability "{unknown[0]}"')
+        if "identity" not in parts:
+            raise self._error(item.at, f"factor {name}: missing required approvals")
+        known = {"group_names", "group_ids", "approvals"}
+        who = self._block(parts["identity"], f"factor {name}: identity", known)
+        for key in ("group_names", "group_ids"):
+            self._strings(who[key].value if key in who else None)
+        approvals = self._scalar(who["approvals"].value) if "approvals" in who else 0
+        if isinstance(approvals, bool) or not isinstance(approvals, int) or approvals < 1:
+            raise self._error(item.at, f"factor {name}: missing required approvals")
+        return {_C(one) for one in chosen}
+
+    def _block(self, item: Item, what: str, known: set[str]) -> dict[str, Item]:
+        """What stands between braces, each key once."""
+        if not isinstance(item.value, Block):
+            raise self._error(item.at, f"{what}: expected '{{'")
+        found: dict[str, Item] = {}
+        for one in item.value.items:
+            key = one.keys[0]
+            if key not in known or len(one.keys) > 1:
+                raise self._error(one.at, f"{what}: invalid key {key!r}")
+            if key in found:
+                raise self._error(one.at, f"{what}: {key} is given twice")
+            found[key] = one
+        return found
 
     def _parameters(self, node: Node | None) -> Parameters:
         if node is None:

@@ -313,7 +313,7 @@ async def test_an_agent_that_knows_ids_we_never_gave_is_an_alert(hub: Hub) -> No
     one.inbox.through += 100
     async with hub.connected(one) as talk:
         await talk.until(lambda: talk.ended)
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         while "link_lost" not in await hub.alerted():  # noqa: ASYNC110  # no event of it
             await trio.sleep(0.01)
     async with hub.connected(one) as talk:
@@ -507,7 +507,7 @@ async def begun(hub: Hub) -> str:
 
 async def becomes(hub: Hub, id_: str, **wanted: State) -> None:
     """Wait until the agents are so far."""
-    with trio.fail_after(20):
+    with trio.fail_after(30):
         while await states(hub.core, id_) != wanted:
             await trio.testing.wait_all_tasks_blocked()
 

@@ -45,7 +45,7 @@ from protocols.pki.proof import sign_binding
 from protocols.pki.requests import create_csr
 
 CONTROL = hashlib.sha256(b"control").digest()
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 @dataclass

@@ -18,7 +18,7 @@ from protocols.live.feed import LiveFeed
 from protocols.live.limits import LiveLimits
 from tests.support.trio_world import TrioWorld
 
-PATIENCE = 10.0
+PATIENCE = 60.0
 
 
 @dataclass

@@ -16,7 +16,7 @@ from control.model.people import TokenKind
 from protocols.http.session_key import parts_of
 from tests.unit.control.conftest import PASSWORD
 
-PATIENCE = 10.0
+PATIENCE = 60.0
 
 
 class Talk:

@@ -15,7 +15,7 @@ from control.store.rows import Tx
 from control.store.store import MAX_READS_OF_SESSION, Store, open_store
 from tests.newest import place_control
 
-PATIENCE = 10.0
+PATIENCE = 60.0
 
 
 @pytest.fixture

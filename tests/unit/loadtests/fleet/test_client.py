@@ -87,4 +87,4 @@ async def test_a_turn_of_heartbeats_ends(monkeypatch: pytest.MonkeyPatch) -> Non
         )
         nursery.cancel_scope.cancel()
     assert answer["beats"] == 10 * len(answer["trips"]) > 0
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 60

@@ -30,7 +30,7 @@ def serving(answer: bytes, tls: ssl.SSLContext | None = None) -> Iterator[int]:
         thread = Thread(target=serve, daemon=True)
         thread.start()
         yield listener.getsockname()[1]
-        thread.join(5)
+        thread.join(60)
 
 
 @pytest.fixture

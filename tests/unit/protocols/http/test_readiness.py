@@ -30,7 +30,7 @@ async def test_what_comes_wakes_who_waits(pair: Pair, readiness: ReadinessPoller
         await seat.wait_readable(found)
     assert nothing.cancelled_caught
     pair[1].send(b"x")
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         await seat.wait_readable(found)
     assert pair[0].recv(10) == b"x"
     seat.unregister()
@@ -44,7 +44,7 @@ async def test_what_came_while_nobody_waited_is_not_missed(
     await _drained(seat)
     pair[1].send(b"x")
     await trio.testing.wait_all_tasks_blocked(0.01)
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         await seat.wait_readable(found)
         await seat.wait_readable(found)  # not drained: there may be more
     seat.unregister()
@@ -56,7 +56,7 @@ async def test_the_end_stays_readable(pair: Pair, readiness: ReadinessPoller) ->
     await _drained(seat)
     pair[1].send(b"x")
     pair[1].shutdown(socket.SHUT_WR)
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         await seat.wait_readable(found)
         assert pair[0].recv(10) == b"x"
         seat.mark_drained()
@@ -129,7 +129,7 @@ async def test_a_read_that_fails_fails_who_waits(pair: Pair, readiness: Readines
     def read() -> bool:
         raise ZeroDivisionError
 
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         with pytest.raises(ZeroDivisionError):
             await seat.wait_readable(read)
         seat.mark_drained()
@@ -155,6 +155,6 @@ async def test_who_has_left_takes_nobody_along(pair: Pair, readiness: ReadinessP
     gone.unregister()
     await _drained(seat)
     pair[1].send(b"x")
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         await seat.wait_readable(found)
     seat.unregister()

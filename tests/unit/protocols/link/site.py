@@ -90,6 +90,6 @@ async def serving(
             report=reports.append,
             bounds=bounds,
         )
-        with trio.fail_after(20):
+        with trio.fail_after(30):
             yield Site(server, nursery, reports)
         nursery.cancel_scope.cancel()

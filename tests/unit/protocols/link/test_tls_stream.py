@@ -81,7 +81,7 @@ async def test_a_part_of_a_record_is_followed_by_the_rest_of_it() -> None:
     """What OpenSSL holds already is not waited for at the socket, which is empty by then."""
     async with linked() as (client, server):
         await client.send_all(b"0123456789")
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             assert await server.receive_some(4) == b"0123"
             assert await server.receive_some(4) == b"4567"
             assert await server.receive_some() == b"89"
@@ -155,7 +155,7 @@ async def test_closing_ends_whoever_waits(waiting: str) -> None:
 
         nursery.start_soon(wait)
         await trio.testing.wait_all_tasks_blocked()
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             await client.aclose()
     with pytest.raises(trio.ClosedResourceError):
         await client.send_all(b"late")

@@ -85,7 +85,7 @@ async def shake(server: ssl.SSLContext, client: ssl.SSLContext) -> tuple[object,
             if not isinstance(outcomes[i], list):
                 await trio.aclose_forcefully(ends[i])
 
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(run, 0)
             nursery.start_soon(run, 1)

@@ -35,7 +35,7 @@ def plan(receiver: Receiver, token_file: Path | None = None) -> ExportPlan:
 
 async def until(receiver: Receiver, count: int) -> None:
     """Wait for so many requests."""
-    with trio.fail_after(20):
+    with trio.fail_after(30):
         while len(receiver.got) < count:  # noqa: ASYNC110  # another thread receives
             await trio.sleep(0.01)
 
@@ -99,7 +99,7 @@ async def test_a_file_that_holds_no_token_ends_nothing(
         exporter = TelemetryExporter(chosen, families, None, now=world.now, sleep=world.sleep)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(exporter.run)
-            with trio.fail_after(20):
+            with trio.fail_after(30):
                 while not exporter.failed_exports:  # noqa: ASYNC110  # it tells nobody
                     await trio.sleep(0.01)
             nursery.cancel_scope.cancel()
@@ -119,7 +119,7 @@ async def test_what_an_address_holds_of_a_secret_is_not_told(
         async with trio.open_nursery() as nursery:
             nursery.start_soon(exporter.run)
             await until(receiver, 1)
-            with trio.fail_after(20):
+            with trio.fail_after(30):
                 while not exporter.failed_exports:  # noqa: ASYNC110  # it tells nobody
                     await trio.sleep(0.01)
             nursery.cancel_scope.cancel()

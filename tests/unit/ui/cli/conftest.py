@@ -77,6 +77,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.delenv(f"FREEHOLD_{name}", raising=False)
         monkeypatch.delenv(f"VAULT_{name}", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr("ui.cli.keyring_store.find_keyring", lambda: None)  # not the developer's
     return tmp_path
 
 

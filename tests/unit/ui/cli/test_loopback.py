@@ -91,7 +91,7 @@ def test_who_knocks_again_and_again_does_not_make_it_wait_longer(
 
     def run(port: str) -> None:
         with suppress(httpx2.HTTPError), httpx2.Client() as http:
-            for _ in range(100):
+            for _ in range(500):
                 http.get(f"http://127.0.0.1:{port}/x")
                 time.sleep(0.2)
 
@@ -99,7 +99,7 @@ def test_who_knocks_again_and_again_does_not_make_it_wait_longer(
     begun = time.monotonic()
     with loopback() as waiting, pytest.raises(CliError, match="no browser came back"):
         waiting.wait_code(waiting.authorization_url(CONTROL, "acme"))
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 60  # and not the 100 that it is knocked for
 
 
 def test_a_request_that_comes_drop_by_drop_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,7 +109,7 @@ def test_a_request_that_comes_drop_by_drop_holds_nobody_up(monkeypatch: pytest.M
     def run(port: str) -> None:
         with socket.create_connection(("127.0.0.1", int(port))) as slow, suppress(OSError):
             Thread(target=bring, args=(port,), daemon=True).start()
-            for _ in range(100):
+            for _ in range(1000):
                 slow.sendall(b"G")
                 time.sleep(0.1)
 
@@ -121,7 +121,7 @@ def test_a_request_that_comes_drop_by_drop_holds_nobody_up(monkeypatch: pytest.M
     begun = time.monotonic()
     with loopback() as waiting:
         assert waiting.wait_code(waiting.authorization_url(CONTROL, "acme")) == "fhs_1"
-    assert time.monotonic() - begun < 8
+    assert time.monotonic() - begun < 60  # and not the 100 that the drops take
 
 
 @pytest.mark.parametrize(

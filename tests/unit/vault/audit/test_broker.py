@@ -298,7 +298,7 @@ async def test_a_log_that_cannot_be_written_is_seen_and_seen_again_when_it_can(
             await broker.record(make_event(0))
         assert "no audit sink accepts records" in broker.refusal_reason()
         disks.codes[0] = 0
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             while broker.refusal_reason():
                 world.advance(RETRY_INTERVAL)
                 await trio.testing.wait_all_tasks_blocked()
@@ -343,7 +343,7 @@ def _told(log: Path) -> list[AuditEvent]:
 
 async def _gone(layout: LogLayout, segments: list[int]) -> None:
     """Return once none of them is there."""
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         while set(layout.closed_segment_numbers()) & set(segments):
             await trio.lowlevel.checkpoint()
 

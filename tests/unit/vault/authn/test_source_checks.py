@@ -199,7 +199,7 @@ async def test_one_source_waits_for_no_other(house: House) -> None:
         done.set()
         return result
 
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(house.job(run))
             await done.wait()

@@ -90,11 +90,25 @@ async def test_policies(
             await desk.tokens.create(caller, NewToken(policies=wanted), sudo=sudo)
 
 
+@pytest.mark.parametrize("orphan", [False, True])
+async def test_a_root_token_that_ends_makes_none_that_does_not(desk: Any, orphan: bool) -> None:
+    """Root for an hour would else be root for good. What ends, and what is not root, it makes."""
+    _, root = await desk.root()
+    text, _ = await desk.token(root, "root", ttl=HOUR)
+    hourly = await desk.who(text)
+    with pytest.raises(ValidationError, match="expiring root tokens cannot create non-expiring"):
+        await desk.tokens.create(hourly, NewToken(no_parent=orphan))
+    assert await desk.tokens.create(hourly, NewToken(ttl=DAY32, no_parent=orphan))
+    assert await desk.tokens.create(hourly, NewToken(policies=("app",), no_parent=orphan))
+    assert await desk.tokens.create(root, NewToken(no_parent=orphan))
+
+
 async def test_no_default_policy(desk: Any) -> None:
     """`default` is left out when asked for, and never added to root."""
     _, root = await desk.root()
-    made = await desk.tokens.create(root, NewToken(policies=("a",), no_default_policy=True))
-    assert made.row.policies == ["a"]
+    for asked in (("a",), ("a", "default")):
+        made = await desk.tokens.create(root, NewToken(policies=asked, no_default_policy=True))
+        assert made.row.policies == ["a"]
 
 
 @pytest.mark.parametrize(

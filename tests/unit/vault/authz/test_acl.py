@@ -173,6 +173,32 @@ def test_sudo_is_required_with_the_verb() -> None:
     assert allows(found, "b", needs_sudo=True)
 
 
+CONTROLLED = """path "a" { capabilities = ["read", "list"]
+control_group = { factor "x" { controlled_capabilities = ["read"]
+identity { group_names = ["g"]
+approvals = 1 } } } }"""
+
+
+def test_what_a_control_group_controls_is_refused() -> None:
+    """Whatever other policies say of the path; the rest of it is as it was."""
+    for more in ("", 'path "a" { capabilities = ["read", "update"] }'):
+        found = rules(CONTROLLED, more)
+        decided = found.decide(ApiAccess(path="a", operation=C.READ), 1)
+        assert (decided.allowed, decided.denied, decided.controlled) == (False, True, True)
+        assert allows(found, "a", C.LIST)
+        assert allows(found, "a", C.UPDATE) == bool(more)
+    assert "control group" in found.explain(ApiAccess(path="a", operation=C.READ), 1)
+    assert C.READ in found.capabilities("a", 1)  # as `sys/capabilities` tells it in OpenBao
+
+
+def test_a_control_group_binds_whoever_came_from_one_it_binds() -> None:
+    """What its path allows does not count for them, what it controls does."""
+    found = rules(CONTROLLED, 'path "*" { capabilities = ["read"] }', denied_by=("p0",))
+    assert found.decide(ApiAccess(path="a", operation=C.READ), 1).controlled
+    assert not allows(found, "a", C.LIST)
+    assert allows(found, "b")
+
+
 def test_a_missing_right_is_explained() -> None:
     """By the path that decides, of which policy, and what it lacks."""
     found = rules(

@@ -116,7 +116,7 @@ def test_auth_method_and_mfa(make_access: Make) -> None:
     """The method is one of those named; MFA is as the identity says."""
     assert _holds(make_access(method="api_key"), type="auth_method", methods=["api_key", "jwt"])
     assert not _holds(make_access(method="token"), type="auth_method", methods=["api_key"])
-    assert _holds(make_access(mfa=True), type="mfa_present")
+    assert _holds(make_access(mfa_at=1), type="mfa_present")
     assert not _holds(make_access(), type="mfa_present")
     assert _holds(make_access(), type="mfa_present", **{"not": True})
 

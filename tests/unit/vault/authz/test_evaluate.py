@@ -91,9 +91,9 @@ def test_conditions_of_policy_and_rule(make_access: Make) -> None:
     mfa = {"type": "mfa_present"}
     network = {"type": "source_network", "networks": ["10.0.0.0/8"]}
     policy = _policy(_rule("allow", "secret/*", "read", mfa), conditions=[network])
-    assert _decide(make_access(mfa=True), policy).allowed
+    assert _decide(make_access(mfa_at=1), policy).allowed
     assert not _decide(make_access(), policy).allowed
-    assert not _decide(make_access(mfa=True, ip="11.0.0.1"), policy).allowed
+    assert not _decide(make_access(mfa_at=1, ip="11.0.0.1"), policy).allowed
 
 
 def test_root(make_access: Make) -> None:
@@ -308,7 +308,7 @@ _documents = st.lists(
 _accesses = st.builds(
     lambda name, folder, ip, mfa, method, tags: {
         "path": ResourcePath.parse_folder(name) if folder else ResourcePath.parse(name),
-        "identity": Identity(id="u", name="u", method=method, mfa=mfa),
+        "identity": Identity(id="u", name="u", method=method, mfa_at=int(mfa)),
         "origin": Origin(ip=ip),
         "facts": SecretFacts(exists=True, tags=frozenset(tags)),
     },

@@ -399,7 +399,7 @@ class Stalling(MemoryBackend):
 
     def write(self, apply: Callable[[StoreSession], WriteSet]) -> None:
         """As the memory does, later."""
-        assert self.going.wait(10)
+        assert self.going.wait(60)
         super().write(apply)
 
 

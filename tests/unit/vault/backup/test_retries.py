@@ -120,7 +120,7 @@ async def test_cancelled_between_two_tries() -> None:
             await trio.sleep_forever()
 
     retries = Retries(World(), "place")
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(trio.to_thread.run_sync, retries.run, failing)
             await waiting.wait()
@@ -145,7 +145,7 @@ async def test_cancelled_before_the_first_try() -> None:
 
     begun = trio.Event()
     token = trio.lowlevel.current_trio_token()
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(
                 trio.to_thread.run_sync, work, lambda: token.run_sync_soon(begun.set)

@@ -23,8 +23,11 @@ from vault.authn.logins import LoginParts, Logins
 from vault.authn.methods.method import NoDirectory
 from vault.authn.methods.registry import MethodParts, make_login_methods
 from vault.authn.methods.token_roles import TokenRoles
+from vault.authn.mfa.enforcement import NO_ENFORCEMENTS
+from vault.authn.mfa.login_factors import LoginFactorParts, LoginFactors
 from vault.authn.revocation import Revoker
 from vault.authn.roles import Roles
+from vault.authn.sessions import SessionLimits, SessionOpener
 from vault.authn.stream_registry import StreamRegistry
 from vault.authn.tokens import IssuedToken, Tokens
 from vault.authn.users import Users
@@ -42,6 +45,8 @@ from vault.handlers.handler import Call, Handlers
 from vault.handlers.listing import ListingHandlers
 from vault.handlers.logins import LoginHandlers
 from vault.handlers.metadata import MetadataHandlers
+from vault.handlers.mount_moves import MountMoveHandlers
+from vault.handlers.mounts import MountHandlers
 from vault.handlers.policies import PolicyHandlers
 from vault.handlers.read_limits import ReadLimits
 from vault.handlers.rewrap import KeyRewrapper
@@ -53,6 +58,8 @@ from vault.handlers.stores import (
     AuthMountStore,
     ConsumerStore,
     KeyStore,
+    MountStore,
+    MoveStore,
     RotationStore,
     SecretStore,
 )
@@ -124,6 +131,10 @@ class House:
     handlers: Handlers
     sealings: list[str]
     logins: Logins
+    login_parts: LoginParts
+    revoker: Revoker
+    usage: CredentialUsage
+    auth_mounts: AuthMountTable
     authenticator: Authenticator
 
     async def log_in(self, path: str, origin: Origin = HERE, **fields: Any) -> IssuedToken:
@@ -290,16 +301,25 @@ async def house() -> AsyncIterator[House]:
             )
         )
         entries.methods, table = methods, AuthMountTable()
-        logins = Logins(
-            LoginParts(
-                store=entries, mounts=table, methods=methods, directory=NoDirectory(),
-                scheme=scheme, batch=batch, world=world,
+        opener = SessionOpener(
+            SessionLimits(timeout=768 * 3600 * SECOND, idle=24 * 3600 * SECOND), revoker
+        )
+        factors = LoginFactors(
+            LoginFactorParts(
+                store=entries, rules=NO_ENFORCEMENTS, scheme=scheme, batch=batch, sessions=opener,
+                world=world,
             )
         )  # fmt: skip
+        login_parts = LoginParts(
+            store=entries, mounts=table, methods=methods, directory=NoDirectory(),
+            scheme=scheme, batch=batch, world=world, factors=factors, sessions=opener,
+        )  # fmt: skip
+        logins = Logins(login_parts)
         auth_mounts = AuthMountHandlers(
             AuthMountStore(barrier), table, methods, methods, authorizer, world,
             revoker.revoke_tokens,
         )  # fmt: skip
+        mount_handlers = MountHandlers(MountStore(barrier), mounts, authorizer, world)
         keys = ApiKeys(store, scheme, revoker, usage, world)
         secrets, key_store = SecretStore(barrier), KeyStore(barrier)
         access = AccessCounters(AccessStore(barrier), world)
@@ -315,13 +335,21 @@ async def house() -> AsyncIterator[House]:
             **SecretHandlers(
                 secrets, mounts, access, recorder, limits, world
             ).handlers(),
-            **VersionHandlers(secrets, world).handlers(),
+            **VersionHandlers(secrets, mounts, world).handlers(),
             **MetadataHandlers(secrets, mounts, access, world).handlers(),
             **ListingHandlers(secrets, authorizer, world).handlers(),
             **TokenHandlers(
                 tokens, keys, authorizer, world, logins.check_renewal, TokenRoles(entries).get
             ).handlers(),
             **auth_mounts.handlers(),
+            **MountMoveHandlers(
+                mount_handlers.snapshot,
+                auth_mounts.snapshot,
+                mount_handlers.store,
+                MoveStore(barrier),
+                authorizer,
+                world,
+            ).handlers(),
             **AuthEntryHandlers(entries, logins).handlers(),
             **LoginHandlers(logins).handlers(),
             **UserHandlers(users, authorizer).handlers(),
@@ -356,6 +384,10 @@ async def house() -> AsyncIterator[House]:
             handlers,
             sealings,
             logins,
+            login_parts,
+            revoker,
+            usage,
+            table,
             Authenticator(
                 scheme,
                 {TOKEN: token_method(store, scheme, Lockout(), world), BATCH: batch},

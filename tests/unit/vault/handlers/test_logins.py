@@ -21,7 +21,7 @@ from vault.model.identity import Identity, Method
 from vault.model.operation import Origin
 from vault.model.payloads import (
     ListEntries,
-    MoveAuth,
+    MoveMount,
     Nothing,
     RenewToken,
     RewrapDataKeys,
@@ -178,7 +178,7 @@ async def test_tokens_end_with_their_mount_and_move_with_it(house: House) -> Non
     """Disabling a mount is enough; nothing of it stays behind."""
     role_id, secret_id = await approle(house)
     issued = await house.log_in("approle/login", role_id=role_id, secret_id=secret_id)
-    await house.do("auth.mount.move", "sys/auth/approle", MoveAuth(to="machines/of/x"))
+    await house.do("auth.mount.move", "sys/auth/approle", MoveMount(to="machines/of/x"))
     assert await caller(house, issued.text) is not None
     await house.log_in("machines/of/x/login", role_id=role_id, secret_id=secret_id)
     with pytest.raises(NotFoundError):
@@ -396,6 +396,6 @@ async def test_a_mount_is_moved_by_who_may_manage_both_places(house: House) -> N
     team = await house.allow("team", "sys/auth/team/*", capabilities=("sudo",))
     move = "auth.mount.move"
     with pytest.raises(AuthorizationError):
-        await house.do(move, "sys/auth/team/people", MoveAuth(to="everybody"), by=team)
-    moved = await house.do(move, "sys/auth/team/people", MoveAuth(to="team/all"), by=team)
-    assert moved.path == "team/all/"
+        await house.do(move, "sys/auth/team/people", MoveMount(to="everybody"), by=team)
+    moved = await house.do(move, "sys/auth/team/people", MoveMount(to="team/all"), by=team)
+    assert moved.target == "auth/team/all/"

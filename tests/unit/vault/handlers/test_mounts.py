@@ -286,14 +286,14 @@ async def test_preflight(house: House) -> None:
 
 async def test_a_change_that_is_stored_late_is_followed(house: House) -> None:
     """One that was told as timed out and stored long after is in the book at the next request."""
-    await house.nouns.reload()
+    await house.nouns.snapshot.reload()
     await house.mount("a")
-    assert not house.nouns.is_stale
+    assert not house.nouns.snapshot.is_stale
     row = replace(house.book.list_mounts()[0], path="b/", id="b", accessor="b")
     await house.barrier.transact(lambda tx: tx.put(MOUNTS, row))
-    assert house.nouns.is_stale
-    await house.nouns.refresh()
-    assert not house.nouns.is_stale
+    assert house.nouns.snapshot.is_stale
+    await house.nouns.snapshot.refresh()
+    assert not house.nouns.snapshot.is_stale
     assert [mount.path for mount in house.book.list_mounts()] == ["a/", "b/"]
 
 
@@ -303,10 +303,10 @@ async def test_what_cannot_be_read_back_is_stored_all_the_same(house: House) -> 
     async def gone(*_: object) -> list[Any]:
         raise UnavailableError("store_unavailable", "gone")
 
-    await house.nouns.reload()
+    await house.nouns.snapshot.reload()
     select, house.barrier.select = house.barrier.select, gone  # type: ignore[method-assign]  # the database fails
     assert (await house.mount("a")).path == "a/"
-    assert house.nouns.is_stale
+    assert house.nouns.snapshot.is_stale
     house.barrier.select = select  # type: ignore[method-assign]  # and is back
-    await house.nouns.refresh()
+    await house.nouns.snapshot.refresh()
     assert house.book.get("a/") is not None

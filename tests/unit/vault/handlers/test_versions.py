@@ -84,12 +84,17 @@ async def test_writing_after_a_deletion(house: House) -> None:
     assert await values(house, 2) == [None, b"2"]
 
 
-async def test_undelete_lifts_a_deletion_still_to_come(house: House) -> None:
-    """Undeleting a version with `delete_version_after` takes its end away, as KV v2 does."""
-    await house.mount("secret/", delete_version_after=SECOND)
+async def test_an_undeleted_version_ends_again(house: House) -> None:
+    """With `delete_version_after` its time begins anew: undeleting is no way around it."""
+    await house.mount("secret/", delete_version_after=2 * SECOND)
     await house.write(APP, b"1")
+    house.world.time += SECOND
     await edit(house, "undelete", 1)
-    house.world.time += 2 * SECOND
+    house.world.time += 2 * SECOND - 1
+    assert await values(house, 1) == [b"1"]
+    house.world.time += 1
+    assert await values(house, 1) == [None]
+    await edit(house, "undelete", 1)
     assert await values(house, 1) == [b"1"]
 
 

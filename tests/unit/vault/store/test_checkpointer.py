@@ -82,6 +82,6 @@ async def test_the_store_makes_them() -> None:
 
     async with open_store(backend, StampGuard(), world) as store:
         await store.commit(fill)
-        with trio.fail_after(5):
+        with trio.fail_after(30):
             while not backend.checkpoints:
                 await trio.lowlevel.checkpoint()

@@ -191,18 +191,18 @@ def test_closing_waits_for_the_transaction_and_lets_no_other_begin() -> None:
 
     def hold(_: Any) -> bool:
         begun.set()
-        return may.wait(10)
+        return may.wait(60)
 
     results: list[object] = []
     holder = Thread(target=lambda: results.extend(committer.commit([hold])))
     closing = Thread(target=lambda: (committer.close(), closed.set()))
     holder.start()
-    assert begun.wait(10)
+    assert begun.wait(60)
     closing.start()
     assert not closed.wait(0.05)
     may.set()
     for thread in (holder, closing):
-        thread.join(10)
+        thread.join(60)
     assert results == [True]
     before = backend.transactions
     with pytest.raises(BackendError, match="not open") as refused:

@@ -126,7 +126,7 @@ async def test_a_database_that_does_not_answer_is_read_again() -> None:
 async def test_the_block_ends_while_it_is_read() -> None:
     """Nothing waits for the next reading."""
     backend, world = Reading(), FakeWorld()
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         async with (
             open_store(backend, StampGuard(), world) as store,
             monitor_integrity(store, Watch(), 0, world),

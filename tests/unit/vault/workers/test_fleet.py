@@ -28,7 +28,7 @@ from vault.workers.seat import STALLED
 from vault.workers.wire import Drain, Lane, Open, Opened, Order, Seal, Sealed, Serving
 
 GONE = ConnectionResetError("gone")
-PATIENCE = 10.0  # seconds, of a thread that starts a process
+PATIENCE = 60.0  # seconds, of a thread that starts a process
 
 
 def full() -> OSError:

@@ -185,6 +185,7 @@ class LdapMethod:
             metadata={_USERNAME: name},
             groups=groups,
             renewal={_USERNAME: name, _GROUPS: _joined(found.groups)},
+            is_person=True,
         )
 
     async def _user(self, mount: AuthMountRow, name: str) -> LdapUser:

@@ -24,8 +24,8 @@ async def write_policies(
     """Replace the policies of a user."""
     kind = dialect.service.auth.methods[mount.type].kinds[USER]
     fields = Fields.from_body(request)
-    given = "token_policies" if "token_policies" in fields else "policies"
-    policies = converted(fields, given, Form.TEXTS)
+    given = next((each for each in ("token_policies", "policies") if each in fields), "")
+    changed = {"token_policies": converted(fields, given, Form.TEXTS)} if given else {}
     try:
         await write_entry(
             dialect,
@@ -33,7 +33,7 @@ async def write_policies(
             mount,
             kind,
             name=name,
-            fields={"token_policies": policies},
+            fields=changed,
             must_exist=True,
         )
     except NotFoundError:

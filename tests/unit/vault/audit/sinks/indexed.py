@@ -128,7 +128,7 @@ async def running(
     """A log with an index; `ends`: others write there, too. Kept for so many `days`."""
     clock = SlewedClock(world.wall(), world.wall, world.uptime)
     end = ends.view() if ends else None
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         async with (
             open_audit_index(
                 rows, AUDIT, LogLayout(log), LOG_ID, world, mac=KEYS.mac, tail=end

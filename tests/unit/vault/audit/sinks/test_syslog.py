@@ -58,7 +58,7 @@ def test_a_refusal_is_a_notice() -> None:
 
 @asynccontextmanager
 async def _syslog(config: SyslogConfig, world: FakeWorld) -> AsyncIterator[SyslogForwarder]:
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         async with open_syslog(config, world) as syslog:
             syslog.on_open(0)
             yield syslog

@@ -65,6 +65,26 @@ async def test_bad_writes(wire: Wire, body: object, error: str) -> None:
     assert (answer.status, answer.errors) == (400, [error])
 
 
+@pytest.mark.parametrize(
+    ("options", "cas"), [(None, None), ({}, None), ({"x": 1}, None), ({"cas": None}, 0),
+                         ({"cas": ""}, 0), ({"cas": "2"}, 2)],
+)  # fmt: skip
+async def test_a_check_that_is_asked_for_is_made(
+    wire: Wire, options: object, cas: int | None
+) -> None:
+    """A null or an empty one is for a secret that is not there yet: it overwrites nothing."""
+    wire.gate.answers["secret.write"] = SecretWritten(secret=SECRET, version=version())
+    await wire.ask("POST", "secret/data/x", {"data": {}, "options": options})
+    assert wire.last.payload == WriteSecret(value=b"{}", cas=cas)
+
+
+@pytest.mark.parametrize("verb", ["delete", "undelete", "destroy"])
+async def test_versions_are_not_of_a_folder(wire: Wire, verb: str) -> None:
+    """As nothing is written to one."""
+    answer = await wire.ask("POST", f"secret/{verb}/x/", {"versions": [1]})
+    assert (answer.status, answer.errors) == (400, ["cannot write to a path ending in '/'"])
+
+
 async def test_a_patch_is_labelled_so(wire: Wire) -> None:
     """The CLI goes by it."""
     answer = await wire.ask("PATCH", "secret/data/x", {"data": {}})
@@ -75,23 +95,23 @@ async def test_a_patch_is_labelled_so(wire: Wire) -> None:
 @pytest.mark.parametrize("verb", ["delete", "undelete", "destroy"])
 async def test_which_versions(wire: Wire, verb: str, body: object) -> None:
     """None is not all."""
-    assert (await wire.ask("PUT", f"secret/{verb}/x", body)).errors == [
-        "No version number provided"
-    ]
+    missing = "no version number provided" if verb == "destroy" else "No version number provided"
+    assert (await wire.ask("PUT", f"secret/{verb}/x", body)).errors == [missing]
 
 
 @pytest.mark.parametrize(
     ("depth", "keys"),
     [
-        ("", {"a": None, "b": {"c": {"d": None}}}),
-        ("?depth=0", {"a": None, "b": {"c": {"d": None}}}),
-        ("?depth=1", {"a": None, "b": None}),
-        ("?depth=2", {"a": None, "b": {"c": None}}),
+        ("", {"a": None, "b": {"c": {"d": None}}, "e": None}),
+        ("?depth=0", {"a": None, "b": {"c": {"d": None}}, "e": None}),
+        ("?depth=1", {"a": None, "b": None, "e": None}),
+        ("?depth=-1", {"a": None, "b": None, "e": None}),
+        ("?depth=2", {"a": None, "b": {"c": None}, "e": None}),
     ],
 )
 async def test_subkeys(wire: Wire, depth: str, keys: object) -> None:
     """The shape of a value without the value."""
-    wire.gate.answers["secret.read"] = value(b'{"a":[1],"b":{"c":{"d":"hunter2"}}}')
+    wire.gate.answers["secret.read"] = value(b'{"a":[1],"b":{"c":{"d":"hunter2"}},"e":{}}')
     answer = await wire.ask("GET", f"secret/subkeys/x{depth}")
     assert answer.json["data"]["subkeys"] == keys
     assert b"hunter2" not in answer.body

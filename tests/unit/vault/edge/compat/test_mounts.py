@@ -45,11 +45,11 @@ async def test_enable(wire: Wire, body: dict[str, object], version: int) -> None
         {},
         {"type": "pki"},
         {"type": "kv", "options": {"version": "3"}},
-        {"type": "kv", "config": {"max_lease_ttl": "1h"}},
+        {"type": "kv", "config": {"max_lease_ttl": "soon"}},
     ],
 )
 async def test_what_is_not_mounted(wire: Wire, body: object) -> None:
-    """Other engines, unknown versions, and leases that nothing would keep."""
+    """Other engines, unknown versions, and leases that are none."""
     assert (await wire.ask("POST", "sys/mounts/a", body)).status == 400
     assert wire.gate.asked == []
 

@@ -18,7 +18,7 @@ from vault.model.live_topics import TopicRows, TopicWatch
 from vault.model.operation import Operation
 from vault.model.payloads import MalformedRequest
 
-PATIENCE = 10.0
+PATIENCE = 60.0
 COOKIE, KEY = "one", "key"
 WHO = Identity(id="i", name="ada", method=Method.TOKEN, credential="acc")
 

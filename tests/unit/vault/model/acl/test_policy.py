@@ -1,5 +1,7 @@
 """Policies in Vault's language: what each attribute says, and what is refused."""
 
+import json
+
 import pytest
 
 from protocols.instant import HOUR, SECOND
@@ -77,7 +79,35 @@ def test_deny_with_other_capabilities_is_deny_alone() -> None:
         ("pagination_limit = -1", "pagination_limit is a number"),
         ('allowed_parameters = ["x"]', "expected { name = [values] }"),
         ('allowed_parameters = { "x" = [] "X" = [] }', "x is given twice"),
-        ("control_group { }", "control_group is not supported"),
+        ("control_group { }", "requires at least one factor"),
+        ("control_group = 1", "expected control_group = { factor … }"),
+        ('control_group { ttl = "1h" }', "requires at least one factor"),
+        ('control_group { ttl = "soon" factor "x" {} }', "expected a duration"),
+        ("control_group { max_ttl = 1 }", "control_group: invalid key 'max_ttl'"),
+        ('control_group { factor "x" { } }', "factor x: missing controlled capabilities"),
+        (
+            'control_group { factor "x" { controlled_capabilities = ["fly"] } }',
+            'factor x: invalid capability "fly"',
+        ),
+        (
+            'control_group { factor "x" { controlled_capabilities = ["deny"] } }',
+            'factor x: invalid capability "deny"',
+        ),
+        (
+            'control_group { factor "x" { controlled_capabilities = ["read"] } }',
+            "factor x: missing required approvals",
+        ),
+        (
+            'control_group { factor "x" { controlled_capabilities = ["read"] identity { } } }',
+            "factor x: missing required approvals",
+        ),
+        (
+            (
+                'control_group { factor "x" { controlled_capabilities = ["read"] '
+                "identity { approvals = true } } }"
+            ),
+            "factor x: missing required approvals",
+        ),
         ('list_scan_response_keys_filter_path = "{{ .path }}{{ .key }}"', "needs the list"),
         (
             'capabilities = ["list"] list_scan_response_keys_filter_path = "{{ .path }}"',
@@ -102,6 +132,25 @@ def test_what_could_be_read_in_two_ways_is_refused(text: str) -> None:
     """Labels, wildcards, braces of templates and keys."""
     with pytest.raises(ValidationError):
         parse_acl_policy("p", text)
+
+
+def test_what_a_control_group_controls() -> None:
+    """Of all factors, in both forms of the language; it counts as a denial."""
+    identity = 'identity { group_names = ["a"] \n approvals = 1 }'
+    factors = "".join(
+        f'factor "{name}" {{ controlled_capabilities = ["{name}"] \n {identity} }}\n'
+        for name in ("read", "update")
+    )
+    said = (
+        f'capabilities = ["read", "update", "list"] \n control_group = {{ ttl = "1h" {factors} }}'
+    )
+    found = only(f'path "a" {{ {said} }}')
+    assert found.controlled == {"read", "update"}
+    assert found.denies
+    factor = {"controlled_capabilities": ["read"], "identity": {"approvals": 1}}
+    plain = {"path": {"a": {"control_group": {"factor": {"x": factor}}}}}
+    assert only(json.dumps(plain)).controlled == {"read"}
+    assert parse_acl_policy("p", json.dumps(plain)).denials == {"a": 0}
 
 
 def test_json_says_the_same() -> None:

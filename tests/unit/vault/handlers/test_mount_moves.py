@@ -1,0 +1,203 @@
+"""Moves of mounts: everything is at the new path afterwards, or nothing has happened."""
+
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from tests.unit.vault.handlers.conftest import NOW, ROOT, House
+from vault.errors import AuthorizationError, ConflictError, NotFoundError, ValidationError
+from vault.model.identity import Identity
+from vault.model.payloads import MoveMount, ReadSecret, WritePolicy
+from vault.model.records import FolderPolicyRow, MountMoveRow, RotationRow
+from vault.store.table import StoreQuery
+from vault.store.tables import FOLDER_POLICIES, ROTATIONS, SECRETS
+
+
+async def move(house: House, source: str, target: str, by: Identity = ROOT) -> MountMoveRow:
+    """Move a mount of a secret engine."""
+    row: MountMoveRow = await house.do(
+        "mount.move", f"sys/mounts/{source}", MoveMount(to=target), by=by
+    )
+    return row
+
+
+async def rotate(house: House, name: str, **more: Any) -> None:
+    """A rotation of a secret that is over, unless `more` says otherwise."""
+    secret = await house.head(name)
+    assert secret is not None
+    row = RotationRow(
+        secret_id=secret.id, number=1, path=name, policy={"connection": "kv/admin"}, cause="due",
+        previous=1, next_at=0, began_at=NOW,
+    )  # fmt: skip
+    await house.barrier.transact(lambda tx: tx.put(ROTATIONS, replace(row, **more)))
+
+
+@pytest.fixture
+async def kv(house: House) -> House:
+    """With a mount of three secrets, the first with history."""
+    await house.mount("kv/")
+    for path in ("kv/app/db", "kv/app/db", "kv/admin", "kv/x"):
+        await house.write(path, b'{"at":"%b"}' % path.encode())
+    return house
+
+
+async def test_everything_is_at_the_new_path(kv: House) -> None:
+    """Values, history, rotations and rotation policies; nothing is left at the old one."""
+    before = await kv.head("kv/app/db")
+    await rotate(kv, "kv/app/db")
+    folder = FolderPolicyRow(
+        path="kv/app/", policy={"connection": "kv/admin"}, updated_at=NOW, updated_by="u",
+        scheduled_to="kv/app/db",
+    )  # fmt: skip
+    await kv.barrier.transact(lambda tx: tx.put(FOLDER_POLICIES, folder))
+    moved = await move(kv, "kv", "team/kv")
+    assert (moved.source, moved.target, moved.secrets) == ("kv/", "team/kv/", 3)
+    found = await kv.do("secret.read", "team/kv/app/db", ReadSecret())
+    assert found.value == b'{"at":"kv/app/db"}'
+    assert found.version.version == 2
+    old = await kv.do("secret.read", "team/kv/app/db", ReadSecret(version=1))
+    assert old.value == b'{"at":"kv/app/db"}'
+    after = await kv.head("team/kv/app/db")
+    assert before is not None
+    assert after is not None
+    assert after.id == before.id
+    names = [row.name for row in await kv.barrier.select(SECRETS, StoreQuery())]
+    assert names == ["team/kv/admin", "team/kv/app/db", "team/kv/x"]
+    (rotated,) = await kv.barrier.select(ROTATIONS, StoreQuery())
+    assert rotated.path == "team/kv/app/db"
+    assert rotated.policy == {"connection": "team/kv/admin"}
+    (policy,) = await kv.barrier.select(FOLDER_POLICIES, StoreQuery())
+    assert policy.path == "team/kv/app/"
+    assert policy.scheduled_to == "team/kv/app/db"
+    assert policy.policy == {"connection": "team/kv/admin"}
+    assert kv.mounts.get("kv/") is None
+    mount = kv.mounts.get("team/kv/")
+    assert mount is not None
+    assert mount.id == "kv/"
+
+
+async def test_a_move_is_kept(kv: House) -> None:
+    """By its id, which is not the mount's; the latest comes first."""
+    first = await move(kv, "kv", "one")
+    kv.world.time += 1
+    second = await move(kv, "one", "two")
+    found = await kv.do("mount.move_status", f"sys/remount/status/{first.id}")
+    assert replace(found, mac=b"") == first
+    listed = await kv.do("mount.moves", "sys/remount/status")
+    assert [row.id for row in listed] == [second.id, first.id]
+    with pytest.raises(NotFoundError):
+        await kv.do("mount.move_status", "sys/remount/status/kv")
+
+
+async def test_what_was_made_since_at_the_old_path_is_another_secret(kv: House) -> None:
+    """The old path is free at once."""
+    await move(kv, "kv", "kv2")
+    await kv.mount("kv/")
+    await kv.write("kv/app/db", b'{"new":1}')
+    found = await kv.do("secret.read", "kv2/app/db", ReadSecret())
+    assert found.value == b'{"at":"kv/app/db"}'
+
+
+@pytest.mark.parametrize(
+    ("target", "code"),
+    [
+        ("kv", "mount_exists"),
+        ("kv/deeper", "mount_exists"),
+        ("taken", "mount_exists"),
+        ("taken/below", "mount_exists"),
+        ("loose", "mount_target_not_empty"),
+        ("sys/x", "path_reserved"),
+        ("AUTH/x", "path_reserved"),
+        ("x" * 500, "path_invalid"),
+        ("", "target_missing"),
+    ],
+)
+async def test_where_it_cannot_go(kv: House, target: str, code: str) -> None:
+    """Nothing has happened then."""
+    await kv.mount("taken/")
+    await kv.write("kv/" + "y" * 20)
+    left = FolderPolicyRow(path="loose/", policy={}, updated_at=NOW, updated_by="u")
+    await kv.barrier.transact(lambda tx: tx.put(FOLDER_POLICIES, left))
+    with pytest.raises((ConflictError, ValidationError)) as refused:
+        await move(kv, "kv", target)
+    assert refused.value.code == code
+    assert await kv.head("kv/app/db") is not None
+    assert await kv.do("mount.moves", "sys/remount/status") == []
+
+
+async def test_what_cannot_be_moved(kv: House) -> None:
+    """A mount that is none, one of a database, one with a rotation under way."""
+    with pytest.raises(NotFoundError):
+        await move(kv, "nowhere", "x")
+    await kv.mount("db/", type="database")
+    with pytest.raises(ValidationError, match="database"):
+        await move(kv, "db", "x")
+    await rotate(kv, "kv/app/db", next_at=NOW)
+    with pytest.raises(ConflictError) as running:
+        await move(kv, "kv", "x")
+    assert running.value.code == "rotation_running"
+    assert "kv/app/db" in running.value.message
+
+
+async def test_what_others_connect_with_stays(kv: House) -> None:
+    """Their rotation would not find it any more."""
+    await kv.write("secret/user")
+    secret = await kv.head("secret/user")
+    assert secret is not None
+    held = replace(secret, rotation_policy={"connection": "kv/admin"})
+    await kv.barrier.transact(lambda tx: tx.put(SECRETS, held))
+    with pytest.raises(ConflictError) as used:
+        await move(kv, "kv", "x")
+    assert used.value.code == "connections_used"
+    assert "secret/user" in used.value.message
+
+
+async def _admin(house: House, *rules: dict[str, object], acl: str = "") -> Identity:
+    documents: dict[str, dict[str, object]] = {"admin": {"rules": list(rules)}}
+    documents |= {"more": {"acl": acl}} if acl else {}
+    for name, document in documents.items():
+        await house.do("policy.write", f"sys/policies/{name}", WritePolicy(document=document))
+    return Identity(id="ann", name="ann", method=ROOT.method, policies=tuple(documents))
+
+
+def _rule(effect: str, *paths: str) -> dict[str, object]:
+    return {"effect": effect, "paths": list(paths), "capabilities": ["sudo", "read"]}
+
+
+ADMIN = _rule("allow", "sys/mounts/*", "x/*")
+
+
+@pytest.mark.parametrize("denied", ["kv/app/*", "kv/+/db", "+/app/db", "kv*"])
+async def test_a_move_lifts_no_denial(kv: House, denied: str) -> None:
+    """Who is denied something in the mount is not let at it by another path."""
+    ann = await _admin(kv, ADMIN, _rule("deny", denied))
+    with pytest.raises(AuthorizationError) as refused:
+        await move(kv, "kv", "x", by=ann)
+    assert refused.value.code == "denial_lifted"
+    assert await kv.head("kv/app/db") is not None
+
+
+async def test_a_move_lifts_no_denial_in_vaults_language(kv: House) -> None:
+    """The same, as these policies say it."""
+    ann = await _admin(kv, ADMIN, acl='path "kv/data/app/*" { capabilities = ["deny"] }')
+    with pytest.raises(AuthorizationError) as refused:
+        await move(kv, "kv", "x", by=ann)
+    assert refused.value.code == "denial_lifted"
+
+
+async def test_denials_that_hold_at_both_places_are_no_hindrance(kv: House) -> None:
+    """Nor are those of other places."""
+    ann = await _admin(kv, ADMIN, _rule("deny", "kvx/*", "b", "kw*"), _rule("deny", "k*"))
+    with pytest.raises(AuthorizationError):
+        await move(kv, "kv", "x", by=ann)
+    ann = await _admin(kv, _rule("allow", "sys/mounts/*"), _rule("deny", "kvx/*", "k*"))
+    assert (await move(kv, "kv", "kw", by=ann)).target == "kw/"
+
+
+async def test_sudo_is_needed_where_it_goes(kv: House) -> None:
+    """Who may manage the mounts of one folder brings none into another."""
+    ann = await _admin(kv, _rule("allow", "sys/mounts/kv", "sys/mounts/team/*"))
+    with pytest.raises(AuthorizationError):
+        await move(kv, "kv", "x", by=ann)
+    assert (await move(kv, "kv", "team/x", by=ann)).target == "team/x/"

@@ -1,0 +1,1 @@
+"""Second factors: what they are, which logins need one, and where one was shown."""
