@@ -357,7 +357,7 @@ class Sweep:
             things["path"] = f"mount-{number}"
             if not key.startswith("POST"):
                 self.made("POST", f"/v1/sys/mounts/mount-{number}", {"type": "kv"})
-        if key.endswith("mount-moves"):
+        if key.startswith("POST /api/v1/system/mount-moves"):
             self.made("POST", f"/v1/sys/mounts/mount-{number}", {"type": "kv"})
         if "/db/" in key:
             self._make_connection(name, with_role="/roles" in key or "/creds" in key)
