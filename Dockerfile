@@ -1,4 +1,5 @@
-# Freehold's images: `--target agent` (the default), `control` or `cli`. docs/start/containers.md.
+# Freehold's images: `--target agent` (the default), `control`, `operator` or `cli`.
+# docs/start/containers.md.
 #
 # All run as an ordinary user, need no writable root file system, and have neither a shell nor a
 # package manager. BASE is Debian 13: an image of a registry, or what `make image` makes by
@@ -61,6 +62,7 @@ COPY actors actors
 COPY protocols protocols
 COPY vault vault
 COPY control control
+COPY kube_operator kube_operator
 COPY ui ui
 COPY --from=pages /dist ui/web/dist
 RUN /opt/build/bin/pip wheel --no-deps --no-index --no-build-isolation --wheel-dir /wheels . \
@@ -92,6 +94,20 @@ ENV HOME=/home/freehold
 USER 10001:10001
 ENTRYPOINT ["freehold"]
 CMD ["--help"]
+
+# The Kubernetes operator: it keeps nothing.
+FROM runtime AS operator
+LABEL org.opencontainers.image.title="Freehold Kubernetes operator"
+COPY --from=folders /folders/etc /
+COPY --from=folders /folders/home /
+ENV HOME=/home/freehold
+USER 10001:10001
+EXPOSE 8400
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=30s --timeout=5s --start-period=20s --retries=3 \
+  CMD ["freehold", "kubernetes", "health", "--config", "/etc/freehold/operator.yaml"]
+ENTRYPOINT ["freehold"]
+CMD ["kubernetes", "serve", "--config", "/etc/freehold/operator.yaml"]
 
 FROM runtime AS control
 LABEL org.opencontainers.image.title="Freehold control plane"

@@ -200,7 +200,7 @@ rotation-kills: setup ## rotate a user at a PostgreSQL while the agent is killed
 	@$(PY) -m tests.acceptance.rotation.kills --kills $(or $(KILLS),500)
 
 .PHONY: image
-image: ## images of agent, control plane and command line, on a Debian by debootstrap (ARCH=arm64; as root)
+image: ## images of agent, control plane, operator and command line, on a Debian by debootstrap (ARCH=arm64; as root)
 	@tools/image.sh $(or $(ARCH),$$(dpkg --print-architecture))
 
 .PHONY: image-check

@@ -119,13 +119,18 @@ class AgentSession:
         except msgspec.MsgspecError:
             raise _unreadable() from None
 
-    async def wait_for_changes(self, since: str, paths: Iterable[str]) -> tuple[list[str], str]:
+    async def wait_for_changes(
+        self, since: str, paths: Iterable[str], wait: int
+    ) -> tuple[list[str], str]:
         """Secrets that changed, and the cursor to go on from. Without `since`: only that, at once.
 
-        Raises `AgentError`, of the code `changes_expired` where too much happened since.
+        `wait`: seconds until an answer without changes. Raises `AgentError`, of the code
+        `changes_expired` where too much happened since.
         """
-        query = {"since": since, "wait": f"{WAIT}s", "prefix": ",".join(paths)} if since else {}
-        found = await self._call("GET", "changes", query=query, seconds=WAIT + TIMEOUT)
+        query = {}
+        if since:
+            query = {"since": since, "wait": f"{wait}s", "prefix": ",".join(paths)}
+        found = await self._call("GET", "changes", query=query, seconds=wait + TIMEOUT)
         try:
             body = msgspec.json.decode(found, type=_Changes)
         except msgspec.MsgspecError:
@@ -362,7 +367,8 @@ class Agents:
                 follower.scope = trio.CancelScope()
                 with follower.scope:
                     try:
-                        cursor = await self._wait(follower, cursor)
+                        # One that failed is to say at once that it does not any more.
+                        cursor = await self._wait(follower, cursor, 0 if failures else WAIT)
                     except AgentError as error:
                         if error.code == _CHANGES_EXPIRED:
                             cursor = ""
@@ -370,29 +376,34 @@ class Agents:
                         failures += 1
                         await self._pause(follower, error, failures)
                     else:
+                        if failures:
+                            self._notify(follower)
                         failures = 0
         finally:
             self._followers.pop(follower.session.identity, None)
             await follower.session.close()
 
-    async def _wait(self, follower: _Follower, cursor: str) -> str:
+    async def _wait(self, follower: _Follower, cursor: str, seconds: int) -> str:
         """Until something changes, or for a minute; the cursor to go on from."""
         paths = sorted(frozenset().union(*follower.users.values()))
         if not paths:  # policies alone: nothing to follow
             await trio.sleep_forever()
         is_filtered = len(paths) <= MAX_PATHS and not any("," in path for path in paths)
         changed, after = await follower.session.wait_for_changes(
-            cursor, paths if is_filtered else ()
+            cursor, paths if is_filtered else (), seconds
         )
         for user, wanted in list(follower.users.items()):
             if wanted and (not cursor or not wanted.isdisjoint(changed)):
                 self._on_change(user)  # without a cursor nothing tells what happened before
         return after
 
+    def _notify(self, follower: _Follower) -> None:
+        for user in list(follower.users):
+            self._on_change(user)
+
     async def _pause(self, follower: _Follower, error: AgentError, failures: int) -> None:
         if failures == 1:
-            for user in list(follower.users):
-                self._on_change(user)  # its conditions say so
+            self._notify(follower)  # its conditions say so
         delay = min(FIRST_DELAY * 2.0 ** min(failures - 1, 10), LAST_DELAY)
         log.info("%s: no changes are followed: %s", follower.session.identity.address, error)
         self.failing += 1

@@ -5,7 +5,7 @@ https://kubernetes.io/docs/reference/using-api/api-concepts/
 
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -87,6 +87,11 @@ class KubernetesApi:
         Raises `ConflictError` for another uid or resource version than those of `body`.
         """
         return await self._request("PUT", resource.path(namespace, name), body)
+
+    async def delete(self, resource: Resource, namespace: str, name: str, uid: str) -> None:
+        """The object of that uid is gone. Raises `ConflictError` for another one of the name."""
+        body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
+        await self._request("DELETE", resource.path(namespace, name), body)
 
     async def apply(self, resource: Resource, namespace: str, body: Document) -> Document:
         """Server-side apply: fields that `body` has are ours, whoever set them before."""
@@ -215,10 +220,27 @@ def _context(ca_file: Path | None) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=ca_file)
 
 
+@asynccontextmanager
+async def _chunks(reply: httpx2.Response) -> AsyncIterator[AsyncIterator[bytes]]:
+    """What comes of a body within the block; the rest is not read.
+
+    The client's generators are nested, and closing the outer one leaves the inner ones open. So the
+    connection is closed, and all of them end by that.
+    """
+    chunks = reply.aiter_bytes()
+    try:
+        yield chunks
+    finally:
+        with suppress(httpx2.HTTPError, httpx2.StreamError):
+            await reply.aclose()
+            async for _ in chunks:
+                pass
+
+
 async def read_body(reply: httpx2.Response, limit: int) -> bytes:
     """The body of an answer. Raises `BodyTooLongError` and `httpx2.HTTPError`."""
     found = bytearray()
-    async with aclosing(reply.aiter_bytes()) as chunks:
+    async with _chunks(reply) as chunks:
         async for chunk in chunks:
             found += chunk
             if len(found) > limit:
@@ -236,7 +258,7 @@ async def _read(reply: httpx2.Response) -> bytes:
 async def _events(reply: httpx2.Response) -> AsyncGenerator[WatchEvent, None]:
     """A line an event; what is cut off in the middle of a line was no event."""
     rest = bytearray()
-    async with aclosing(reply.aiter_bytes()) as chunks:
+    async with _chunks(reply) as chunks:
         async for chunk in chunks:
             rest += chunk
             *lines, rest = rest.split(b"\n")

@@ -94,7 +94,7 @@ class Informer:
             for item in items:
                 # Items of a list do not say what they are.
                 item["apiVersion"], item["kind"] = self._resource.api_version, self._resource.kind
-                found[key_of(item)] = item
+                found[key_of(item)] = _slim(item)
             if len(found) > MAX_OBJECTS:
                 raise ClusterError(
                     0, "", f"there are more than {MAX_OBJECTS} {self._resource.plural}: "
@@ -126,7 +126,7 @@ class Informer:
     def _take(self, kind: str, changed: Document) -> None:
         key = key_of(changed)
         before = self._objects.get(key)
-        after = None if kind == "DELETED" else changed
+        after = None if kind == "DELETED" else _slim(changed)
         if after is None:
             self._objects.pop(key, None)
         elif key in self._objects or len(self._objects) < MAX_OBJECTS:
@@ -135,6 +135,12 @@ class Informer:
             raise ClusterError(0, "", f"there are more than {MAX_OBJECTS} of them")
         if _differs(before, after):
             self._on_change(key)
+
+
+def _slim(document: Document) -> Document:
+    """Without the record of who set which field, half of many an object, which nobody reads."""
+    document["metadata"].pop("managedFields", None)
+    return document
 
 
 def _differs(before: Document | None, after: Document | None) -> bool:

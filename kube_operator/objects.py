@@ -68,6 +68,8 @@ APPLIED: Final = {
     )
 }  # fmt: skip
 """What a `FreeholdAgent` is made of."""
+OPTIONAL: Final = (SERVICE_ACCOUNTS, BUDGETS, NETWORK_POLICIES)
+"""Of them, what `spec` can switch off."""
 
 
 def key_of(document: Mapping[str, Any]) -> Key:

@@ -15,13 +15,15 @@ from kube_operator.api import KubernetesApi, read_body
 from kube_operator.errors import (
     BodyTooLongError,
     ClusterError,
+    ConflictError,
     InvalidObjectError,
+    MissingError,
     ReconcileError,
     refusal,
 )
 from kube_operator.informer import ObjectStore
 from kube_operator.manifests import PORT, agent_objects
-from kube_operator.objects import AGENTS, APPLIED, Document, Key, is_being_deleted
+from kube_operator.objects import AGENTS, APPLIED, OPTIONAL, Document, Key, is_being_deleted
 from kube_operator.reconcile_secret import is_rolled_out
 from kube_operator.status import Conditions, StatusWriter
 
@@ -79,7 +81,9 @@ class AgentReconciler:
     async def _apply(self, document: Document, spec: AgentSpec) -> Document:
         """The StatefulSet as it is now. Raises `ReconcileError` where one is refused."""
         found: Document = {}
-        for each in agent_objects(document, spec, self._version):
+        objects = agent_objects(document, spec, self._version)
+        wanted = {(each["kind"], each["metadata"]["name"]) for each in objects}
+        for each in objects:
             kind, namespace = each["kind"], each["metadata"]["namespace"]
             try:
                 found = await self._api.apply(APPLIED[kind], namespace, each)
@@ -88,7 +92,23 @@ class AgentReconciler:
                 if kind == "StatefulSet":
                     text += ", or sizes of volumes were changed, which takes new claims"
                 raise ReconcileError("Refused", text) from None
+        await self._remove_others(document, wanted)
         return found
+
+    async def _remove_others(self, document: Document, wanted: set[tuple[str, str]]) -> None:
+        """What was made once, and was switched off since. Of other owners nothing is deleted."""
+        metadata = document["metadata"]
+        for resource in OPTIONAL:
+            if (resource.kind, metadata["name"]) in wanted:
+                continue
+            try:
+                found = await self._api.read(resource, metadata["namespace"], metadata["name"])
+                owners = found["metadata"].get("ownerReferences") or []
+                if any(owner["uid"] == metadata["uid"] for owner in owners):
+                    uid = found["metadata"]["uid"]
+                    await self._api.delete(resource, metadata["namespace"], metadata["name"], uid)
+            except (MissingError, ConflictError):
+                continue
 
     async def _look(
         self, key: Key, spec: AgentSpec, stateful_set: Document, status: Document,

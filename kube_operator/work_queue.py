@@ -19,6 +19,7 @@ from protocols.errors import locate
 
 FIRST_DELAY: Final = 0.5  # seconds after the first failure; doubled at each
 LAST_DELAY: Final = 300.0
+_LEAST_WAIT: Final = 0.001  # seconds: a difference of two times may be too small to wait for
 _DOUBLINGS: Final = 12  # beyond that it is `LAST_DELAY` anyway
 
 Work = Callable[[Key], Awaitable[float | None]]
@@ -118,7 +119,7 @@ class WorkQueue:
             if not self._later:
                 await self._scheduled.wait()
                 continue
-            with trio.move_on_after(self._later[0][0] - now):
+            with trio.move_on_after(max(self._later[0][0] - now, _LEAST_WAIT)):
                 await self._scheduled.wait()
 
 

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Builds the images of the agent, the control plane and the command line, from a Debian made by
-# debootstrap: no registry of images is needed.
+# Builds the images of the agent, the control plane, the operator and the command line, from a Debian
+# made by debootstrap: no registry of images is needed.
 #
 #   tools/image.sh [ARCHITECTURE] [PROGRAM…]
 #
 # ARCHITECTURE: amd64 or arm64 (default: this machine's). Another machine's needs qemu-user-static
-# with binfmt. PROGRAM: agent, control, cli (default: all). Needs root.
+# with binfmt. PROGRAM: agent, control, operator, cli (default: all). Needs root.
 #   BUILDAH_OPTIONS   what `buildah build` needs here, such as --isolation chroot
 #   CA_FILE           authorities, PEM: behind a proxy that has its own
 #   TAG               default: the version in pyproject.toml
@@ -20,7 +20,7 @@ arch=${1:-$(dpkg --print-architecture)}
 shift || true
 case $arch in amd64 | arm64) ;; *) die "$arch is not built: amd64 or arm64" ;; esac
 programs=("$@")
-[ $# -gt 0 ] || programs=(agent control cli)
+[ $# -gt 0 ] || programs=(agent control operator cli)
 readonly suite=trixie folder=${FOLDER:-.image}
 tag=${TAG:-$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)}
 base=localhost/freehold-base:$suite-$arch

@@ -11,7 +11,7 @@ def test_every_package_is_on_the_page(root: Path) -> None:
     text = (root / PAGE).read_text()
     packages = {
         str(init.parent.relative_to(root))
-        for top in ("protocols", "vault", "control", "ui")
+        for top in ("protocols", "vault", "control", "kube_operator", "ui")
         for init in (root / top).rglob("__init__.py")
         if not {"node_modules", "migrations"} & set(init.parts)
     }
@@ -23,7 +23,7 @@ def test_every_package_is_on_the_page(root: Path) -> None:
 def test_the_page_names_what_there_is(root: Path) -> None:
     """A path on it that moved is found."""
     text = (root / PAGE).read_text()
-    tops = "actors|protocols|vault|control|ui|tests|tools|loadtests|docs|deploy"
+    tops = "actors|protocols|vault|control|kube_operator|ui|tests|tools|loadtests|docs|deploy"
     named = set(re.findall(rf"(?<![\w./])(?:{tops})/[\w./-]*\w", text))
     assert len(named) > 40
     for path in named:

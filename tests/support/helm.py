@@ -1,5 +1,6 @@
 """Helm charts, rendered by a real Helm (tools/setup.sh unpacks it)."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -7,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from jsonschema import Draft202012Validator
+from referencing import Registry, Resource
 
 HELM = Path(sys.prefix, "share/helm/helm")
 SCHEMAS = {version: HELM.with_name(version) for version in ("1.25", "1.37")}
@@ -73,3 +76,15 @@ class Rendered:
     def environment(self) -> dict[str, str]:
         """The variables; what comes of a Secret or of the pod is "given"."""
         return {each["name"]: each.get("value", "given") for each in self.container["env"]}
+
+
+def schema_errors(document: Document, folder: Path) -> list[str]:
+    """What Kubernetes would say of it: unknown keys are errors."""
+    group, _, version = document["apiVersion"].rpartition("/")
+    parts = [document["kind"].lower(), group.partition(".")[0], version]
+    schema = json.loads((folder / f"{'-'.join(filter(None, parts))}.json").read_text())
+    definitions = json.loads((folder / "_definitions.json").read_text())
+    registry: Registry[Any] = Resource.from_contents(schema) @ Registry()
+    registry = Resource.from_contents(definitions) @ registry
+    validator = Draft202012Validator(schema, registry=registry)
+    return [f"{error.json_path}: {error.message}" for error in validator.iter_errors(document)]

@@ -187,6 +187,16 @@ class KubernetesDouble:
         """Until an object changes."""
         await self._changed.wait()
 
+    def issue(self, namespace: str, name: str, *audiences: str) -> str:
+        """A token of a service account."""
+        now = int(time.time())
+        text = self._key.sign({
+            "sub": f"system:serviceaccount:{namespace}:{name}", "iat": now,
+            "aud": list(audiences), "exp": now + 600, "jti": str(uuid.uuid4()),
+        })  # fmt: skip
+        self._tokens[text] = (namespace, name, audiences)
+        return text
+
     # Objects.
 
     def _next(self) -> str:
@@ -271,6 +281,12 @@ class KubernetesDouble:
         if method == "PUT":
             assert found is not None
             return self._put(target, found, request.body)
+        if method == "DELETE":
+            assert found is not None
+            if request.body["preconditions"]["uid"] != found["metadata"]["uid"]:
+                raise Refused(409, "the uid is another one")
+            self._delete(target.place)
+            return {"kind": "Status", "status": "Success"}
         if method == "PATCH":
             return self._patch(target, found, request)
         raise Refused(400, f"no {method}")
@@ -279,13 +295,7 @@ class KubernetesDouble:
         if target.part == "token":
             if target.place not in self.objects:
                 raise Refused(404, f"serviceaccounts {target.name!r} not found")
-            audiences = tuple(request.body["spec"]["audiences"])
-            now = int(time.time())
-            text = self._key.sign({
-                "sub": f"system:serviceaccount:{target.namespace}:{target.name}", "iat": now,
-                "aud": list(audiences), "exp": now + 600, "jti": str(uuid.uuid4()),
-            })  # fmt: skip
-            self._tokens[text] = (target.namespace, target.name, audiences)
+            text = self.issue(target.namespace, target.name, *request.body["spec"]["audiences"])
             return {**request.body, "status": {"token": text}}
         metadata = request.body.setdefault("metadata", {})
         metadata.setdefault("namespace", target.namespace)
@@ -496,7 +506,9 @@ class Request:
     def verb(self, target: Target) -> str:
         """As RBAC calls it."""
         if self.method != "GET":
-            return {"POST": "create", "PUT": "update", "PATCH": "patch"}[self.method]
+            return {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}[
+                self.method
+            ]
         if target.name:
             return "get"
         return "watch" if self.query.get("watch") == "true" else "list"

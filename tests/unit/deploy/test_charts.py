@@ -10,11 +10,18 @@ from typing import Any
 import pytest
 import yaml
 from cryptography import x509
-from jsonschema import Draft202012Validator
-from referencing import Registry, Resource
 
 from control.config.load import load_settings as load_control
-from tests.support.helm import HELM, SCHEMAS, Document, RefusedError, Rendered, Values, render
+from tests.support.helm import (
+    HELM,
+    SCHEMAS,
+    Document,
+    RefusedError,
+    Rendered,
+    Values,
+    render,
+    schema_errors,
+)
 from vault.config.load import load_settings
 
 pytestmark = pytest.mark.skipif(not os.access(HELM, os.X_OK), reason="no Helm: make setup")
@@ -149,18 +156,6 @@ def rendered(case: str) -> Rendered:
         program, values = CASES[case]
         RENDERED[case] = render(Path("deploy/helm") / f"freehold-{program}", values)
     return RENDERED[case]
-
-
-def schema_errors(document: Document, folder: Path) -> list[str]:
-    """What Kubernetes would say of it: unknown keys are errors."""
-    group, _, version = document["apiVersion"].rpartition("/")
-    parts = [document["kind"].lower(), group.partition(".")[0], version]
-    schema = json.loads((folder / f"{'-'.join(filter(None, parts))}.json").read_text())
-    definitions = json.loads((folder / "_definitions.json").read_text())
-    registry: Registry[Any] = Resource.from_contents(schema) @ Registry()
-    registry = Resource.from_contents(definitions) @ registry
-    validator = Draft202012Validator(schema, registry=registry)
-    return [f"{error.json_path}: {error.message}" for error in validator.iter_errors(document)]
 
 
 @pytest.mark.parametrize("version", SCHEMAS)

@@ -7,7 +7,7 @@ import yaml
 
 from vault.config.load import load_settings
 
-PROGRAMS = ("agent", "control", "cli")
+PROGRAMS = ("agent", "control", "operator", "cli")
 
 
 @pytest.fixture
@@ -65,10 +65,15 @@ def test_each_runs_as_an_ordinary_user(stages: dict[str, list[str]], program: st
     assert not any(step.startswith("RUN") for step in (*stages[program], *stages["runtime"]))
 
 
-@pytest.mark.parametrize("program", ["agent", "control"])
-def test_health_is_asked_without_a_shell(stages: dict[str, list[str]], program: str) -> None:
+@pytest.mark.parametrize(
+    ("stage", "program"),
+    [("agent", "agent"), ("control", "control"), ("operator", "kubernetes")],
+)
+def test_health_is_asked_without_a_shell(
+    stages: dict[str, list[str]], stage: str, program: str
+) -> None:
     """There is none; and a sealed agent is healthy (`agent health`)."""
-    [check] = [step for step in stages[program] if step.startswith("HEALTHCHECK")]
+    [check] = [step for step in stages[stage] if step.startswith("HEALTHCHECK")]
     assert f'CMD ["freehold", "{program}", "health", "--config", "/etc/freehold/' in check
 
 
