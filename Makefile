@@ -115,6 +115,14 @@ BENCH := .bench/venv/bin/python
 	@$(BENCH) -m pip --disable-pip-version-check --quiet install --require-hashes -r $<
 	@touch $@
 
+.PHONY: bench-logins
+bench-logins: setup ## logins by each method beside OpenBao, and reads with their tokens (RUN_SECONDS=5, TIMES=3)
+	@FREEHOLD=$(BIN)/freehold $(PY) -m loadtests.logins --seconds $(or $(RUN_SECONDS),5) --rounds $(or $(TIMES),3)
+
+.PHONY: differential
+differential: setup ## random calls of Vault's API to OpenBao and to an agent, compared (CALLS=100000, SEED=1): .fuzz
+	@$(PY) -m tests.acceptance.compat.differential --calls $(or $(CALLS),100000) --seed $(or $(SEED),1)
+
 .PHONY: bench-backups
 bench-backups: setup ## backups of many secrets on each database (SECRETS=100000, BACKEND=sqlite, WORKERS=1)
 	@$(PY) -m loadtests.backups --secrets $(or $(SECRETS),100000) $(if $(BACKEND),--backend $(BACKEND)) $(if $(WORKERS),--workers $(WORKERS))
@@ -218,6 +226,6 @@ lock: ## choose and pin the newest versions that pyproject.toml and requirements
 
 .PHONY: clean
 clean: ## remove what the targets made: environments, caches, the data of `make run`
-	rm -rf .venv .venv-other .run .run-* .bench .iac .image .release build dist ./*.egg-info .mypy_cache .ruff_cache \
+	rm -rf .venv .venv-other .run .run-* .bench .fuzz .iac .image .release build dist ./*.egg-info .mypy_cache .ruff_cache \
 	  .pytest_cache .hypothesis .import_linter_cache schemathesis-report ui/web/dist ui/web/build ui/web/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -377,7 +377,7 @@ class DataPath:
                 world,
             ).handlers(),
             **AuthEntryHandlers(self.auth_entries, self.logins).handlers(),
-            **LoginHandlers(self.logins).handlers(),
+            **LoginHandlers(self.logins, self.tokens).handlers(),
             **self._second_factors().handlers(),
             **JwtRevocationHandlers(self.jwt_revocations).handlers(),
             **MalformedRequestHandlers(self.authorizer).handlers(),

@@ -358,9 +358,9 @@ REPLAY_POLICIES: Final = OperationType[ReplayPolicies, PolicyReplayReport]("poli
 
 # Tokens
 CREATE_TOKEN: Final = OperationType[NewToken, IssuedToken]("token.create")
-LOOK_UP_TOKEN: Final = OperationType[TokenSelector, TokenRow]("token.lookup")
-LOOK_UP_OWN_TOKEN: Final = OperationType[Nothing, TokenRow]("token.lookup_self")
-LOOK_UP_ACCESSOR: Final = OperationType[AccessorSelector, TokenRow]("token.lookup_accessor")
+LOOK_UP_TOKEN: Final = OperationType[TokenSelector, IssuedToken]("token.lookup")
+LOOK_UP_OWN_TOKEN: Final = OperationType[Nothing, IssuedToken]("token.lookup_self")
+LOOK_UP_ACCESSOR: Final = OperationType[AccessorSelector, IssuedToken]("token.lookup_accessor")
 LIST_ACCESSORS: Final = OperationType[Nothing, list[str]]("token.accessors")
 RENEW_TOKEN: Final = OperationType[RenewToken, IssuedToken]("token.renew")
 RENEW_OWN_TOKEN: Final = OperationType[RenewToken, IssuedToken]("token.renew_self")

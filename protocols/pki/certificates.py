@@ -7,9 +7,13 @@ from ipaddress import ip_address
 from typing import Final, TypeVar
 
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import (
-    Certificate,
+    Certificate as Certificate,
+)
+from cryptography.x509 import (
     DNSName,
     ExtensionType,
     IPAddress,
@@ -26,6 +30,9 @@ MAX_CERTIFICATE: Final = 8 * 1024
 """Bytes of DER. Ours have about 700; a user's own root may carry policies and long names."""
 MAX_CHAIN: Final = 5
 """Certificates: leaf, intermediate, and during a rollover a cross-certificate and two roots."""
+
+MIN_RSA_BITS: Final = 2048
+_CURVES: Final = frozenset({"secp256r1", "secp384r1", "secp521r1"})
 
 E = TypeVar("E", bound=ExtensionType)
 
@@ -131,6 +138,14 @@ def validity_period(certificate: Certificate) -> tuple[int, int]:
     """First and last instant at which it counts, in Unix nanoseconds."""
     begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     return int(begin.timestamp()) * SECOND, int(end.timestamp()) * SECOND
+
+
+def has_strong_key(certificate: Certificate) -> bool:
+    """Whether signatures by its key are taken where others choose it: RSA from 2,048 bits, NIST."""
+    key = certificate.public_key()
+    if isinstance(key, RSAPublicKey):
+        return key.key_size >= MIN_RSA_BITS
+    return isinstance(key, EllipticCurvePublicKey) and key.curve.name in _CURVES
 
 
 def whole_second(instant: int) -> datetime:

@@ -192,7 +192,7 @@ def _is_named(found: ocsp.OCSPResponse, signer: Certificate) -> bool:
     if found.responder_name is not None:
         return found.responder_name == signer.subject
     key = SubjectKeyIdentifier.from_public_key(signer.public_key())
-    return found.responder_key_hash == key.digest
+    return found.responder_key_hash == key.digest  # not secret: public
 
 
 def _has_signed(found: ocsp.OCSPResponse, signer: Certificate) -> bool:

@@ -12,7 +12,10 @@ from vault.edge.compat.auth import EXTRA
 from vault.edge.compat.auth_methods import method_routes
 from vault.edge.router import Router
 
-REFUSALS = {"refuse_root", "refuse_kv1_path", "_list_data"}
+REFUSALS = {
+    "refuse_root", "refuse_kv1_read", "refuse_kv1_list", "refuse_kv1_write", "refuse_kv1_delete",
+    "_list_data",
+}  # fmt: skip
 """Functions that only say what is wrong with a path or a method."""
 
 

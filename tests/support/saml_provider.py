@@ -51,7 +51,7 @@ class Said:
 
     request_id: str
     acs_url: str
-    audience: str
+    audience: str | None
     subject: str = "ann"
     subject_format: str = PERSISTENT
     attributes: dict[str, list[str]] = field(default_factory=dict)
@@ -244,6 +244,12 @@ def _response(said: Said, issuer: str) -> bytes:
         + "</saml:Attribute>"
         for name, values in said.attributes.items()
     )
+    audience = (
+        ""
+        if said.audience is None
+        else f"<saml:AudienceRestriction><saml:Audience>{said.audience}</saml:Audience>"
+        "</saml:AudienceRestriction>"
+    )
     statement = f"<saml:AttributeStatement>{attributes}</saml:AttributeStatement>"
     confirmation = (
         _attribute("InResponseTo", given(said.confirmed_request, said.request_id))
@@ -265,8 +271,7 @@ def _response(said: Said, issuer: str) -> bytes:
         f"<saml:SubjectConfirmationData{confirmation}/></saml:SubjectConfirmation></saml:Subject>"
         f'<saml:Conditions NotBefore="{_at(said.not_before)}"'
         f"{_attribute('NotOnOrAfter', said.not_on_or_after)}>"
-        f"<saml:AudienceRestriction><saml:Audience>{said.audience}</saml:Audience>"
-        f"</saml:AudienceRestriction>{said.condition}</saml:Conditions>"
+        f"{audience}{said.condition}</saml:Conditions>"
         f'<saml:AuthnStatement AuthnInstant="{_at(0)}"'
         f"{_attribute('SessionNotOnOrAfter', said.session_until)}><saml:AuthnContext/>"
         f"</saml:AuthnStatement>{statement if attributes else ''}</saml:Assertion></samlp:Response>"

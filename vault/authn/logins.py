@@ -190,6 +190,9 @@ class Logins:
         if is_batch:
             _check_batch(result.token)
         draft, warnings = self._draft(login, is_batch=is_batch)
+        if is_batch:
+            # Its time is cut to them already, and nobody renews it.
+            draft = replace(draft, period=0, explicit_max_ttl=0)
         minted = self._parts.scheme.mint_token()
         draft = replace(
             draft,
@@ -416,11 +419,11 @@ class _SourceFailed(Exception):  # noqa: N818  # a signal: the breaker counts it
 
 
 def _check_batch(asked: TokenParameters) -> None:
-    for name in ("num_uses", "period", "explicit_max_ttl"):
-        if getattr(asked, name):
-            raise ValidationError(
-                "batch_token_invalid", f'batch tokens cannot have "{name}" set', field=name
-            )
+    """Raise `ValidationError` for a limit that a batch token would not keep."""
+    if asked.num_uses:
+        raise ValidationError(
+            "batch_token_invalid", 'batch tokens cannot have "num_uses" set', field="num_uses"
+        )
 
 
 def login_policies(asked: TokenParameters) -> list[str]:

@@ -20,9 +20,11 @@ from vault.authn.credential_scheme import TOKEN, CredentialScheme, MintedCredent
 from vault.authn.credential_validity import (
     KEY_PARENT,
     MAX_DEPTH,
+    RowLookup,
     api_key_identity,
     resolve_identity,
     token_identity,
+    user_policies,
 )
 from vault.authn.mfa.enforcement import NO_ENFORCEMENTS, EnforcementRules, MfaRequirement
 from vault.authn.revocation import EndedFamilies, Revoker, child_tokens
@@ -40,7 +42,7 @@ from vault.model.name import canonical_name
 from vault.model.records import BATCH_ACCESSOR, TokenRow
 from vault.store.store import Store
 from vault.store.table import MAX_LIMIT, StoreQuery
-from vault.store.tables import API_KEYS, SESSIONS, TOKENS
+from vault.store.tables import API_KEYS, SESSIONS, TOKENS, USERS
 from vault.store.transaction import StoreTx
 
 BATCH_TYPE: Final = "batch"
@@ -84,6 +86,7 @@ class IssuedToken(Struct, frozen=True, kw_only=True):
 
     `details`: what the audit record says of the login that made it. `requirement`: of a login that
     waits for its second factor; then there is no text, and `row` is of no token yet.
+    `identity_policies`: those that its entity has, by itself and by its groups, as they are now.
     """
 
     row: TokenRow
@@ -91,6 +94,7 @@ class IssuedToken(Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
     details: dict[str, str] = {}
     requirement: MfaRequirement | None = None
+    identity_policies: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"Issued(accessor={self.row.accessor!r})"
@@ -310,6 +314,19 @@ class Tokens:
     async def catch_up(self) -> None:
         """See what other processes have revoked by now. Raises as `Store.catch_up`."""
         await self._store.catch_up()
+
+    async def identity_policies(self, row: TokenRow) -> tuple[str, ...]:
+        """The policies that a login's token has by its entity, in order; else none."""
+        if not row.user_id or not row.mount_id:
+            return ()
+        found: list[str] = []
+
+        def collect(get: RowLookup, token: TokenRow, _now: int) -> None:
+            user = get(USERS, token.user_id)
+            found[:] = [] if user is None else sorted(user_policies(get, user))
+
+        await resolve_identity(self._store, collect, row, self._world.now())
+        return tuple(found)
 
     async def find_by_text(self, text: str) -> TokenRow | None:
         """Return the standing token of a text, or None."""

@@ -292,8 +292,17 @@ class PolicySnapshot:
             compile_permissions(identity.permissions),
             next(self._numbers),
             self._decisions,
-            self.compile(_ceiling_of(identity)) if identity.ceiling else None,
+            self.compile(_ceiling_of(identity)) if _is_bounded(identity) else None,
         )
+
+
+def _is_bounded(identity: Identity) -> bool:
+    """Whether its ceiling can take anything away.
+
+    One of the very policies that it has allows all that they allow: each decision would be made
+    twice, with one answer. Denials that it has besides, and permissions, only take away.
+    """
+    return bool(identity.ceiling) and {*identity.ceiling} != {*identity.policies}
 
 
 def _ceiling_of(identity: Identity) -> Identity:

@@ -274,7 +274,7 @@ class MfaSettings(Section):
     """Second factors. `required_for`: types of auth mounts whose logins need one."""
 
     required_for: tuple[
-        Literal["userpass", "ldap", "oidc", "jwt", "approle", "kubernetes", "cert"], ...
+        Literal["userpass", "ldap", "oidc", "jwt", "approle", "kubernetes", "cert", "saml"], ...
     ] = ()
     issuer: str = Field(default="Freehold", min_length=1, max_length=64, pattern=r"^[^:]*$")
     public_url: str = ""

@@ -15,7 +15,7 @@ from vault.authn.cubbyhole import WrappedAnswer
 from vault.authn.token_lifetime import MAX_TTL
 from vault.edge.dialect import Dialect
 from vault.edge.request import Request
-from vault.errors import AuthenticationError, UnavailableError, ValidationError, VaultError
+from vault.errors import UnavailableError, ValidationError, VaultError
 from vault.model.operation import service_operation
 from vault.model.path import ResourcePath
 from vault.model.payloads import Nothing, UnwrapAnswer, WrapAnswer
@@ -79,15 +79,15 @@ async def wrap_answer(
 
 
 async def unwrap_answer(dialect: Dialect, request: Request, text: str) -> UnwrappedAnswer:
-    """Take what waits behind this token, or behind the caller's own. Raises `ValidationError`."""
+    """Take what waits behind this token, or behind the caller's own.
+
+    Raises `ValidationError`, and `AuthenticationError` where the caller's own is none.
+    """
     path = wrapping_path("unwrap")
     if text and text != dialect.credential(request):  # not secret: both are what the caller sent
         payload = UnwrapAnswer(token=text)
         return await dialect.run_operation(request, operations.UNWRAP, path, payload)
-    try:
-        return await dialect.run_operation(request, operations.UNWRAP_OWN, path, Nothing())
-    except AuthenticationError:
-        raise invalid_wrapping_token() from None
+    return await dialect.run_operation(request, operations.UNWRAP_OWN, path, Nothing())
 
 
 def invalid_wrapping_token() -> ValidationError:

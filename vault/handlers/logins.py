@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 
+from msgspec.structs import replace
+
 from vault import operations
 from vault.authn.logins import Logins, VerifiedLogin
 from vault.authn.mfa.proof import Proof
-from vault.authn.tokens import IssuedToken
+from vault.authn.tokens import IssuedToken, Tokens
 from vault.errors import AuthenticationError
 from vault.handlers.handler import Call, Handler, Handlers, handler_table
 from vault.model.operation import Operation
@@ -17,6 +19,7 @@ class LoginHandlers:
     """The handler of `auth.login`."""
 
     logins: Logins
+    tokens: Tokens
 
     def handlers(self) -> Handlers:
         """The operation this file serves."""
@@ -42,7 +45,11 @@ class LoginHandlers:
         """Step 4: the token."""
         if not isinstance(call.login, VerifiedLogin):
             raise AuthenticationError("unauthenticated", "permission denied")
-        return await self.logins.issue(call.login)
+        issued = await self.logins.issue(call.login)
+        if issued.requirement is not None:
+            return issued
+        policies = await self.tokens.identity_policies(issued.row)
+        return replace(issued, identity_policies=policies)
 
 
 def _request(payload: LogIn) -> object:

@@ -122,19 +122,19 @@ class TokenHandlers:
         warnings = remarks + issued.warnings + unknown
         return msgspec.structs.replace(issued, warnings=warnings)
 
-    async def lookup(self, call: Call[TokenSelector]) -> TokenRow:
+    async def lookup(self, call: Call[TokenSelector]) -> IssuedToken:
         """The token of a text."""
         payload = call.payload
-        return await self.tokens.lookup(payload.token)
+        return await self._known(await self.tokens.lookup(payload.token))
 
-    async def lookup_self(self, call: Call[Nothing]) -> TokenRow:
+    async def lookup_self(self, call: Call[Nothing]) -> IssuedToken:
         """The caller's own token, or the API key as one."""
-        return await self._own(call.identity)
+        return await self._known(await self._own(call.identity))
 
-    async def lookup_accessor(self, call: Call[AccessorSelector]) -> TokenRow:
+    async def lookup_accessor(self, call: Call[AccessorSelector]) -> IssuedToken:
         """The token of an accessor."""
         payload = call.payload
-        return await self.tokens.lookup_accessor(payload.accessor)
+        return await self._known(await self.tokens.lookup_accessor(payload.accessor))
 
     async def accessors(self, _: Call[Nothing]) -> list[str]:
         """The accessors of all tokens."""
@@ -163,7 +163,13 @@ class TokenHandlers:
 
     async def _renew(self, row: TokenRow, increment: int) -> IssuedToken:
         await self.check_renewal(row)
-        return await self.tokens.renew(row, increment)
+        issued = await self.tokens.renew(row, increment)
+        policies = await self.tokens.identity_policies(issued.row)
+        return msgspec.structs.replace(issued, identity_policies=policies)
+
+    async def _known(self, row: TokenRow) -> IssuedToken:
+        policies = await self.tokens.identity_policies(row)
+        return IssuedToken(row=row, identity_policies=policies)
 
     async def revoke(self, call: Call[TokenSelector]) -> TokenRow | None:
         """End the token of a text and what came from it; a text that is no token is no error."""
@@ -207,10 +213,10 @@ class TokenHandlers:
 
 
 def _read_handler(
-    operation: OperationType[P, TokenRow],
-    run: Callable[[Call[P]], Awaitable[TokenRow]],
+    operation: OperationType[P, IssuedToken],
+    run: Callable[[Call[P]], Awaitable[IssuedToken]],
     capability: Capability,
-) -> Handler[P, TokenRow]:
+) -> Handler[P, IssuedToken]:
     return Handler(
         operation,
         run=run,

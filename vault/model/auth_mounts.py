@@ -9,6 +9,8 @@ TOKEN_PATH: Final = "token/"  # always there, and no row
 AUTH: Final = "auth/"
 
 
+LISTED: Final = "unauth"
+"""`AuthMountRow.listing_visibility` of mounts that anybody may see before a login."""
 TOKEN_MOUNT: Final = AuthMountRow(
     id="token",
     path=TOKEN_PATH,

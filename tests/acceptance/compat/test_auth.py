@@ -7,6 +7,7 @@ import requests
 
 from tests.acceptance.compat.normal import normal
 from tests.acceptance.compat.servers import Server
+from tests.support.polling import looks
 
 Call = tuple[str, str, dict[str, Any] | None, str]
 """Method, path, body, and as whom (a name that an earlier answer was kept under; empty: root)."""
@@ -157,3 +158,28 @@ def test_token_roles_and_batch_tokens(both: tuple[Server, Server]) -> None:
     """Their rules, in its words."""
     openbao, freehold = (answers(server, TOKENS, "") for server in both)
     assert freehold == openbao
+
+
+def test_mounts_that_are_listed_before_a_login(both: tuple[Server, Server]) -> None:
+    """Without a token those that say so, and of these only what a sign-in page needs."""
+    told = []
+    for server in both:
+        for path, config in (("open", {"listing_visibility": "unauth"}), ("closed", {})):
+            made = requests.post(
+                f"{server.address}/v1/sys/auth/{path}",
+                json={"type": "userpass", "description": path, "config": config},
+                headers={"X-Vault-Token": server.token},
+                timeout=30,
+            )
+            assert made.status_code == 204, made.text
+        url = f"{server.address}/v1/sys/internal/ui/mounts"
+        for _ in looks(20):
+            shown = requests.get(url, timeout=30).json()["data"]
+            if shown["auth"]:
+                break
+        told.append(shown)
+        for path in ("open", "closed"):
+            place = f"{server.address}/v1/sys/auth/{path}"
+            requests.delete(place, headers={"X-Vault-Token": server.token}, timeout=30)
+    assert told[0]["auth"] == told[1]["auth"] != {}
+    assert told[1]["secret"] == {}

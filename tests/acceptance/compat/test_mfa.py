@@ -4,12 +4,17 @@ What differs by intent is in docs/reference/vault-api.md: errors tell less of wh
 """
 
 import json
+import os
+import pty
 import re
+import select
+import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 from tests.acceptance.compat import acl_decisions
-from tests.acceptance.compat.servers import Server
+from tests.acceptance.compat.servers import BAO, Server
 from tests.support.totp import App
 
 T = TypeVar("T")
@@ -17,6 +22,10 @@ Both = tuple[Server, Server]
 METHOD = "identity/mfa/method/totp"
 ENFORCEMENT = "identity/mfa/login-enforcement"
 ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+PEOPLE = "auth/mfa-people"
+LOGIN = f"{PEOPLE}/login/eve"
+VALIDATE = "sys/mfa/validate"
+RIGHT = {"password": "right"}
 PATIENCE = 60.0  # seconds
 
 
@@ -64,11 +73,24 @@ class Story:
 def tell(server: Server) -> list[tuple[str, int, Any]]:
     """A method, an enforcement, logins that wait, factors, and their end."""
     story = Story(server)
-    ask = story.ask
-    ask("POST", "sys/auth/mfa-people", {"type": "userpass"})
+    story.ask("POST", "sys/auth/mfa-people", {"type": "userpass"})
     mounts = acl_decisions.ask(server, "GET", "/v1/sys/auth").json()
     accessor = story.name(mounts["mfa-people/"]["accessor"], "ACCESSOR")
-    ask("POST", "auth/mfa-people/users/eve", {"password": "right", "token_policies": "default"})
+    story.ask("POST", f"{PEOPLE}/users/eve", {"password": "right", "token_policies": "default"})
+    method = _methods(story)
+    _enforcements(story, method, accessor)
+    first = story.ask("POST", LOGIN, RIGHT)["auth"]["mfa_requirement"]["mfa_request_id"]
+    entity = story.name(_entity(server, accessor), "ENTITY")
+    story.ask("POST", LOGIN, {"password": "wrong"})
+    app = _factors(story, method, entity)
+    _second_phase(story, method, first, app)
+    _ends(story, method, entity)
+    return story.told
+
+
+def _methods(story: Story) -> str:
+    """Those that are refused, and one that is made and changed."""
+    ask = story.ask
     for fields in (
         {},
         {"issuer": "x", "period": 0},
@@ -85,6 +107,12 @@ def tell(server: Server) -> list[tuple[str, int, Any]]:
     ask("POST", f"{METHOD}/{method}", {"issuer": "z"})
     ask("GET", f"{METHOD}/{method}")
     ask("GET", f"identity/mfa/method/{method}")
+    return method
+
+
+def _enforcements(story: Story, method: str, accessor: str) -> None:
+    """Those that are refused, and one of the mount."""
+    ask = story.ask
     for wanted in (
         {},
         {"mfa_method_ids": [method]},
@@ -101,11 +129,11 @@ def tell(server: Server) -> list[tuple[str, int, Any]]:
     ask("POST", f"{ENFORCEMENT}/mfa-e", wanted)
     ask("GET", f"{ENFORCEMENT}/mfa-e")
     ask("LIST", ENFORCEMENT)
-    login = "auth/mfa-people/login/eve"
-    first = ask("POST", login, {"password": "right"})
-    entity = story.name(_entity(server, accessor), "ENTITY")
-    ask("POST", login, {"password": "wrong"})
-    generate = f"{METHOD}/admin-generate"
+
+
+def _factors(story: Story, method: str, entity: str) -> App:
+    """A secret for the entity, once."""
+    ask, generate = story.ask, f"{METHOD}/admin-generate"
     ask("POST", generate, {"method_id": method, "entity_id": "nope"})
     ask("POST", generate, {"method_id": "x", "entity_id": entity})
     ask("POST", generate, {"method_id": method})
@@ -115,24 +143,32 @@ def tell(server: Server) -> list[tuple[str, int, Any]]:
         "algorithm": "SHA1", "digits": "6", "issuer": "z", "period": "30",
     }  # fmt: skip
     ask("POST", generate, {"method_id": method, "entity_id": entity})
-    waiting = first["auth"]["mfa_requirement"]["mfa_request_id"]
-    validate = "sys/mfa/validate"
-    ask("POST", validate, {})
-    ask("POST", validate, {"mfa_request_id": "x"})
-    ask("POST", validate, {"mfa_request_id": waiting, "mfa_payload": {method: "1"}})
+    return app
+
+
+def _second_phase(story: Story, method: str, waiting: str, app: App) -> None:
+    """What finishes a login, and what does not; a code that comes with a login."""
+    ask = story.ask
+    ask("POST", VALIDATE, {})
+    ask("POST", VALIDATE, {"mfa_request_id": "x"})
+    ask("POST", VALIDATE, {"mfa_request_id": waiting, "mfa_payload": {method: "1"}})
     wrong = story.name(app.wrong_code(), "WRONG")
-    ask("POST", validate, {"mfa_request_id": waiting, "mfa_payload": {method: [wrong]}})
+    ask("POST", VALIDATE, {"mfa_request_id": waiting, "mfa_payload": {method: [wrong]}})
     right = story.name(app.code(), "RIGHT")
     payload = {"mfa_request_id": waiting, "mfa_payload": {method: [right]}}
-    token = ask("POST", validate, payload)["auth"]["client_token"]
-    ask("POST", validate, payload)
-    found = acl_decisions.ask(server, "GET", "/v1/auth/token/lookup-self", token=token)
+    token = ask("POST", VALIDATE, payload)["auth"]["client_token"]
+    ask("POST", VALIDATE, payload)
+    found = acl_decisions.ask(story.server, "GET", "/v1/auth/token/lookup-self", token=token)
     assert found.status_code == 200
-    ask("POST", login, {"password": "right"}, x_vault_mfa=f"{method}:{right}")
+    ask("POST", LOGIN, RIGHT, x_vault_mfa=f"{method}:{right}")
     at_once = story.name(app.next_code(), "NEXT")
-    ask("POST", login, {"password": "right"}, x_vault_mfa=f"mfa-one:{at_once}")
+    ask("POST", LOGIN, RIGHT, x_vault_mfa=f"mfa-one:{at_once}")
+
+
+def _ends(story: Story, method: str, entity: str) -> None:
+    """Factors are taken away, one's own is made, and the rules go."""
+    ask, destroy = story.ask, f"{METHOD}/admin-destroy"
     ask("POST", f"{METHOD}/generate", {"method_id": method})
-    destroy = f"{METHOD}/admin-destroy"
     ask("POST", destroy, {"method_id": method, "entity_id": entity})
     ask("POST", destroy, {"method_id": method, "entity_id": entity})
     ask("POST", destroy, {"method_id": method, "entity_id": "nope"})
@@ -140,17 +176,16 @@ def tell(server: Server) -> list[tuple[str, int, Any]]:
     ask("DELETE", f"{ENFORCEMENT}/mfa-none")
     ask("DELETE", f"{ENFORCEMENT}/mfa-e")
     ask("GET", f"{ENFORCEMENT}/mfa-e")
-    ask("POST", login, {"password": "right"})
+    ask("POST", LOGIN, RIGHT)
     policy = f'path "{METHOD}/generate" {{ capabilities = ["update"] }}'
     ask("POST", "sys/policies/acl/mfa-own", {"policy": policy})
-    ask("POST", "auth/mfa-people/users/eve", {"token_policies": "mfa-own"})
-    token = ask("POST", login, {"password": "right"})["auth"]["client_token"]
+    ask("POST", f"{PEOPLE}/users/eve", {"token_policies": "mfa-own"})
+    token = ask("POST", LOGIN, RIGHT)["auth"]["client_token"]
     ask("POST", f"{METHOD}/generate", {"method_id": method}, token=token)
     ask("POST", f"{METHOD}/generate", {"method_id": method}, token=token)
     ask("POST", f"{METHOD}/generate", {}, token=token)
     ask("DELETE", f"{METHOD}/{method}")
     ask("DELETE", "sys/auth/mfa-people")
-    return story.told
 
 
 def _entity(server: Server, accessor: str) -> str:
@@ -167,3 +202,57 @@ def test_openbao_and_freehold_answer_the_same(
     expected = once("mfa", lambda: tell(openbao))
     for here, there in zip(tell(freehold), expected, strict=True):
         assert here == there
+
+
+def test_bao_login_asks_for_the_code(both: Both, tmp_path: Path) -> None:
+    """As a person at a terminal has it: password first, then the code, then a token."""
+    _, freehold = both
+    ask = Story(freehold).ask
+    ask("POST", "sys/auth/mfa-bao", {"type": "userpass"})
+    ask("POST", "auth/mfa-bao/users/eve", RIGHT)
+    mounts = acl_decisions.ask(freehold, "GET", "/v1/sys/auth").json()
+    accessor = mounts["mfa-bao/"]["accessor"]
+    method = ask("POST", METHOD, {"issuer": "x"})["data"]["method_id"]
+    wanted = {"mfa_method_ids": [method], "auth_method_accessors": [accessor]}
+    ask("POST", f"{ENFORCEMENT}/mfa-bao", wanted)
+    ask("POST", "auth/mfa-bao/login/eve", RIGHT)
+    entity = _entity(freehold, accessor)
+    made = ask("POST", f"{METHOD}/admin-generate", {"method_id": method, "entity_id": entity})
+    words = ("login", "-method=userpass", "-path=mfa-bao", "username=eve", "password=right")
+    told = _at_terminal(freehold, tmp_path, words, App(made["data"]["url"]).code())
+    assert "Success! You are now authenticated" in told
+    token = (tmp_path / ".vault-token").read_text()
+    assert ask("GET", "auth/token/lookup-self", token=token)["data"]["entity_id"] == entity
+
+
+def _at_terminal(server: Server, home: Path, words: tuple[str, ...], code: str) -> str:
+    """What `bao` prints at a terminal; the code is typed when it is asked for."""
+    ours, theirs = pty.openpty()
+    environment = {"PATH": os.environ["PATH"], "HOME": str(home), "BAO_ADDR": server.address}
+    told = b""
+    with subprocess.Popen(
+        [BAO, *words], stdin=theirs, stdout=theirs, stderr=theirs, env=environment
+    ) as running:
+        os.close(theirs)
+        try:
+            while b"passphrase" not in told:
+                told += _read(ours, told)
+            os.write(ours, f"{code}\n".encode())
+            while running.poll() is None or select.select([ours], [], [], 0)[0]:
+                if not (more := _read(ours, told)):
+                    break
+                told += more
+        finally:
+            running.kill()
+            os.close(ours)
+    return told.decode()
+
+
+def _read(terminal: int, before: bytes) -> bytes:
+    """What comes next; nothing once the other side is gone."""
+    if not select.select([terminal], [], [], PATIENCE)[0]:
+        raise AssertionError(before)
+    try:
+        return os.read(terminal, 4096)
+    except OSError:  # EIO: nobody has the other end any more
+        return b""

@@ -1,7 +1,10 @@
 """Mounts that move, their leases, and policies: the same requests to OpenBao and to Freehold."""
 
+import json
 from collections.abc import Callable
 from typing import Any
+
+import msgspec
 
 from tests.acceptance.compat.calls import Call, answers_of, ask
 from tests.acceptance.compat.conftest import Both
@@ -137,7 +140,20 @@ RESULTANT = [
          keep={"ui": "auth.client_token"}),
     Call("GET", "sys/internal/ui/resultant-acl", token="{ui}"),
 ]  # fmt: skip
-CALLS = [*LEASES, *MOVES, *POLICIES, *RESULTANT]
+IDENTITY = [
+    Call("POST", "sys/auth/MOUNT-up", {"type": "userpass"}),
+    Call("POST", "auth/MOUNT-up/users/ann", {"password": "pw-of-ann", "policies": "of-token"}),
+    Call("POST", "auth/MOUNT-up/login/ann", {"password": "pw-of-ann"}, token="",
+         keep={"entity": "auth.entity_id"}),
+    Call("POST", "identity/entity/id/{entity}", {"policies": ["of-entity", "of-token"]}),
+    Call("POST", "identity/group", {
+        "name": "MOUNT-g", "policies": ["of-group"], "member_entity_ids": ["{entity}"],
+    }),
+    Call("POST", "auth/MOUNT-up/login/ann", {"password": "pw-of-ann"}, token="",
+         keep={"ann": "auth.client_token"}),
+    Call("POST", "auth/token/renew-self", {}, token="{ann}"),
+]  # fmt: skip
+CALLS = [*LEASES, *MOVES, *POLICIES, *RESULTANT, *IDENTITY]
 
 
 def test_mounts_and_policies(both: Both, once: Callable[[str, Callable[[], Any]], Any]) -> None:
@@ -196,3 +212,24 @@ def test_help_is_of_the_routes(both: Both) -> None:
     assert ask(server, Call("GET", "sys/mounts?help=1", token="{held}"), kept)[0] == 200
     hidden = ask(server, Call("GET", "secret?help=1", token="{held}"), kept)
     assert hidden == ask(server, Call("GET", "nowhere?help=1", token="{held}"), kept)
+
+
+def test_a_lookup_tells_the_policies_of_the_entity(both: Both) -> None:
+    """As OpenBao, in whatever order that has them."""
+    seen = []
+    for server in both:
+        kept = {"root": server.token}
+        for call in IDENTITY[:-1]:
+            path, body = call.path.replace("MOUNT", "seen"), _named(call.body)
+            answer = ask(server, msgspec.structs.replace(call, path=path, body=body), kept)[1]
+            for name, at in call.keep.items():
+                part, _, key = at.partition(".")
+                kept[name] = answer[part][key]
+        found = ask(server, Call("GET", "auth/token/lookup-self", token="{ann}"), kept)[1]["data"]
+        seen.append((sorted(found["identity_policies"]), found["external_namespace_policies"]))
+        assert found["policies"] == ["default", "of-token"]
+    assert seen == [(["of-entity", "of-group", "of-token"], {})] * 2
+
+
+def _named(body: dict[str, Any] | None) -> dict[str, Any] | None:
+    return None if body is None else json.loads(json.dumps(body).replace("MOUNT", "seen"))

@@ -10,6 +10,7 @@ from typing import Any
 from tests.acceptance.agent import Agent, Answer, running, served_agent
 
 RACING = 100
+SESSIONS = 10  # of a user, as it is set by default
 
 
 def make_agent(folder: Path, url: str) -> Agent:
@@ -87,3 +88,33 @@ def test_two_agents(folder: Path, postgresql: Any) -> None:
         ok(second, "DELETE", "sys/auth/approle")
         found = first.call("GET", "/v1/auth/token/lookup-self", token=token["client_token"])
         assert found.status == 403
+
+        check_sessions(agents)
+
+
+def check_sessions(agents: tuple[Agent, Agent]) -> None:
+    """Of any number of logins at once ten sessions are left; one that ends at one ends at both."""
+
+    def log_in(number: int) -> str:
+        with agents[number % 2].client() as client:
+            answer = client.call(
+                "POST", "/v1/auth/userpass/login/bob", {"password": "right"}, token=""
+            )
+        assert answer.status == 200, answer.body
+        text: str = answer.json["auth"]["client_token"]
+        return text
+
+    def is_let_in(agent: Agent, token: str) -> bool:
+        return agent.call("GET", "/v1/auth/token/lookup-self", token=token).status == 200
+
+    ok(agents[0], "POST", "auth/userpass/users/bob", {"password": "right"})
+    with ThreadPoolExecutor(8) as pool:
+        tokens = list(pool.map(log_in, range(24)))
+    left = [token for token in tokens if is_let_in(agents[0], token)]
+    assert len(left) == SESSIONS
+    assert [token for token in tokens if is_let_in(agents[1], token)] == left
+    listed = agents[1].call("GET", "/api/v1/sessions", token=left[0]).json["sessions"]
+    assert len(listed) == SESSIONS
+    other = next(one["accessor"] for one in listed if not one["current"])
+    assert agents[1].call("DELETE", f"/api/v1/sessions/{other}", token=left[0]).status == 204
+    assert sum(is_let_in(agents[0], token) for token in left) == SESSIONS - 1

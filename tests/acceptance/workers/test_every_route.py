@@ -215,7 +215,6 @@ REFUSED: Final[dict[str, int]] = {
     "GET /v1/sys/wrapping/lookup": 400,
     "POST /v1/sys/wrapping/lookup": 400,
     "POST /v1/sys/audit/{path}": 400,
-    "DELETE /v1/sys/audit/{path}": 400,
     "POST /api/v1/jwt/revocations": 404,  # no issuer is trusted
     **{f"POST /api/v1/mfa/login{more}": 401 for more in ("", "/passkey")},  # no login waits
     **{  # who asks is no entity

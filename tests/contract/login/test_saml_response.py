@@ -99,12 +99,14 @@ def test_forms_of_signatures_that_providers_use(
     [
         ({"issuer": "https://other.example"}, "issuer"),
         ({"request_id": "_q2"}, "InResponseTo"),
+        ({"request_id": "_q2", "confirmed_request": "_q1"}, "InResponseTo"),
         ({"confirmed_request": "_q2"}, "InResponseTo"),
         ({"confirmed_request": None}, "InResponseTo"),
         ({"recipient": "https://other.example/acs"}, "Recipient"),
         ({"recipient": None}, "Recipient"),
         ({"destination": "https://other.example/acs"}, "Destination"),
         ({"audience": "https://other.example"}, "audience"),
+        ({"audience": None}, "for whom it is"),
         ({"not_before": 100}, "not valid yet"),
         ({"not_on_or_after": -31}, "any more"),
         ({"not_on_or_after": None}, "no end"),
@@ -408,6 +410,27 @@ def test_what_is_no_answer() -> None:
     assert "no Assertion" in refused(encoded(root))
     next(root.iter(f"{{{PROTOCOL}}}StatusCode")).set("Value", "urn:x:Denied")
     assert "not let them in" in refused(encoded(root))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Issuer", "Subject", "NameID", "SubjectConfirmation", "SubjectConfirmationData", "Conditions",
+     "AuthnStatement"],
+)  # fmt: skip
+def test_parts_that_an_assertion_must_have(name: str) -> None:
+    """Whatever is left out says nothing, and what is there twice says two things."""
+    root = PROVIDER.document(said())
+    assertion = root.find(f"{{{ASSERTION}}}Assertion")
+    part = next(assertion.iter(f"{{{ASSERTION}}}{name}"))
+    twice = copy.deepcopy(assertion)
+    part.getparent().remove(part)
+    assert refused(encoded(PROVIDER.sign(assertion)))
+    if name in {"AuthnStatement", "SubjectConfirmation"}:
+        return  # of which there may be several
+    part = next(twice.iter(f"{{{ASSERTION}}}{name}"))
+    part.addnext(copy.deepcopy(part))
+    root.replace(assertion, twice)
+    assert "exactly one" in refused(encoded(PROVIDER.sign(twice)))
 
 
 def test_instants_are_in_utc() -> None:

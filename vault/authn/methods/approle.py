@@ -147,9 +147,7 @@ class AppRole:
                 _action("role-id", read, "role-id", self._read_role_id, NoFields),
                 _action("write-role-id", update, "role-id", self._write_role_id, RoleIdField),
                 _action("secret-id", update, "secret-id", self._generate, NewSecretId),
-                _action(
-                    "custom-secret-id", update, "custom-secret-id", self._generate, NewSecretId
-                ),
+                _action("custom-secret-id", update, "custom-secret-id", self._take, NewSecretId),
                 _action("list-secret-ids", ActionVerb.LIST, "secret-id", self._list, NoFields),
                 _action("look-up", update, "secret-id/lookup", self._look_up, SecretIdSelector),
                 _action("destroy", update, "secret-id/destroy", self._destroy, SecretIdSelector),
@@ -266,6 +264,11 @@ class AppRole:
             tx.put(ROLE, request.name, msgspec.to_builtins(new))
 
         await self._entries.transact(request.mount.id, change)
+
+    async def _take(self, request: ActionRequest[NewSecretId]) -> dict[str, Any]:
+        if not request.fields.secret_id:
+            raise ValidationError("missing_secret_id", "missing secret_id", field="secret_id")
+        return await self._generate(request)
 
     async def _generate(self, request: ActionRequest[NewSecretId]) -> dict[str, Any]:
         asked = request.fields

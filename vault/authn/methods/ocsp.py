@@ -21,8 +21,7 @@ from vault.authn.jwt.digest import digest_of
 from vault.authn.jwt.source_client import SourceClient, SourceError, SourceRequest
 
 if TYPE_CHECKING:  # an agent that asks no responder never loads it
-    from cryptography.x509 import Certificate
-
+    from protocols.pki.certificates import Certificate
     from protocols.pki.client_certificate import ClientCertificate
     from protocols.pki.ocsp import OcspAnswer, OcspQuestion
 

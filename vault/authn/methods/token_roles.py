@@ -132,7 +132,6 @@ class RoleRequest:
             num_uses=_lesser(role.token_num_uses, new.num_uses),
             renewable=role.renewable and new.renewable,
             bound_cidrs=role.token_bound_cidrs,
-            no_default_policy=role.token_no_default_policy or new.no_default_policy,
         )
 
     def remarks(self, new: NewToken) -> tuple[str, ...]:
@@ -154,11 +153,11 @@ class RoleRequest:
         allows = bool(role.allowed_policies or role.allowed_policies_glob)
         denies = bool(role.disallowed_policies or role.disallowed_policies_glob)
         if not allows and not denies:
-            return choose_policies(caller, new, sudo=sudo)
+            return self._without_default(caller, new, choose_policies(caller, new, sudo=sudo))
         if allows:
             new = replace(new, policies=new.policies or role.allowed_policies or None)
         # A role lets its caller give what the caller does not have: that is what roles are for.
-        chosen = choose_policies(caller, new, sudo=True)
+        chosen = self._without_default(caller, new, choose_policies(caller, new, sudo=True))
         if ROOT_POLICY in chosen and ROOT_POLICY not in caller.policies:
             raise ValidationError(
                 "token_invalid", "root tokens may not be created without parent token being root"
@@ -173,6 +172,15 @@ class RoleRequest:
                     "policy_disallowed", f'token policy "{policy}" is disallowed by this role'
                 )
         return chosen
+
+    def _without_default(
+        self, caller: Identity, new: NewToken, chosen: tuple[str, ...]
+    ) -> tuple[str, ...]:
+        """Where the role has it so, `default` is given to those alone that name it."""
+        named = new.policies or caller.policies
+        if not self.role.token_no_default_policy or DEFAULT_POLICY in named:
+            return chosen
+        return tuple(name for name in chosen if name != DEFAULT_POLICY)
 
     def _require_allowed(self, chosen: tuple[str, ...]) -> None:
         role = self.role

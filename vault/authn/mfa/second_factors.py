@@ -179,7 +179,8 @@ class SecondFactors:
     async def begin_totp(self, caller: Identity, row: TokenRow, name: str) -> NewTotp:
         """Make the secret of a new authenticator app, which counts once a code confirms it.
 
-        It takes the place of the one that there is, if any. Raises as `require_fresh`.
+        It takes the place of the one that there is, if any. Raises `AuthorizationError`
+        (`second_factor_required`) where there is a factor that was not shown lately.
         """
         entity_id, label = _entity_of(row), _checked_name(name)
         settings = replace(METHODS[TOTP], issuer=self._parts.issuer)

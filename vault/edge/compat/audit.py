@@ -3,7 +3,7 @@
 from typing import Final
 
 from vault import operations
-from vault.edge.compat.envelope import data_reply, system_reply
+from vault.edge.compat.envelope import NO_CONTENT_REPLY, data_reply, system_reply
 from vault.edge.compat.fields import Fields
 from vault.edge.dialect import Dialect
 from vault.edge.reply import Reply
@@ -34,8 +34,12 @@ async def list_(dialect: Dialect, request: Request) -> Reply:
 
 
 @routes.add("POST", "DELETE", template="sys/audit/{path}")
-async def change(dialect: Dialect, request: Request, path: str) -> Reply:  # noqa: ARG001  # a route
-    """No device is made or taken away by a request, as in OpenBao."""
+async def change(dialect: Dialect, request: Request, path: str) -> Reply:
+    """No device is made or taken away by a request; one that is not there is gone already."""
+    if request.method == "DELETE" and f"{path.strip('/')}/" != DEVICE:
+        place = ResourcePath.parse("sys/audit")
+        await dialect.run_operation(request, operations.READ_AUDIT_STATUS, place, Nothing())
+        return NO_CONTENT_REPLY
     verb = "enable" if request.method != "DELETE" else "disable"
     raise ValidationError(
         "audit_device_fixed",

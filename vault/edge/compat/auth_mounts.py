@@ -1,5 +1,6 @@
 """`sys/auth`: which auth methods are enabled, where, with which settings."""
 
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any, Final
 
@@ -14,7 +15,7 @@ from vault.edge.reply import Reply
 from vault.edge.request import Request
 from vault.edge.router import Router
 from vault.errors import NotFoundError, ValidationError
-from vault.model.auth_mounts import AUTH, TOKEN_PATH
+from vault.model.auth_mounts import AUTH, LISTED, TOKEN_PATH
 from vault.model.path import ResourcePath
 from vault.model.payloads import EnableAuth, Nothing, SelectEntry, TuneAuth
 from vault.model.records import AuthMountRow
@@ -251,6 +252,19 @@ def _method(row: AuthMountRow) -> dict[str, Any]:
             "uuid": row.id,
         }
     )
+
+
+def listed_methods(rows: Iterable[AuthMountRow]) -> dict[str, Any]:
+    """The auth mounts that a sign-in page may offer to anybody, without what is internal."""
+    return {
+        row.path: {
+            "description": row.description,
+            "options": row.options,
+            "type": row.type,
+        }
+        for row in rows
+        if row.listing_visibility == LISTED
+    }
 
 
 def _mount_path(path: str) -> tuple[ResourcePath, bool]:

@@ -145,7 +145,8 @@ async def subkeys(dialect: Dialect, request: Request, mount: MountRow, path: str
     body = VersionBody.of(found.secret, found.version)
     if found.value is None:
         return data_reply(request, SubkeysBody(body, None), status=404)
-    keys = _subkeys(json_text.decode(kv_value(found.value)), depth)
+    value = json_text.decode(kv_value(found.value))
+    keys = None if value is None else _subkeys(value, depth)  # a null has none
     return data_reply(request, SubkeysBody(body, keys))
 
 

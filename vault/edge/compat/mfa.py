@@ -54,7 +54,7 @@ class WaitingAuth(Struct, frozen=True, kw_only=True):
 def login_reply(request: Request, issued: IssuedToken) -> Reply:
     """The answer to a login: its token, or what it waits for."""
     if issued.requirement is None:
-        auth = AuthBody.of(issued.row, issued.text)
+        auth = AuthBody.of(issued, issued.text)
         return data_reply(request, None, auth=auth, warnings=list(issued.warnings) or None)
     waiting = WaitingAuth(mfa_requirement=_requirement(issued.requirement))
     return data_reply(request, None, auth=waiting, warnings=[*issued.warnings, _WAITS])

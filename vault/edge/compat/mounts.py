@@ -9,6 +9,7 @@ from vault.edge.compat.auth_mounts import (
     DEFAULT_LEASES,
     auth_methods,
     lease_ttl,
+    listed_methods,
     mount_entry,
 )
 from vault.edge.compat.envelope import NO_CONTENT_REPLY, data_reply, system_reply, warnings_reply
@@ -83,9 +84,14 @@ async def disable(dialect: Dialect, request: Request, path: str) -> Reply:
 
 @routes.add("GET", template="sys/internal/ui/mounts", public=True)
 async def visible(dialect: Dialect, request: Request) -> Reply:
-    """The mounts in which the caller may do anything at all; nothing without a token."""
+    """The mounts in which the caller may do anything at all.
+
+    Without a token the auth mounts that are listed before a login (`listing_visibility`).
+    """
     if dialect.credential(request) is None:
-        return data_reply(request, {"auth": {}, "secret": {}})
+        await dialect.catch_up(request)
+        shown = listed_methods(dialect.service.auth.mounts.list_mounts())
+        return data_reply(request, {"auth": shown, "secret": {}})
     path = ResourcePath.parse("sys/internal/ui/mounts")
     rows = await dialect.run_operation(request, operations.LIST_VISIBLE_MOUNTS, path, Nothing())
     auth = await dialect.run_operation(

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
+import msgspec
 from msgspec import Struct
 
 from protocols.instant import SECOND, rfc3339, rfc3339_or_none
@@ -19,7 +20,6 @@ from vault.edge.router import Router
 from vault.errors import AuthorizationError, ValidationError
 from vault.model.path import ResourcePath
 from vault.model.payloads import AccessorSelector, Nothing, RenewToken, TokenSelector
-from vault.model.records import TokenRow
 
 routes: Final = Router()
 
@@ -35,6 +35,7 @@ class AuthBody(Struct, frozen=True, kw_only=True):
     accessor: str
     policies: list[str]
     token_policies: list[str]
+    identity_policies: list[str] | msgspec.UnsetType = msgspec.UNSET
     metadata: dict[str, str] | None
     lease_duration: int
     renewable: bool
@@ -45,13 +46,15 @@ class AuthBody(Struct, frozen=True, kw_only=True):
     num_uses: int
 
     @classmethod
-    def of(cls, row: TokenRow, text: str) -> "AuthBody":
-        """From the row; `text` is empty if the caller does not know it."""
+    def of(cls, issued: IssuedToken, text: str) -> "AuthBody":
+        """From what was issued; `text` is empty if the caller does not know it."""
+        row, of_entity = issued.row, list(issued.identity_policies)
         return cls(
             client_token=text,
             accessor="" if row.is_batch else row.accessor,
-            policies=row.policies,
+            policies=sorted({*row.policies, *of_entity}) if of_entity else row.policies,
             token_policies=row.policies,
+            identity_policies=of_entity or msgspec.UNSET,
             metadata=row.meta or None,
             lease_duration=_seconds(row.expires_at - row.issued_at) if row.expires_at else 0,
             renewable=row.renewable,
@@ -96,11 +99,11 @@ _TIDIED: Final = (
 @routes.add("GET", "POST", template="auth/token/lookup-self")
 async def lookup_self(dialect: Dialect, request: Request) -> Reply:
     """The caller's own token."""
-    row = await dialect.run_operation(
+    found = await dialect.run_operation(
         request, operations.LOOK_UP_OWN_TOKEN, _at("lookup-self"), Nothing()
     )
     return data_reply(
-        request, _lookup_body(row, dialect.credential(request) or "", dialect.world.now())
+        request, _lookup_body(found, dialect.credential(request) or "", dialect.world.now())
     )
 
 
@@ -108,20 +111,20 @@ async def lookup_self(dialect: Dialect, request: Request) -> Reply:
 async def lookup(dialect: Dialect, request: Request) -> Reply:
     """Any token by its text; without one, the caller's own."""
     text = _token_text(Fields.from_body(request)) or dialect.credential(request) or ""
-    row = await dialect.run_operation(
+    found = await dialect.run_operation(
         request, operations.LOOK_UP_TOKEN, _at("lookup"), TokenSelector(token=text)
     )
-    return data_reply(request, _lookup_body(row, text, dialect.world.now()))
+    return data_reply(request, _lookup_body(found, text, dialect.world.now()))
 
 
 @routes.add("POST", template="auth/token/lookup-accessor")
 async def lookup_accessor(dialect: Dialect, request: Request) -> Reply:
     """Any token by its accessor, its text left out."""
     payload = AccessorSelector(accessor=_accessor(Fields.from_body(request)))
-    row = await dialect.run_operation(
+    found = await dialect.run_operation(
         request, operations.LOOK_UP_ACCESSOR, _at("lookup-accessor"), payload
     )
-    return data_reply(request, _lookup_body(row, "", dialect.world.now()))
+    return data_reply(request, _lookup_body(found, "", dialect.world.now()))
 
 
 @routes.add("POST", template="auth/token/renew-self")
@@ -244,12 +247,13 @@ def _issued_reply(
     request: Request, issued: IssuedToken, text: str, remarks: list[str] | None = None
 ) -> Reply:
     warnings = [*issued.warnings, *(remarks or [])]
-    return data_reply(request, None, auth=AuthBody.of(issued.row, text), warnings=warnings or None)
+    return data_reply(request, None, auth=AuthBody.of(issued, text), warnings=warnings or None)
 
 
-def _lookup_body(row: TokenRow, text: str, now: int) -> dict[str, Any]:
+def _lookup_body(found: IssuedToken, text: str, now: int) -> dict[str, Any]:
     """What a lookup tells; `period` and the last renewal only where there is one."""
-    body = {
+    row = found.row
+    body: dict[str, Any] = {
         "accessor": "" if row.is_batch else row.accessor,
         "creation_time": row.created_at // SECOND,
         "creation_ttl": _seconds(row.ttl),
@@ -266,6 +270,9 @@ def _lookup_body(row: TokenRow, text: str, now: int) -> dict[str, Any]:
         "ttl": _seconds(max(row.expires_at - now, 0)) if row.expires_at else 0,
         "type": "batch" if row.is_batch else "service",
     }
+    if found.identity_policies:
+        body["identity_policies"] = list(found.identity_policies)
+        body["external_namespace_policies"] = {}
     if row.bound_cidrs:
         body["bound_cidrs"] = [shown(network) for network in row.bound_cidrs]
     if row.role and not row.mount_id:

@@ -25,7 +25,7 @@ from vault.edge.wrapping import (
     wrap_answer,
     wrapping_path,
 )
-from vault.errors import ValidationError
+from vault.errors import AuthenticationError, ValidationError
 from vault.model.path import ResourcePath
 from vault.model.payloads import Nothing, TokenSelector, UnwrapAnswer
 
@@ -116,7 +116,10 @@ async def wrap(dialect: Dialect, request: Request) -> Reply:
 @routes.add("POST", template="sys/wrapping/unwrap")
 async def unwrap(dialect: Dialect, request: Request) -> Reply:
     """The answer behind the token of the body, or behind the caller's own."""
-    found = await unwrap_answer(dialect, request, _token(request))
+    try:
+        found = await unwrap_answer(dialect, request, _token(request))
+    except AuthenticationError:
+        raise invalid_wrapping_token() from None
     answer = json_text.decode(found.content, type=KeptAnswer)
     more = {name: getattr(answer, name) for name in answer.__struct_fields__ if name not in _OWN}
     return data_reply(request, answer.data, **more)

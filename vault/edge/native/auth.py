@@ -368,12 +368,13 @@ async def log_in(
 
 @auth.add("GET", "auth/whoami", "Say who the caller is", returns=WhoamiBody)
 async def whoami(dialect: Dialect, request: Request) -> WhoamiBody:
-    row = await dialect.run_operation(
+    token = await dialect.run_operation(
         request,
         operations.LOOK_UP_OWN_TOKEN,
         ResourcePath.parse("auth/token/lookup-self"),
         Nothing(),
     )
+    row = token.row
     found = await dialect.run_operation(
         request,
         operations.READ_EFFECTIVE_POLICIES,

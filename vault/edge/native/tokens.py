@@ -139,10 +139,10 @@ async def accessors(dialect: Dialect, request: Request) -> AccessorList:
 
 @tokens.add("GET", "tokens/self", "Look at your own token", returns=TokenBody)
 async def read_self(dialect: Dialect, request: Request) -> TokenBody:
-    row = await dialect.run_operation(
+    found = await dialect.run_operation(
         request, operations.LOOK_UP_OWN_TOKEN, _at("lookup-self"), Nothing()
     )
-    return TokenBody.of(row)
+    return TokenBody.of(found.row)
 
 
 @tokens.add("POST", "tokens/self/renew", "Renew your own token", body=Renewal, returns=TokenBody)
@@ -165,9 +165,10 @@ async def revoke_self(dialect: Dialect, request: Request) -> None:
 async def lookup(dialect: Dialect, request: Request, *, body: TokenText) -> TokenBody:
     payload = TokenSelector(token=body.token)
     with _missing_token_is_404():
-        return TokenBody.of(
-            await dialect.run_operation(request, operations.LOOK_UP_TOKEN, _at("lookup"), payload)
+        found = await dialect.run_operation(
+            request, operations.LOOK_UP_TOKEN, _at("lookup"), payload
         )
+    return TokenBody.of(found.row)
 
 
 @tokens.add(
@@ -193,10 +194,10 @@ async def revoke_text(dialect: Dialect, request: Request, *, body: RevokeText) -
 async def read(dialect: Dialect, request: Request, accessor: str) -> TokenBody:
     payload = AccessorSelector(accessor=accessor)
     with _missing_token_is_404():
-        row = await dialect.run_operation(
+        found = await dialect.run_operation(
             request, operations.LOOK_UP_ACCESSOR, _at("lookup-accessor"), payload
         )
-    return TokenBody.of(row)
+    return TokenBody.of(found.row)
 
 
 @tokens.add(

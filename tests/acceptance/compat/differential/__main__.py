@@ -4,6 +4,7 @@ Each kind of difference is shortened and written as one JSON file, which `--repl
 """
 
 import argparse
+import signal
 import sys
 import tempfile
 import time
@@ -75,7 +76,9 @@ def _compare(both: Fuzzer, given: argparse.Namespace) -> int:
     compared, seed = 0, given.seed
     met: dict[tuple[str, ...], int] = {}
     started = time.monotonic()
-    while compared < given.calls:
+    stop: list[int] = []  # SIGTERM ends it with its figures, after the round
+    signal.signal(signal.SIGTERM, lambda number, _: stop.append(number))
+    while compared < given.calls and not stop:
         calls = random_round(seed, given.length, tuple(given.domain))
         outcome = both.play(calls)
         compared += outcome.compared

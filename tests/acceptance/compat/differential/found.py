@@ -47,9 +47,13 @@ FOUND: Final[dict[str, list[Call]]] = {
         KV2, Call("POST", "{r}kv2/data/a", body={"data": {"a": {}, "b": {"c": {"d": 1}}}}),
         *(Call("GET", "{r}kv2/subkeys/a", query={"depth": depth}) for depth in ("0", "2", "-1")),
     ],
+    "a null has no keys": [
+        KV2, Call("POST", "{r}kv2/data/a", body={"data": None}), Call("GET", "{r}kv2/subkeys/a"),
+    ],
     "an empty value was custom metadata": [
-        KV2, *(Call(method, "{r}kv2/metadata/a", body={"custom_metadata": {"a": value}}, headers=kind)
-               for method, kind in (("POST", {}), ("PATCH", MERGE)) for value in ("b", "")),
+        KV2,
+        *(Call(method, "{r}kv2/metadata/a", body={"custom_metadata": {"a": value}}, headers=kind)
+          for method, kind in (("POST", {}), ("PATCH", MERGE)) for value in ("b", "")),
     ],
     "a null left custom metadata": [
         KV2, Call("POST", "{r}kv2/metadata/a", body={"custom_metadata": {"a": "b"}}),
@@ -75,6 +79,14 @@ FOUND: Final[dict[str, list[Call]]] = {
              body={"policies": ["default"], "no_default_policy": True, "ttl": "1h"}),
         Call("GET", "auth/token/lookup-self", token="{bare:auth.client_token}"),
     ],
+    "a role without the default policy took away what it lists": [
+        Call("POST", "auth/token/roles/{r}r",
+             body={"allowed_policies": ["default"], "token_no_default_policy": True}),
+        Call("POST", "auth/token/create/{r}r", body={"ttl": "1h"}, name="by"),
+        Call("GET", "auth/token/lookup-self", token="{by:auth.client_token}"),
+        Call("POST", "auth/token/create/{r}r", body={"no_default_policy": True}, name="none"),
+        Call("GET", "auth/token/lookup-self", token="{none:auth.client_token}"),
+    ],
     "an orphan by a role that makes none": [*MAKER, _by_role(no_parent=True)],
     "a periodic token by a role without sudo": [*MAKER, _by_role(period="1h")],
     "the role's period won, be it longer": [
@@ -90,6 +102,20 @@ FOUND: Final[dict[str, list[Call]]] = {
         Call("POST", "auth/token/create", body={"policies": ["default"]}, name="long"),
         Call("POST", "auth/token/renew-self", body={}, token="{long:auth.client_token}"),
     ],
+    "nobody could log in at a mount of batch tokens by a role with a longest life": [
+        _mount("auth", "up", type="userpass", config={"token_type": "batch"}),
+        *(
+            call
+            for name, field in (("ann", "token_explicit_max_ttl"), ("bob", "token_period"))
+            for call in (
+                Call("POST", f"auth/{{r}}up/users/{name}",
+                     body={"password": "a long one", "token_ttl": "1h", field: "30m"}),
+                Call("POST", f"auth/{{r}}up/login/{name}", body={"password": "a long one"},
+                     token="", name=name),
+                Call("GET", "auth/token/lookup-self", token=f"{{{name}:auth.client_token}}"),
+            )
+        ),
+    ],
     "policies that were not given were taken away": [
         _mount("auth", "up", type="userpass"),
         Call("POST", "auth/{r}up/users/ann",
@@ -97,8 +123,12 @@ FOUND: Final[dict[str, list[Call]]] = {
         Call("POST", "auth/{r}up/users/ann/policies", body={}),
         Call("GET", "auth/{r}up/users/ann"),
     ],
+    "a secret-id of one's own was made by chance": [
+        *APPROLE, Call("POST", "auth/{r}ar/role/one/custom-secret-id", body={}),
+    ],
     "a secret-id took no duration": [
-        *APPROLE, Call("POST", "auth/{r}ar/role/one/secret-id", body={"ttl": "1h", "num_uses": "2"}),
+        *APPROLE,
+        Call("POST", "auth/{r}ar/role/one/secret-id", body={"ttl": "1h", "num_uses": "2"}),
     ],
 }  # fmt: skip
 """By what was wrong."""

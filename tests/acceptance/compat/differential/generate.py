@@ -37,21 +37,24 @@ METADATA: Final = (
 )  # fmt: skip
 POLICY_TEXTS: Final = (
     'path "secret/*" { capabilities = ["read", "list"] }',
-    'path "{r}kv2/data/a" { capabilities = ["read", "update", "create"] }\n'
-    'path "{r}kv2/metadata/*" { capabilities = ["list", "read"] }',
+    ('path "{r}kv2/data/a" { capabilities = ["read", "update", "create"] }\n'
+    'path "{r}kv2/metadata/*" { capabilities = ["list", "read"] }'),
     'path "{r}kv2/+/a/*" { capabilities = ["create", "read", "update", "patch", "delete"] }',
     '{"path": {"{r}kv1/*": {"capabilities": ["read"]}}}',
-    'path "{r}kv2/data/*" { capabilities = ["create", "update", "read"]\n'
-    ' allowed_parameters = { "data" = [] } }',
-    'path "{r}kv1/*" { capabilities = ["create", "update", "read"]\n'
-    ' denied_parameters = { "a" = ["x", "1"] } }',
-    'path "{r}kv1/*" { capabilities = ["create", "update", "read", "list"]\n'
-    ' required_parameters = ["a"] }',
+    ('path "{r}kv2/data/*" { capabilities = ["create", "update", "read"]\n'
+    ' allowed_parameters = { "data" = [] } }'),
+    ('path "{r}kv1/*" { capabilities = ["create", "update", "read"]\n'
+    ' denied_parameters = { "a" = ["x", "1"] } }'),
+    ('path "{r}kv1/*" { capabilities = ["create", "update", "read", "list"]\n'
+    ' required_parameters = ["a"] }'),
     'path "{r}kv1/a" { capabilities = ["deny"] }\npath "{r}kv1/*" { capabilities = ["read"] }',
     'path "sys/policies/acl/*" { capabilities = ["read", "list", "update", "delete"] }',
     'path "auth/token/*" { capabilities = ["create", "update", "read", "sudo"] }',
     'path "{r}kv2/*" { policy = "write" }',
-    'path "{r}kv1/*" { capabilities = ["read"]\n min_wrapping_ttl = "1h"\n max_wrapping_ttl = "2h" }',
+    (
+        'path "{r}kv1/*" { capabilities = ["read"]\n'
+        ' min_wrapping_ttl = "1h"\n max_wrapping_ttl = "2h" }'
+    ),
     'path "{r}kv1/*" { policy = "read" }',
     'path "*" { capabilities = ["read", "list"] }',
     "# nothing\n",
@@ -409,8 +412,9 @@ def _policies(story: Story) -> None:
 
 def _asked_path(story: Story) -> str:
     return str(story.pick((
-        "{r}kv2/data/a", "{r}kv2/metadata/", "{r}kv1/a", "{r}kv1/b", "secret/x", "sys/policies/acl/x",
-        "auth/token/create", "a/b", "a", "a/", "sys/mounts", "cubbyhole/a", "auth/token/lookup-self",
+        "{r}kv2/data/a", "{r}kv2/metadata/", "{r}kv1/a", "{r}kv1/b", "secret/x",
+        "sys/policies/acl/x", "auth/token/create", "a/b", "a", "a/", "sys/mounts", "cubbyhole/a",
+        "auth/token/lookup-self",
     )))  # fmt: skip
 
 
@@ -434,7 +438,7 @@ def _token_body(story: Story) -> dict[str, Any]:
             ttl=DURATIONS, explicit_max_ttl=SOUND_DURATIONS, period=("1h", 0, "2h"),
             type=("service", "batch", "x"), num_uses=NUMBERS, meta=METADATA[:9],
             policies=("default", "default,x", None, 1, [1], [""]), more=(1,),
-            entity_alias=("", "x"), renewable=("x", None, 0),
+            entity_alias=("", "x"), renewable=("x", 0),
         )  # fmt: skip
     return body
 
@@ -520,8 +524,8 @@ def _token_fields(story: Story) -> dict[str, Any]:
         token_policies=(["default"], ["{r}p1"], [], "a,b"), token_ttl=SOUND_DURATIONS,
         token_max_ttl=(0, "2h", 7200), token_num_uses=(0, 1, 2), token_period=(0, "1h"),
         token_type=("service", "batch", "default", "default-service"),
-        token_no_default_policy=(True, False), token_bound_cidrs=([], ["127.0.0.1"], ["10.0.0.0/8"]),
-        token_explicit_max_ttl=(0, "3h"),
+        token_no_default_policy=(True, False), token_explicit_max_ttl=(0, "3h"),
+        token_bound_cidrs=([], ["127.0.0.1"], ["10.0.0.0/8"]),
     )  # fmt: skip
     if story.maybe(0.2):
         body |= story.fields(
@@ -569,17 +573,18 @@ def _approle(story: Story) -> None:
     role = story.often(("one", "two"), ("three", "none"), 0.9)
     at = f"auth/{{r}}ar/role/{role}"
     field = story.pick((
-        "policies", "bound-cidr-list", "secret-id-bound-cidrs", "secret-id-num-uses", "secret-id-ttl",
-        "period", "token-bound-cidrs", "token-num-uses", "token-ttl", "token-max-ttl", "policies",
-        "secret-id-ttl",
+        "policies", "bound-cidr-list", "secret-id-bound-cidrs", "secret-id-num-uses",
+        "secret-id-ttl", "period", "token-bound-cidrs", "token-num-uses", "token-ttl",
+        "token-max-ttl",
     ))  # fmt: skip
     secret_ids = [
         (call.name, call.path.split("/")[3]) for call in story.calls
-        if call.path.endswith(("/secret-id", "/custom-secret-id")) and call.method in ("POST", "PUT")
+        if call.path.endswith(("/secret-id", "/custom-secret-id"))
+        and call.method in ("POST", "PUT")
     ]  # fmt: skip
     held, of_role = story.pick(secret_ids or [("c0", role)])
     secret_id = f"{{{held}:data.secret_id}}"
-    accessor = f"{{{held}:data.secret_id_accessor}}"
+    by_accessor = {"secret_id_accessor": f"{{{held}:data.secret_id_accessor}}"}
     body = _token_fields(story) | story.fields(
         bind_secret_id=(True, False), secret_id_num_uses=(0, 1, 2), secret_id_ttl=SOUND_DURATIONS,
         secret_id_bound_cidrs=([], ["127.0.0.1/32"], ["10.0.0.0/8"]),
@@ -597,8 +602,10 @@ def _approle(story: Story) -> None:
         reader = story.add("GET", f"auth/{{r}}ar/role/{of_role}/role-id", token=ROOT)
         body = {"role_id": f"{{{reader}:data.role_id}}", "secret_id": secret_id}
         if story.maybe(0.1):
-            body = story.pick(({}, {"role_id": "x"}, {"role_id": "x", "secret_id": "y"},
-                               {"role_id": body["role_id"]}, body | {"secret_id": "x"}))  # fmt: skip
+            body = story.pick((
+                {}, {"role_id": "x"}, {"role_id": "x", "secret_id": "y"},
+                {"role_id": body["role_id"]}, body | {"secret_id": "x"},
+            ))  # fmt: skip
         _login(story, "auth/{r}ar/login", body)
 
     story.pick(
@@ -613,15 +620,16 @@ def _approle(story: Story) -> None:
             lambda: story.add("POST", f"{at}/secret-id", secret_body),
             lambda: story.add("POST", f"{at}/secret-id", secret_body),
             lambda: story.add("POST", f"{at}/secret-id"),
-            lambda: story.add("POST", f"{at}/custom-secret-id", secret_body | {"secret_id": f"{{r}}own{len(story.calls)}"}),
+            lambda: story.add("POST", f"{at}/custom-secret-id",
+                              secret_body | {"secret_id": f"{{r}}own{len(story.calls)}"}),
             lambda: story.add("LIST", f"{at}/secret-id"),
             lambda: story.add("POST", f"{at}/secret-id/lookup", {"secret_id": secret_id}),
             lambda: story.add("POST", f"{at}/secret-id/destroy", {"secret_id": secret_id}),
-            lambda: story.add("POST", f"{at}/secret-id-accessor/lookup", {"secret_id_accessor": accessor}),
-            lambda: story.add("POST", f"{at}/secret-id-accessor/destroy", {"secret_id_accessor": accessor}),
+            lambda: story.add("POST", f"{at}/secret-id-accessor/lookup", by_accessor),
+            lambda: story.add("POST", f"{at}/secret-id-accessor/destroy", by_accessor),
             lambda: story.add("GET", f"{at}/{field}"),
-            lambda: story.add("POST", f"{at}/{field}", {
-                field.replace("-", "_"): story.pick((0, 1, "1h", ["default"], ["127.0.0.1"], "x", True))}),
+            lambda: story.add("POST", f"{at}/{field}", {field.replace("-", "_"): story.pick(
+                (0, 1, "1h", ["default"], ["127.0.0.1"], "x", True))}),
             lambda: story.add("DELETE", f"{at}/{field}"),
             login,
             login,
@@ -667,14 +675,15 @@ def _identity(story: Story) -> None:
     story.pick(
         (
             lambda: story.add("POST", "identity/entity", {"name": name, **about}),
-            lambda: story.add("POST", f"identity/entity/id/{entity}", about | story.fields(name=(name,))),
+            lambda: story.add("POST", f"identity/entity/id/{entity}",
+                              about | story.fields(name=(name,))),
             lambda: story.add("POST", f"identity/entity/name/{name}", about),
             lambda: story.add("GET", f"identity/entity/id/{entity}"),
             lambda: story.add("GET", f"identity/entity/id/{entity}"),
             lambda: story.add("GET", f"identity/entity/name/{name}"),
             lambda: story.add("LIST", f"identity/entity/{story.pick(('id', 'name'))}"),
-            lambda: story.add("DELETE", f"identity/entity/id/{entity}") if story.maybe(0.3) else None,
-            lambda: story.add("DELETE", f"identity/entity/name/{name}") if story.maybe(0.3) else None,
+            lambda: story.add("DELETE", story.pick((
+                f"identity/entity/id/{entity}", f"identity/entity/name/{name}"))),
             lambda: story.add("POST", "identity/entity-alias", {
                 "name": story.pick(("ann", "bob", "cid")), "mount_accessor": accessor,
                 **story.fields(canonical_id=(entity,), custom_metadata=({}, {"a": "b"}))}),
@@ -693,11 +702,13 @@ def _identity(story: Story) -> None:
             lambda: story.add("DELETE", f"identity/group/id/{group}"),
             lambda: story.add("POST", "identity/lookup/entity", story.pick((
                 {"id": entity}, {"name": name}, {"alias_id": alias},
-                {"alias_name": "ann", "alias_mount_accessor": accessor}, {}, {"alias_name": "ann"}))),
+                {"alias_name": "ann", "alias_mount_accessor": accessor}, {},
+                {"alias_name": "ann"}))),
             lambda: story.add("POST", "identity/lookup/group", story.pick((
                 {"id": group}, {"name": group_name}, {}))),
             lambda: _login(story, "auth/{r}up/login/ann", {"password": "a long one"}),
-            lambda: story.add("GET", "auth/token/lookup-self", token=story.pick(story.tokens or [ROOT])),
+            lambda: story.add("GET", "auth/token/lookup-self",
+                              token=story.pick(story.tokens or [ROOT])),
         )
     )()  # fmt: skip
 

@@ -13,7 +13,7 @@ import pytest
 from control.crypto import pkce_challenge, short_fingerprint
 from ui.cli import loopback as module
 from ui.cli.errors import CliError
-from ui.cli.loopback import LoopbackReceiver, loopback
+from ui.cli.loopback import MAX_TOLD, LoopbackReceiver, loopback, refusal_text
 
 CONTROL = "https://control.example"
 
@@ -156,3 +156,13 @@ def test_its_port_is_of_this_machine_alone() -> None:
     with loopback() as waiting:
         assert waiting._listener.getsockname()[0] == "127.0.0.1"
         assert 1024 <= int(asked(waiting)["port"][0]) <= 65_535
+
+
+def test_what_a_browser_says_of_a_refusal() -> None:
+    """Anything on this machine may say it: a terminal obeys none of it, and shows little."""
+    assert (
+        refusal_text("login refused: it was shown before") == "login refused: it was shown before"
+    )
+    assert refusal_text("\x1b[2Jnow\r\n\u202etype") == "[2Jnowtype"
+    assert len(refusal_text("x" * 10_000)) == MAX_TOLD
+    assert "identity provider refused" in refusal_text("\n")

@@ -126,7 +126,7 @@ async def test_renewed_in_time_is_not_swept(desk: Any) -> None:
     text, who = await desk.token(root, "app", ttl=HOUR)
     row = await desk.tokens.lookup_self(who)
     kept = await desk.store.commit(
-        lambda tx: module._still_expired([row.id, "unknown"], row.expires_at - 1, tx)
+        lambda tx: module._still_expired([row.id, "unknown"], [], row.expires_at - 1, tx)
     )
     assert kept == []
     assert await desk.who(text)

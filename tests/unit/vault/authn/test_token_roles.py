@@ -4,6 +4,7 @@ import pytest
 
 from vault.authn.methods.token_roles import RoleRequest, TokenRole
 from vault.authn.tokens import NewToken
+from vault.model.identity import Identity, Method
 
 HOUR = 3600 * 10**9
 
@@ -30,8 +31,33 @@ def test_two_bounds_are_worth_a_remark() -> None:
     role = RoleRequest("r", TokenRole(token_period=HOUR, token_explicit_max_ttl=3 * HOUR))
     assert role.remarks(NewToken()) == ()
     assert role.remarks(NewToken(period=2 * HOUR, explicit_max_ttl=2 * HOUR)) == (
-        "Explicit max TTL specified both during creation call and in role; using the lesser value "
-        "of 7200 seconds",
-        "Period specified both during creation call and in role; using the lesser value of 3600 "
-        "seconds",
+        (
+            "Explicit max TTL specified both during creation call and in role; using the lesser value "
+            "of 7200 seconds"
+        ),
+        (
+            "Period specified both during creation call and in role; using the lesser value of 3600 "
+            "seconds"
+        ),
     )
+
+
+@pytest.mark.parametrize(
+    ("role", "asked", "granted"),
+    [
+        (TokenRole(token_no_default_policy=True, allowed_policies=("a", "default")), {},
+         ("a", "default")),
+        (TokenRole(token_no_default_policy=True, allowed_policies=("a",)), {}, ("a",)),
+        (TokenRole(token_no_default_policy=True), {"policies": ("app",)}, ("app",)),
+        (TokenRole(allowed_policies=("a", "default")), {"no_default_policy": True}, ("a",)),
+        (TokenRole(allowed_policies=("a",)), {}, ("a", "default")),
+    ],
+)  # fmt: skip
+def test_the_default_policy(
+    role: TokenRole, asked: dict[str, object], granted: tuple[str, ...]
+) -> None:
+    """A role leaves it out of what it adds, a request out of what it gets."""
+    caller = Identity(id="u", name="u", method=Method.TOKEN, policies=("app", "ops"))
+    request = RoleRequest("r", role)
+    new = request.applied(NewToken(**asked))  # type: ignore[arg-type]
+    assert request.choose(caller, new, sudo=False) == granted

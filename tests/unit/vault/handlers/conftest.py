@@ -351,7 +351,7 @@ async def house() -> AsyncIterator[House]:
                 world,
             ).handlers(),
             **AuthEntryHandlers(entries, logins).handlers(),
-            **LoginHandlers(logins).handlers(),
+            **LoginHandlers(logins, tokens).handlers(),
             **UserHandlers(users, authorizer).handlers(),
             **RoleHandlers(Roles(store, world), authorizer).handlers(),
             **ApiKeyHandlers(keys, users, authorizer, world).handlers(),

@@ -11,7 +11,13 @@ from actors.slewed_clock import SlewedClock
 from tests.unit.vault.handlers.conftest import HERE, NOW, ROOT, SECOND, House
 from vault.authn.entities import EntityDirectory
 from vault.authn.logins import Logins
-from vault.authn.sessions import PRECISION, SessionLimits, SessionOpener, Sessions
+from vault.authn.sessions import (
+    PRECISION,
+    SessionActivity,
+    SessionLimits,
+    SessionOpener,
+    Sessions,
+)
 from vault.authn.tokens import IssuedToken, NewToken, Tokens
 from vault.errors import AuthenticationError, NotFoundError, VaultError
 from vault.handlers.handler import Call
@@ -118,7 +124,10 @@ async def test_it_ends_unused(people: House) -> None:
         people.world.time += IDLE - STEP
         assert await who(people, issued.text) is not None
     people.world.time += IDLE
+    assert not await people.authenticator.knows(issued.text, HERE)
+    assert await people.tokens.identity_of(issued.row.accessor) is None
     assert await who(people, issued.text) is None
+    assert not await SessionActivity(people.store, people.world).note_use(issued.row.id)
     people.world.time -= STEP
     assert await people.tokens.find_by_text(issued.text) is not None, "that was no use"
 
@@ -132,6 +141,9 @@ async def test_it_ends_at_most_so_much_earlier(people: House) -> None:
     assert await who(people, issued.text) is not None, "a sixteenth less than the idle time"
     people.world.time += IDLE - 1
     assert await who(people, issued.text) is not None, "that use was written down"
+    assert await who(people, issued.text) is not None
+    people.world.time += IDLE
+    assert not await people.authenticator.knows(issued.text, HERE)
 
 
 async def test_not_every_use_is_written_down(people: House) -> None:
@@ -252,6 +264,7 @@ async def test_a_session_without_its_row_is_none(people: House) -> None:
     """Whatever may have removed it."""
     issued = await log_in(people)
     await people.store.commit(lambda tx: tx.delete(SESSIONS, issued.row.id))
+    assert await people.tokens.identity_of(issued.row.accessor) is None
     assert await who(people, issued.text) is None
 
 

@@ -36,15 +36,17 @@ async def test_three_ways_to_one_token(house: House) -> None:
     row = made.row
     assert (
         await house.do("token.lookup", "auth/token/lookup", TokenSelector(token=made.text))
-    ).id == row.id
+    ).row.id == row.id
     found = await house.do(
         "token.lookup_accessor",
         "auth/token/lookup-accessor",
         AccessorSelector(accessor=row.accessor),
     )
-    assert found.id == row.id
+    assert found.row.id == row.id
     holder = replace(ROOT, credential=row.accessor)
-    assert (await house.do("token.lookup_self", "auth/token/lookup-self", by=holder)).id == row.id
+    assert (
+        await house.do("token.lookup_self", "auth/token/lookup-self", by=holder)
+    ).row.id == row.id
     accessors = await house.do("token.accessors", "auth/token/accessors")
     assert row.accessor in accessors
 

@@ -485,3 +485,63 @@ export interface RunResult {
   since: string;
   cursor: string;
 }
+
+/** A session of a person. */
+export interface SessionEntry {
+  accessor: string;
+  method: string;
+  /** The auth mount. Empty for a session of an API key or a token. */
+  mount: string;
+  browser: boolean;
+  address: string;
+  created_at: string;
+  last_used: string;
+  /** Whether this page's own. */
+  current: boolean;
+}
+
+export interface Alias {
+  id: string;
+  name: string;
+  mount_path: string;
+  mount_type: string;
+}
+
+/** An entity in a list. */
+export interface EntityLine {
+  id: string;
+  name: string;
+  policies: string[];
+  disabled: boolean;
+  aliases: Alias[];
+}
+
+export interface Entity extends EntityLine {
+  roles: string[];
+  metadata: Record<string, string>;
+  /** Ids. */
+  groups: string[];
+  inherited_groups: string[];
+  created_at: string;
+  updated_at: string;
+  last_login: string | null;
+}
+
+/** A group in a list. `groups` and `parents` are ids. */
+export interface GroupLine {
+  id: string;
+  name: string;
+  type: "internal" | "external";
+  policies: string[];
+  groups: string[];
+  parents: string[];
+  created_at: string;
+  updated_at: string;
+}
+
+export interface GroupDetails {
+  group: GroupLine;
+  /** Ids of entities. */
+  members: string[];
+  alias: Alias | null;
+}

@@ -4,6 +4,7 @@ import { navigate, path, startRouter } from "../lib/router";
 import { signInState, syncTabs } from "../lib/session";
 import "../styles/index.css";
 import { App } from "./app";
+import { finishProviderLogin } from "./login";
 import { HOME } from "./routes";
 import { sealStatus, watchSealStatus } from "./seal-status";
 import { renewOnActivity, restoreSession } from "./session";
@@ -11,6 +12,7 @@ import { renewOnActivity, restoreSession } from "./session";
 const root = document.getElementById("app");
 if (root) {
   startRouter();
+  void finishProviderLogin();
   effect(() => {
     if (path.value === "/") navigate(HOME, { replace: true });
   });

@@ -15,10 +15,13 @@ let ends = 0;
 let renewed = 0;
 let acted = false;
 
-/** Exchange a token or an API key for a session. Throws `ApiError`. */
-export async function signIn(credential: string): Promise<void> {
+/** Open a session with a token or an API key. Throws `ApiError`. */
+export const signIn = (credential: string) => openSession(credential);
+
+/** With `exchange` it takes the place of the token, which a login has made. Throws `ApiError`. */
+export async function openSession(credential: string, body?: { exchange: boolean }): Promise<void> {
   const headers = { Authorization: `Bearer ${credential}` };
-  const created = await post<NewSession>("sessions", undefined, { headers });
+  const created = await post<NewSession>("sessions", body, { headers });
   setSessionKey(created.session_key);
   setSession(created);
 }

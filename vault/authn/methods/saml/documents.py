@@ -17,7 +17,7 @@ from vault.authn.methods.method import (
     TokenFields,
 )
 from vault.authn.methods.saml.metadata import parse_metadata
-from vault.authn.methods.saml.xml import InvalidXmlError, is_strong_key
+from vault.authn.methods.saml.xml import InvalidXmlError
 from vault.errors import ValidationError
 
 MAX_CERTIFICATES: Final = 8  # of a provider: one that signs, and its successor
@@ -142,7 +142,7 @@ def _check_provider(config: SamlConfig) -> None:
     if not 0 < len(config.idp_entity_id) <= MAX_ENTITY_ID:
         raise _config_error("idp_entity_id", "idp_entity_id or idp_metadata must be set")
     check_source_url(config.idp_sso_url, "idp_sso_url")
-    from protocols.pki.certificates import parse_pem_chain
+    from protocols.pki.certificates import has_strong_key, parse_pem_chain
 
     try:
         found = parse_pem_chain(config.idp_cert.encode())
@@ -152,7 +152,7 @@ def _check_provider(config: SamlConfig) -> None:
         raise _config_error(
             "idp_cert", f"idp_cert must be 1 to {MAX_CERTIFICATES} certificates in PEM"
         )
-    if not all(is_strong_key(each) for each in found):
+    if not all(has_strong_key(each) for each in found):
         raise _config_error(
             "idp_cert", "the provider's keys must be RSA of 2048 bits or more, or on a P-curve"
         )

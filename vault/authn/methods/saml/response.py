@@ -31,7 +31,7 @@ from vault.authn.methods.saml.xml import (
 )
 
 if TYPE_CHECKING:
-    from cryptography.x509 import Certificate
+    from protocols.pki.certificates import Certificate
 
 MAX_RESPONSE: Final = 128 << 10  # bytes of XML
 MAX_ENCODED: Final = 192 << 10  # characters: base64 with line breaks

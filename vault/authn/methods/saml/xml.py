@@ -5,20 +5,13 @@ instructions, UTF-8 alone, bounded. None of these is in an answer or in metadata
 """
 
 import re
-from typing import TYPE_CHECKING, Any, Final
-
-from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-
-if TYPE_CHECKING:
-    from cryptography.x509 import Certificate
+from typing import Any, Final
 
 PROTOCOL: Final = "urn:oasis:names:tc:SAML:2.0:protocol"
 ASSERTION: Final = "urn:oasis:names:tc:SAML:2.0:assertion"
 METADATA: Final = "urn:oasis:names:tc:SAML:2.0:metadata"
 SIGNATURE: Final = "http://www.w3.org/2000/09/xmldsig#"
 MAX_ELEMENTS: Final = 10_000
-MIN_RSA_BITS: Final = 2048
 _DECLARATION: Final = re.compile(
     rb"""\s*<\?xml\s+version=["']1\.0["'](?:\s+encoding=["'](?i:utf-8)["'])?"""
     rb"""(?:\s+standalone=["'](?:yes|no)["'])?\s*\?>"""
@@ -93,13 +86,3 @@ def text_of(element: Any) -> str:
     if len(element):
         raise InvalidXmlError(f"{local_name(element)} must hold a text alone")
     return str(element.text or "").strip()
-
-
-def is_strong_key(certificate: "Certificate") -> bool:
-    """Whether signatures by its key are taken at all."""
-    key = certificate.public_key()
-    if isinstance(key, RSAPublicKey):
-        return key.key_size >= MIN_RSA_BITS
-    return isinstance(key, EllipticCurvePublicKey) and key.curve.name in {
-        "secp256r1", "secp384r1", "secp521r1",
-    }  # fmt: skip

@@ -60,7 +60,7 @@ class Clock(FakeWorld):
 
 @asynccontextmanager
 async def remote(
-    first: PreparedReply, seconds: float = 5.0
+    first: PreparedReply, seconds: float = 30.0
 ) -> AsyncIterator[tuple[SourceServer, RemoteKeys, Clock]]:
     """Keys at a server that answers so."""
     world = Clock()

@@ -18,6 +18,9 @@ from vault.authn.mfa.enforcement import Enforcement, EnforcementRules
 from vault.authn.mfa.login_factors import LoginDraft, LoginFactorParts, LoginFactors
 from vault.authn.mfa.proof import Proof
 from vault.authn.mfa.second_factors import FactorParts, SecondFactors
+from vault.authn.revocation import Revoker
+from vault.authn.sessions import SessionLimits, SessionOpener
+from vault.authn.stream_registry import StreamRegistry
 from vault.authn.tokens import IssuedToken
 from vault.barrier import Barrier, HmacRowGuard
 from vault.crypto.keyring import Keyring
@@ -48,6 +51,7 @@ class World(SystemWorld):
         self.time = NOW
 
     def now(self) -> int:
+        """As the test has set it."""
         return self.time
 
 
@@ -111,7 +115,9 @@ class Desk:
         request_id = self.logins.new_request_id()
 
         def change(entries: EntryTx, rows: RowTx) -> Any:
-            login = LoginDraft(mount=MOUNT, row=draft(entity, **row), is_batch=False)
+            login = LoginDraft(
+                mount=MOUNT, row=draft(entity, **row), is_batch=False, address="192.0.2.7"
+            )
             return self.logins.admit(entries, rows, login, request_id=request_id, proof=proof)
 
         return await self.entries.transact_rows(MFA_MOUNT.id, change)
@@ -164,6 +170,7 @@ async def desk() -> AsyncIterator[Desk]:
         await store.commit(lambda tx: tx.put(AUTH_MOUNTS, MOUNT))
         entries, scheme = AuthEntryStore(barrier, world), PepperedScheme(keyring.pepper)
         rules = EnforcementRules()
+        revoker = Revoker(store, StreamRegistry(), world.now)
         yield Desk(
             store,
             entries,
@@ -177,6 +184,7 @@ async def desk() -> AsyncIterator[Desk]:
                     rules=rules,
                     scheme=scheme,
                     batch=BatchTokens(store, scheme, world),
+                    sessions=SessionOpener(SessionLimits(), revoker),
                     world=world,
                 )
             ),

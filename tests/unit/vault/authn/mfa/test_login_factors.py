@@ -18,7 +18,7 @@ from vault.authn.stream_registry import StreamRegistry
 from vault.errors import VaultError
 from vault.model.records import GroupRow, TokenRow, UserRow
 from vault.store.table import StoreQuery
-from vault.store.tables import AUTH_ENTRIES, AUTH_MOUNTS, GROUPS, TOKENS, USERS
+from vault.store.tables import AUTH_ENTRIES, AUTH_MOUNTS, GROUPS, SESSIONS, TOKENS, USERS
 
 
 async def tokens(desk: Desk) -> list[TokenRow]:
@@ -62,6 +62,18 @@ async def test_phase_two_makes_the_token(desk: Desk) -> None:
     desk.world.time += STEP
     again = Proof(passcode=desk.code(app))
     assert await refused(lambda: desk.finish(request_id, again)) == "mfa_request_unknown"
+
+
+async def test_phase_two_opens_the_session_of_a_person(desk: Desk) -> None:
+    """From the address of phase one; a login that waits takes the place of none."""
+    entity, app, _ = await ready(desk)
+    request_id = await desk.waiting(entity, session=True)
+    assert await desk.store.select(SESSIONS, StoreQuery()) == []
+    issued = await desk.finish(request_id, Proof(passcode=desk.code(app)))
+    (session,) = await desk.store.select(SESSIONS, StoreQuery())
+    assert (session.token_id, session.user_id) == (issued.row.id, entity.id)
+    assert (session.address, session.created_at) == ("192.0.2.7", desk.world.time)
+    assert (await desk.caller(issued.row)).session == issued.row.id
 
 
 async def test_a_login_waits_five_minutes(desk: Desk) -> None:

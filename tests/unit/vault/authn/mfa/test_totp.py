@@ -78,7 +78,7 @@ def test_a_step_that_was_taken_is_over_with_those_before_it() -> None:
 
 
 @pytest.mark.parametrize(
-    "code", ["", "12345", "1234567", "12345a", "１２３４５６", "-12345", " 12345"]
+    "code", ["", "12345", "1234567", "12345a", "\uff11" * 6, "-12345", " 12345"]
 )
 def test_what_is_no_code(code: str) -> None:
     """Digits alone, in ASCII, and so many."""

@@ -115,3 +115,10 @@ async def test_subkeys(wire: Wire, depth: str, keys: object) -> None:
     answer = await wire.ask("GET", f"secret/subkeys/x{depth}")
     assert answer.json["data"]["subkeys"] == keys
     assert b"hunter2" not in answer.body
+
+
+async def test_a_null_has_no_subkeys(wire: Wire) -> None:
+    """It may be written, and so it is looked at."""
+    wire.gate.answers["secret.read"] = value(b"null")
+    answer = await wire.ask("GET", "secret/subkeys/x")
+    assert (answer.status, answer.json["data"]["subkeys"]) == (200, None)

@@ -69,7 +69,7 @@ async def test_what_tokens_are_not(wire: Wire, body: object) -> None:
 
 async def test_lookup_without_a_token_is_of_oneself(wire: Wire) -> None:
     """As OpenBao."""
-    wire.gate.answers["token.lookup"] = row()
+    wire.gate.answers["token.lookup"] = IssuedToken(row=row())
     for method in ("GET", "POST"):
         await wire.ask(method, "auth/token/lookup")
         assert wire.last.payload == TokenSelector(token="s.token")
@@ -77,7 +77,7 @@ async def test_lookup_without_a_token_is_of_oneself(wire: Wire) -> None:
 
 async def test_lookup_by_accessor(wire: Wire) -> None:
     """The text is not told: an accessor must not become a token."""
-    wire.gate.answers["token.lookup_accessor"] = row()
+    wire.gate.answers["token.lookup_accessor"] = IssuedToken(row=row())
     answer = await wire.ask("POST", "auth/token/lookup-accessor", {"accessor": "acc"})
     assert (answer.json["data"]["id"], wire.last.payload) == ("", AccessorSelector(accessor="acc"))
     answer = await wire.ask("POST", "auth/token/lookup-accessor", {})
