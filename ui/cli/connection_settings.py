@@ -173,7 +173,7 @@ def find_stored_token(address: str) -> tuple[str, str]:
     Raises `CliError`.
     """
     token = stored_token()
-    if token != IN_KEYRING:
+    if token != IN_KEYRING:  # not secret: the mark is a constant
         return token, str(token_path()) if token else ""
     from ui.cli.keyring_store import find_keyring
 
@@ -208,7 +208,7 @@ def keep_token(token: str, address: str, *, in_keyring: bool = True) -> str:
 def forget_token(address: str) -> None:
     """Remove what `freehold login` kept for an agent. Raises `CliError`."""
     try:
-        in_keyring = stored_token() == IN_KEYRING
+        in_keyring = stored_token() == IN_KEYRING  # not secret: the mark is a constant
     except CliError:  # a file that cannot be read goes
         in_keyring = False
     if not in_keyring:

@@ -330,7 +330,8 @@ class TestWrite:
             "a": ("id-b", ["moved"]),
             "b": ("id-new", []),
         }
-        assert get(backend, VERSIONS, "id-a", 1) and get(backend, VERSIONS, "id-b", 1)
+        assert get(backend, VERSIONS, "id-a", 1)
+        assert get(backend, VERSIONS, "id-b", 1)
 
     def test_a_moved_row_takes_the_place_of_another(self, backend: StoreBackend) -> None:
         """That one is deleted before."""
@@ -346,7 +347,8 @@ class TestWrite:
         transact(backend, change, StampGuard())
         assert get(backend, SECRETS, "a") is None
         moved = get(backend, SECRETS, "b")
-        assert moved is not None and moved.id == "id-a"
+        assert moved is not None
+        assert moved.id == "id-a"
 
     def test_a_ring_of_keys_is_refused(self, backend: StoreBackend) -> None:
         """No order of moves makes it: nothing is stored."""
@@ -355,14 +357,16 @@ class TestWrite:
 
         def change(tx: StoreTx) -> None:
             one, two = tx.get(SECRETS, "a"), tx.get(SECRETS, "b")
-            assert one is not None and two is not None
+            assert one is not None
+            assert two is not None
             tx.put(SECRETS, replace(one, name="b"))
             tx.put(SECRETS, replace(two, name="a"))
 
         with pytest.raises(ConstraintError):
             transact(backend, change, StampGuard())
         kept = get(backend, SECRETS, "a")
-        assert kept is not None and kept.id == "id-a"
+        assert kept is not None
+        assert kept.id == "id-a"
 
     def test_parent_and_children_go_together(self, backend: StoreBackend) -> None:
         """One transaction may store a parent with its children, and delete them, in any order."""
