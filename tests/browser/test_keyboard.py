@@ -131,4 +131,7 @@ def test_the_agents_own_pages_need_no_mouse(chromium: Browser) -> None:
     chosen |= {"Undo rotation…"}  # of one that runs: tests/browser/test_agent_rotations.py
     # of an agent with destinations: tests/browser/test_agent_backups.py
     chosen |= {"Back up now…", "Restore secrets…", "Delete backup…"}
+    chosen |= {"Remove…"}  # of a second factor: tests/browser/test_second_factors.py
+    # of an entity and a group that there are: tests/browser/test_agent_access.py
+    chosen |= {"Merge…", "Add member…"}
     assert said("agent/**/*.tsx", "components/*.tsx") - done == chosen
