@@ -56,7 +56,7 @@ async def test_a_leader_stops_before_another_one_may_begin(autojump_clock: MockC
 
     async def lead() -> None:
         async with election.leading():
-            await trio.sleep_forever()
+            await trio.Event().wait()  # until it is cancelled
         ended.set()
 
     async with trio.open_nursery() as nursery:
