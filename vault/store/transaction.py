@@ -74,7 +74,7 @@ class StoreTx:
 
         For what an older node would not heed. Rows that it could not read are refused as they are.
         """
-        if self.lowest_level() < level:
+        if level and self.lowest_level() < level:
             raise nodes_outdated_error(self.select(NODES, StoreQuery()), level)
 
     def insert_new(self, table: Table[R], rows: Iterable[R]) -> None:

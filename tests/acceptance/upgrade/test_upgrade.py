@@ -231,6 +231,14 @@ def people_log_in(new: Agent, old: Agent) -> None:
     refused = new.call("PUT", ENFORCEMENT, {"methods": ["totp"], "types": ["ldap"]})
     assert refused.status == 409, refused.body
     assert refused.json["code"] == "nodes_outdated"
+    policy: Any = {"rules": [{
+        "effect": "allow", "paths": ["secret/x"], "capabilities": ["read"],
+        "conditions": [{"type": "mfa_present"}],
+    }]}  # fmt: skip
+    ok(new, "PUT", "/api/v1/policies/shown", policy)
+    policy["rules"][0]["conditions"] = [{"type": "mfa_present", "max_age": "15m"}]
+    refused = new.call("PUT", "/api/v1/policies/shown", policy)
+    assert (refused.status, refused.json["code"]) == (409, "nodes_outdated"), refused.body
     for agent in (new, old):
         ok(agent, "GET", "/v1/auth/token/lookup-self", token=token)
         assert read(agent, "secret/app") == 3
