@@ -220,7 +220,9 @@ class Tokens:
 
         def change(tx: StoreTx) -> tuple[TokenRow, EndedFamilies]:
             own = _parent(tx, caller)
-            if not own.session or own.parent or is_session(own):
+            # While an older node runs, no login makes a session.
+            is_login = own.session or (own.mount_id and tx.lowest_level() < SESSIONS_LEVEL)
+            if not is_login or own.parent or is_session(own):
                 raise ValidationError(
                     "exchange_unsupported",
                     "only the token of a person's login can be exchanged for a browser's session: "
@@ -244,7 +246,8 @@ class Tokens:
             last = own.created_at + row.explicit_max_ttl
             row = replace(row, expires_at=min(now + idle, last))
             ended = self._revoker.end_within(tx, [own.id])
-            tx.put(SESSIONS, session_row(row, address, 0))
+            if row.session:
+                tx.put(SESSIONS, session_row(row, address, 0))
             return _insert(tx, row), ended
 
         row, ended = await self._store.commit(change)

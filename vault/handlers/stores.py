@@ -817,7 +817,8 @@ class MoveTx:
     def put_move(self, move: MountMoveRow) -> None:
         """Keep it; of more than `MAX_MOVES` the oldest goes."""
         kept = self._tx.select(MOUNT_MOVES, StoreQuery(limit=MAX_MOVES))
-        for old in sorted(kept, key=lambda row: row.moved_at)[: len(kept) + 1 - MAX_MOVES]:
+        surplus = max(0, len(kept) + 1 - MAX_MOVES)
+        for old in sorted(kept, key=lambda row: row.moved_at)[:surplus]:
             self._tx.delete(MOUNT_MOVES, old.id)
         self._tx.put(MOUNT_MOVES, move)
 

@@ -243,13 +243,15 @@ def people_log_in(new: Agent, old: Agent) -> None:
         ok(agent, "GET", "/v1/auth/token/lookup-self", token=token)
         assert read(agent, "secret/app") == 3
     assert ok(new, "GET", "/api/v1/sessions", token=token)["sessions"] == []
+    ok(new, "POST", "/api/v1/sessions", {"exchange": True}, token=token)  # as the agent's page does
+    assert old.call("GET", "/v1/auth/token/lookup-self", token=token).status == 403
 
 
 def shared_agent(folder: Path, url: str) -> Agent:
     """On a database that several have, with shares."""
     folder.mkdir()
     agent = served_agent(folder, {
-        "server": {"listen": "127.0.0.1:0", "tls": {"enabled": False}, "workers": 1},
+        "server": {"listen": "127.0.0.1:0", "tls": {"enabled": False}, "workers": 1, "web": True},
         "storage": {"type": "postgresql", "connection_string": url},
     })  # fmt: skip
     (folder / "vault.db").unlink()
