@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from tests.unit.vault.handlers.conftest import NOW, ROOT, House
 from vault.errors import AuthorizationError, ConflictError, NotFoundError, ValidationError
+from vault.handlers import stores
 from vault.model.identity import Identity
 from vault.model.payloads import MoveMount, ReadSecret, WritePolicy
 from vault.model.records import FolderPolicyRow, MountMoveRow, RotationRow
@@ -88,6 +89,17 @@ async def test_a_move_is_kept(kv: House) -> None:
     assert [row.id for row in listed] == [second.id, first.id]
     with pytest.raises(NotFoundError):
         await kv.do("mount.move_status", "sys/remount/status/kv")
+
+
+async def test_the_latest_moves_are_kept(kv: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many as there may be, and of one more the oldest goes."""
+    monkeypatch.setattr(stores, "MAX_MOVES", 4)
+    made = []
+    for count in range(5):
+        kv.world.time += 1
+        made.append((await move(kv, "kv" if not count else f"at{count}", f"at{count + 1}")).id)
+        listed = await kv.do("mount.moves", "sys/remount/status")
+        assert [row.id for row in listed] == made[::-1][:4]
 
 
 async def test_what_was_made_since_at_the_old_path_is_another_secret(kv: House) -> None:
