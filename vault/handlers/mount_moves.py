@@ -31,9 +31,12 @@ from vault.model.dynamic import MOUNT_TYPE as DATABASE
 from vault.model.operation import Capability
 from vault.model.path import ResourcePath
 from vault.model.payloads import MoveMount, Nothing
-from vault.model.records import AuthMountRow, MountMoveRow, MountRow
+from vault.model.records import AuthMountRow, MountMoveRow, MountRow, SecretRow
 
 MAX_MOVED: Final = 10_000  # secrets of a mount that is moved; the writer is held meanwhile
+MAX_MOVED_BYTES: Final = 3 << 20
+"""Of a move in the change feed, at most: an entry of it has 4 MiB, with rotations and the rest."""
+_CHANGE_BYTES: Final = 48  # of a change there, without the name
 
 
 @dataclass(frozen=True)
@@ -110,11 +113,13 @@ class MountMoveHandlers:
                     "mount to another path",
                 )
             secrets = tx.list_secrets(source, self.max_moved)
-            if len(secrets) > self.max_moved:
+            told = sum(_fed_bytes(row, source, target) for row in secrets)
+            if len(secrets) > self.max_moved or told > MAX_MOVED_BYTES:
                 raise ValidationError(
                     "mount_too_large",
-                    f"a mount of more than {self.max_moved:,} secrets is not moved, since all "
-                    "others would wait: make another one and write its secrets there",
+                    f"a mount of more than {self.max_moved:,} secrets, or with names of more than "
+                    "1 MiB together, is not moved, since all others would wait: make another one "
+                    "and write its secrets there",
                 )
             rotated = tx.find_running_rotation(secrets)
             if rotated:
@@ -192,3 +197,9 @@ class MountMoveHandlers:
                 "permission denied: sudo at the path that the mount would have is not allowed; ask "
                 "for a policy that allows it",
             )
+
+
+def _fed_bytes(row: SecretRow, source: str, target: str) -> int:
+    """About how much a secret's move takes of an entry of the change feed."""
+    name = len(row.name.encode())
+    return 2 * (name + _CHANGE_BYTES) + len(target.encode()) - len(source.encode())

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from tests.unit.vault.handlers.conftest import NOW, ROOT, House
 from vault.errors import AuthorizationError, ConflictError, NotFoundError, ValidationError
-from vault.handlers import stores
+from vault.handlers import mount_moves, stores
 from vault.model.identity import Identity
 from vault.model.payloads import MoveMount, ReadSecret, WritePolicy
 from vault.model.records import FolderPolicyRow, MountMoveRow, RotationRow
@@ -100,6 +100,16 @@ async def test_the_latest_moves_are_kept(kv: House, monkeypatch: pytest.MonkeyPa
         made.append((await move(kv, "kv" if not count else f"at{count}", f"at{count + 1}")).id)
         listed = await kv.do("mount.moves", "sys/remount/status")
         assert [row.id for row in listed] == made[::-1][:4]
+
+
+async def test_a_move_fits_into_the_change_feed(kv: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the length of its names; nothing has happened otherwise."""
+    monkeypatch.setattr(mount_moves, "MAX_MOVED_BYTES", 3 * (2 * 48 + len("longer") + 10))
+    with pytest.raises(ValidationError) as refused:
+        await move(kv, "kv", "longer")
+    assert refused.value.code == "mount_too_large"
+    monkeypatch.setattr(mount_moves, "MAX_MOVED_BYTES", 3 * (2 * 48 + len("longer") + 20))
+    assert (await move(kv, "kv", "longer")).secrets == 3
 
 
 async def test_what_was_made_since_at_the_old_path_is_another_secret(kv: House) -> None:
