@@ -190,7 +190,7 @@ class AgentSession:
                 if error.status != _UNAUTHENTICATED:
                     raise
         async with self._logging_in:
-            if self._token == used:  # nobody has logged in meanwhile
+            if self._token == used:  # not secret: both are ours; nobody has logged in meanwhile
                 self._token = ""
                 self._token = await self._log_in()
         return await self._send(method, path, body, query or {}, seconds)

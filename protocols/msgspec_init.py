@@ -12,6 +12,8 @@ from collections.abc import Iterator
 
 import msgspec
 
+_READY: set[type[msgspec.Struct]] = set()
+
 
 def prepare_structs(package: str = "") -> None:
     """Make ready every `Struct` that is loaded; what is ready already takes no time.
@@ -21,8 +23,9 @@ def prepare_structs(package: str = "") -> None:
     for a shape that cannot be read.
     """
     for shape in _below(msgspec.Struct):
-        if shape.__module__.startswith(package):
+        if shape not in _READY and shape.__module__.startswith(package):
             msgspec.msgpack.Decoder(shape)
+            _READY.add(shape)
 
 
 def _below(shape: type[msgspec.Struct]) -> Iterator[type[msgspec.Struct]]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.run_order import run_order
 from tests.scratch import use_memory
 from tests.support.shared_servers import shared_servers
 
@@ -37,6 +38,18 @@ def pytest_collection() -> Generator[None, object, object]:
     finally:
         gc.freeze()
         gc.enable()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take long begin first, and those that compute are among those that wait.
+
+    Else the last of them would be alone at the end, and cores would idle before it.
+    """
+    files: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        files.setdefault(item.nodeid.partition("::")[0], []).append(item)
+    items[:] = [item for file in run_order(list(files)) for item in files[file]]
 
 
 def _run_server(kind: str, folder: Path) -> AbstractContextManager[object]:

@@ -91,6 +91,10 @@ def _print_version(wanted: bool) -> None:
 
 
 def _version() -> str:
+    """Of what is installed beside this package; `importlib.metadata` loads mail and archives."""
+    beside = [file.name for file in Path(__file__).parents[2].glob("freehold-*.dist-info")]
+    if len(beside) == 1:
+        return beside[0].removeprefix("freehold-").removesuffix(".dist-info")
     from importlib.metadata import version
 
     return version("freehold")

@@ -195,7 +195,8 @@ def convert(
     if found["acl"] or "acl" not in policy:
         sys.stdout.write(found["acl"])
     else:
-        current.print_document({"rules": found["rules"]})
+        rules = [{key: item for key, item in rule.items() if item} for rule in found["rules"]]
+        current.print_document({"rules": rules})
     if not found["exact"]:
         raise typer.Exit(Exit.ERROR)
 

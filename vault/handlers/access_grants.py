@@ -341,7 +341,7 @@ class AccessGrantHandlers:
 def _is_for(row: AccessGrantRow, identity: Identity) -> bool:
     """Whether it is this credential, or a login of the subject itself."""
     if row.credential:
-        return row.credential == identity.credential
+        return row.credential == identity.credential  # not secret: an accessor, or the id of a key
     return identity.method not in _OWN_CREDENTIALS
 
 

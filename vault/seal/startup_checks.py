@@ -44,7 +44,7 @@ from vault.seal.anchor.audit_events import (
     node_joined_event,
     rollback_accepted_event,
 )
-from vault.seal.anchor.commit_stamp import CommitStampWriter, StampTimes
+from vault.seal.anchor.commit_stamp import COMMIT_STAMP_ROW, CommitStampWriter, StampTimes
 from vault.seal.anchor.rollback_check import (
     ResumePoint,
     VaultFiles,
@@ -129,7 +129,8 @@ class StartupState:
 
         It is the store's first commit. `version` is that of this program. Raises `ConflictError`
         (`keyring_changed`) where another agent has changed the keyring since this one was unsealed:
-        its keys would be lost.
+        its keys would be lost; `UnavailableError` (`store_behind`) where another one has committed
+        since the rows were counted that are accepted: its commit would be lost from the count.
         """
         row = SystemRow(name=KEYRING_ROW, value=self.keyring.encode(root_key))
         now = self.world.now()
@@ -137,12 +138,21 @@ class StartupState:
         def change(tx: StoreTx) -> None:
             if self.resume_point.accepted_findings:
                 self.require_same_keys(tx, root_key, self.keyring)
+                self._require_nothing_since(tx)
                 tx.put(SYSTEM, row)
                 store_uses(tx, root_key, self.keyring)
             self.node.join(tx, version, now)
 
         await store.commit(change)
         yield
+
+    def _require_nothing_since(self, tx: StoreTx) -> None:
+        stored = tx.get(SYSTEM, COMMIT_STAMP_ROW)
+        if (b"" if stored is None else stored.value) != self.resume_point.replaced_row:
+            raise UnavailableError(
+                "store_behind",
+                "another agent has committed while what was accepted was counted: unseal again",
+            )
 
     def require_same_keys(self, tx: StoreTx, root_key: bytes, keyring: Keyring) -> None:
         """Raise unless the stored keyring is an earlier epoch of `keyring`, with the same keys.

@@ -10,6 +10,7 @@ import re
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from vault.errors import TamperedError
@@ -254,8 +255,10 @@ _HEAD: Final = re.compile(r"CREATE (TABLE|INDEX) (\w+)(?: ON (\w+))?\(")
 _SPACE: Final = re.compile(r"[ \t\n\f\r]+")
 """What SQLite takes as white space, and no more: to it U+00A0 is a letter of a name or a type."""
 _AROUND: Final = re.compile(r" ?([(),]) ?")
+_KNOWN: Final = 512  # statements; ours are fewer, and each connection looks at all of them
 
 
+@lru_cache(_KNOWN)
 def normalize_sql(sql: str) -> str:
     """The statement with one space where white space is needed, and none elsewhere.
 

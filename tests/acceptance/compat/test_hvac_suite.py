@@ -20,7 +20,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.acceptance.agent import Agent, Form, own_folder, served_agent
+import pytest
+
+from tests.acceptance.agent import SEVERAL, Agent, Form, own_folder, served_agent
 from tests.acceptance.compat import stand_in
 from tests.acceptance.compat.servers import BAO
 
@@ -131,6 +133,8 @@ def suite(folder: Path, address: str, *arguments: str) -> subprocess.CompletedPr
     )
 
 
+# What an answer is does not depend on the kind of server: tests/contract/store, and the stories.
+@pytest.mark.parametrize("form", [SEVERAL, "postgresql"], indirect=True, scope="session")
 def test_the_tests_of_hvac_that_must_pass(form: Form) -> None:
     """Each of the listed ones passes; none is skipped. The agents have no fault of their own."""
     assert SUITE.is_dir(), "hvac's tests are not there: run `make setup`"

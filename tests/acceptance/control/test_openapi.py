@@ -7,7 +7,13 @@ import pytest
 from openapi_spec_validator import validate
 
 from tests.acceptance.control.plane import Plane
-from tests.acceptance.native.test_openapi import PATIENCE, SCHEMATHESIS, SEED, UNSAYABLE
+from tests.acceptance.native.test_openapi import (
+    ONE_METHOD,
+    PATIENCE,
+    SCHEMATHESIS,
+    SEED,
+    UNSAYABLE,
+)
 
 # They would end the session that the run is made with, or ask hosts that are made up.
 ENDING = [
@@ -24,13 +30,7 @@ ENDING = [
     "--exclude-operation-id", "users_set_password",
     "--exclude-operation-id", "users_delete_user",
 ]  # fmt: skip
-# One method that an operation does not have, of the seven that are tried of each by default.
-KNOWN = """\
-[parameters]
-"path.org" = "acme"
-[phases.coverage]
-unexpected-methods = ["put"]
-"""
+KNOWN = '[parameters]\n"path.org" = "acme"\n' + ONE_METHOD
 
 
 def test_it_is_valid(plane: Plane) -> None:

@@ -388,7 +388,6 @@ async def test_what_an_account_may_not_is_refused(cluster: Cluster) -> None:
 @asynccontextmanager
 async def relay(agent: Agent) -> AsyncIterator[str]:
     """The address of a way to the agent, that stays when the agent comes back on another port."""
-
     broken = (OSError, trio.BrokenResourceError, trio.ClosedResourceError)
 
     async def carry(source: trio.SocketStream, to: trio.SocketStream) -> None:

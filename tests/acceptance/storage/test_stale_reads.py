@@ -1,5 +1,6 @@
 """`storage.stale_reads`: an agent that is cut off from its server answers for a while."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -81,24 +82,28 @@ def test_reads_of_an_agent_that_is_cut_off(agent: Agent, proxy: Proxy) -> None:
     """What is in memory, flagged and for as long as is said; then 503; then as ever."""
     written = agent.call("POST", VALUE, {"data": {"n": 1}})
     assert agent.call("POST", "/v1/secret/data/other", {"data": {"n": 1}}).status == 200
-    short = {"policies": ["root"], "ttl": "4s", "renewable": False}
-    brief = agent.call("POST", "/v1/auth/token/create", short).json["auth"]["client_token"]
+    began = time.time()
     for _ in range(20):  # on each worker, by new connections
-        for token in (agent.token, brief):
-            found = agent.call("GET", VALUE, token=token)
-            assert found.status == 200
-            assert not is_stale(found)
+        found = agent.call("GET", VALUE)
+        assert found.status == 200
+        assert not is_stale(found)
         assert agent.call("LIST", "/v1/secret/metadata/").json["data"]["keys"] == ["first", "other"]
         agent.call("GET", "/api/v1/secrets/secret/first")
         agent.call("GET", "/v1/auth/token/lookup-self")
     assert int(found.headers[COMMIT]) >= int(written.headers[COMMIT]) > 0
+    seconds = 4 + math.ceil(time.time() - began)  # a part of that time will do for the same
+    short = {"policies": ["root"], "ttl": f"{seconds}s", "renewable": False}
+    brief = agent.call("POST", "/v1/auth/token/create", short).json["auth"]["client_token"]
+    over = time.time() + seconds
+    for _ in range(20):
+        assert agent.call("GET", VALUE, token=brief).status == 200
     proxy.freeze()
     cut = time.time()
     found = await_answer(agent, is_stale)
     assert found.status == 200
     assert found.json["data"]["data"] == {"n": 1}
     as_of = parse_rfc3339(found.headers[AS_OF], "time") / SECOND
-    assert cut - 5 <= as_of <= cut + 1, "a heartbeat is each 3 s"
+    assert cut - LIMIT <= as_of <= cut + 1, "a heartbeat is each 3 s"
     stale = agent.call("GET", "/api/v1/secrets/secret/first")
     assert (stale.status, is_stale(stale)) == (200, True)
     own = agent.call("GET", "/v1/auth/token/lookup-self")
@@ -112,7 +117,7 @@ def test_reads_of_an_agent_that_is_cut_off(agent: Agent, proxy: Proxy) -> None:
         agent.call("GET", VALUE, headers={"X-Vault-Index": str(int(found.headers[COMMIT]) + 1)}),
     ):
         assert (refused.status, is_stale(refused)) in {(503, False), (503, True)}, refused
-    require_bound(agent, brief, cut)
+    require_bound(agent, brief, over, cut)
     await_answer(agent, lambda found: found.status == 503, "GET", "/health/ready")
     proxy.resume()
     await_answer(agent, lambda found: found.status == 200 and not is_stale(found))
@@ -122,8 +127,8 @@ def test_reads_of_an_agent_that_is_cut_off(agent: Agent, proxy: Proxy) -> None:
     assert [(event["result"], event["code"]) for event in events] == [("ok", "stale_read")]
 
 
-def require_bound(agent: Agent, brief: str, cut: float) -> None:
-    """It goes on for as long as is said, the short token for as long as it lasts; then 503."""
+def require_bound(agent: Agent, brief: str, over: float, cut: float) -> None:
+    """It goes on for as long as is said, the short token until it is over; then 503."""
     statuses: list[tuple[float, int, int]] = []
     while time.time() < cut + LIMIT + 4:
         now = time.time()
@@ -131,6 +136,7 @@ def require_bound(agent: Agent, brief: str, cut: float) -> None:
         statuses.append((now, one.status, other.status))
         time.sleep(0.2)
     assert {status for at, status, _ in statuses if at > cut + LIMIT + 1} == {503}
-    assert {status for at, _, status in statuses if at > cut + 5} <= {403, 503}
-    assert 403 in {status for _, _, status in statuses}
+    assert {status for at, _, status in statuses if at > over + 1} <= {403, 503}
+    if over + 2 < cut + LIMIT:  # as it is on a machine that is not very busy
+        assert 403 in {status for _, _, status in statuses}
     assert 200 in {status for at, status, _ in statuses if at > cut + 6}

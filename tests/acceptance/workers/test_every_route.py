@@ -357,8 +357,6 @@ class Sweep:
             things["path"] = f"mount-{number}"
             if not key.startswith("POST"):
                 self.made("POST", f"/v1/sys/mounts/mount-{number}", {"type": "kv"})
-        if key.endswith("mount-moves"):
-            self.made("POST", f"/v1/sys/mounts/mount-{number}", {"type": "kv"})
         if "/db/" in key:
             self._make_connection(name, with_role="/roles" in key or "/creds" in key)
         things |= self._make_identities(key, name)
@@ -419,6 +417,9 @@ class Sweep:
         return {"path": f"{name}/login" if "login" in key else name, "id": "0"}
 
     def _make_named(self, key: str, name: str) -> None:
+        if "mount-moves" in key:
+            mount = name.replace("thing-", "mount-")
+            self.made("POST", f"/v1/sys/mounts/{mount}", {"type": "kv"})
         if "policies/{name}" in key or "/v1/sys/polic" in key:
             self.made("PUT", f"/api/v1/policies/{name}", {"rules": []})
         if "roles/{name}" in key:
@@ -544,9 +545,14 @@ GENEROUS: Final = {
 }
 """Many are refused here in a moment, and none is to be refused for that alone."""
 OF_ITSELF: Final = frozenset(
-    {"system", "changes", "audit_blocks", "credential_usage", "dynamic_leases", "lease_clients"}
-)
+    {
+        "system", "changes", "audit_blocks", "credential_usage", "secret_access",
+        "secret_consumers", "consumer_recorders", "dynamic_leases", "lease_clients",
+    }
+)  # fmt: skip
 """Tables of the agent's own book-keeping, and of what a read of `creds` asks for."""
+DOOMED: Final = "the-token-that-ends"
+"""Of the token that expires: the agent removes it when it comes to that."""
 READ_BY_POST: Final = frozenset({"POST /api/v1/batch/read"})
 THING: Final = re.compile(r"thing-\d+")
 NEVER: Final = re.compile("$^")
@@ -572,7 +578,7 @@ def credentials(agent: Agent) -> dict[str, str]:
     found = {
         "none": "",
         "foreign": NOBODY,
-        "expired": token(policies=["root"], ttl="1s"),
+        "expired": token(policies=["root"], ttl="1s", display_name=DOOMED),
         "revoked": token(policies=["root"]),
         "wrapping": wrap["wrap_info"]["token"],
         "of another user": token(policies=["elsewhere"]),
@@ -582,15 +588,16 @@ def credentials(agent: Agent) -> dict[str, str]:
     return found
 
 
-def stored(agent: Agent) -> dict[str, list[Any]]:
+def stored(agent: Agent) -> dict[str, list[str]]:
     """The rows of all tables."""
     [file] = agent.folder.rglob("*.db")
     with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as database:
         names = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
-        return {
+        found = {
             name: sorted(map(repr, database.execute(f'SELECT * FROM "{name}"')))  # noqa: S608  # its own
             for (name,) in names
         }
+    return {name: [row for row in rows if DOOMED not in row] for name, rows in found.items()}
 
 
 def changed(before: dict[str, list[Any]], after: dict[str, list[Any]]) -> set[str]:

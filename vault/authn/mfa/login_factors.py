@@ -95,9 +95,10 @@ class WaitingLogin(LoginStep):
 
 
 class _Waiting(Struct, frozen=True, kw_only=True):
-    """The document of a login that waits."""
+    """The document of a login that waits. `changed_at`: of its entity, when the login began."""
 
     row: TokenRow
+    changed_at: int
     mount_type: str
     is_batch: bool
     address: str
@@ -149,6 +150,7 @@ class LoginFactors:
             return Admission(is_refused=True) if wrong else Admission(mfa_at=own.now)
         waiting = _Waiting(
             row=draft.row,
+            changed_at=entity.updated_at,
             mount_type=draft.mount.type,
             is_batch=draft.is_batch,
             address=draft.address,
@@ -206,7 +208,10 @@ class LoginFactors:
             if mount is None or entity is None:
                 return _GONE
             required = self._required(rows.get, mount, entity)
-            if _constraints(required) != found.constraints:
+            if (
+                _constraints(required) != found.constraints
+                or entity.updated_at != found.changed_at  # it may have been disabled for a while
+            ):
                 entries.delete(PENDING, waiting.key)  # another login asks for what counts now
                 return _GONE
             wrong = self._unsatisfied(entries, required, entity.id, proof)

@@ -47,7 +47,7 @@ class ResumePoint:
 
     epoch: int  # that the keyring has, or is to be raised to
     base: StampBase
-    stamp_row: bytes  # the stamp's row, empty when it is to be replaced whatever it says
+    stamp_row: bytes  # the stamp's row, empty when it is to be replaced by an acceptance
     checkpoint: str
     anchored: bool  # there is an anchor
     recorded: NodeState = NOBODY  # what the database says of this node
@@ -56,6 +56,7 @@ class ResumePoint:
     slewed: int = 0  # of the `SlewedClock`; 0: it begins with the machine's
     accepted_findings: tuple[Finding, ...] = ()
     acceptance_reason: str = ""
+    replaced_row: bytes = b""  # the stamp's row that the acceptance is about; empty: there is none
     break_glass: tuple[int, int] = (0, 0)
     """Openings by break-glass, and when the last was (Unix ns), as the anchor knows them."""
     rows: RowIndexBuilder = field(default_factory=RowIndexBuilder)
@@ -97,6 +98,7 @@ def check_rollback(files: VaultFiles, keys: AnchorKeys, now: int) -> ResumePoint
     if accepted is not None:
         return replace(
             _resume_after_acceptance(seen, totals, files.recovered_log, findings, accepted),
+            replaced_row=written,
             rows=rows,
         )
     stamp = seen.stamp

@@ -109,7 +109,7 @@ FOUND: Final[dict[str, list[Call]]] = {
             for name, field in (("ann", "token_explicit_max_ttl"), ("bob", "token_period"))
             for call in (
                 Call("POST", f"auth/{{r}}up/users/{name}",
-                     body={"password": "a long one", "token_ttl": "1h", field: "30m"}),
+                     body={"password": "a long one", "token_ttl": "10m", field: "5m"}),
                 Call("POST", f"auth/{{r}}up/login/{name}", body={"password": "a long one"},
                      token="", name=name),
                 Call("GET", "auth/token/lookup-self", token=f"{{{name}:auth.client_token}}"),

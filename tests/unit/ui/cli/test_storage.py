@@ -49,7 +49,7 @@ def test_what_it_prints(cli: Run, source: str, target: str) -> None:
     assert done.json["rows"] == done.json["copied"] == 1
     assert {"table": "system", "rows": 1} in done.json["tables"]
     assert len(done.json["root"]) == 64
-    assert done.json["rows_per_second"] > 0
+    assert done.json["rows_per_second"] >= 0  # whole ones: a single row may take a second
     first, *_ = done.err.splitlines()
     assert first == "Copying rows: 0 of 1"
     assert "Verifying rows: 1 of 1" in done.err

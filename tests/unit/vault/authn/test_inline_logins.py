@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from msgspec import to_builtins
 
 from tests.unit.vault.authn.test_entities import JWT, ROOT, House
 from vault.authn.entities import EntityChange
@@ -11,10 +12,14 @@ from vault.authn.groups import EXTERNAL, MAX_GROUPS, GroupChange
 from vault.authn.inline_logins import InlineLogins
 from vault.authn.logins import VerifiedLogin
 from vault.authn.methods.method import LoginRefusedError, LoginResult, TokenParameters
+from vault.authn.mfa.enforcement import Enforcement
+from vault.authn.mfa.entries import ALL, ENFORCEMENTS
+from vault.model.auth_mounts import MFA_MOUNT
 from vault.model.identity import Identity, Method
 from vault.model.operation import Origin
 from vault.model.payloads import LogIn
-from vault.model.records import AuthMountRow
+from vault.model.records import AuthEntryRow, AuthMountRow
+from vault.store.tables import AUTH_ENTRIES
 
 HERE = Origin(ip="10.0.0.1")
 MOUNT = AuthMountRow(
@@ -110,3 +115,35 @@ async def test_more_groups_than_an_entity_can_be_in_are_refused(house: House) ->
     source.groups = ("barred",)
     with pytest.raises(LoginRefusedError):
         await policies(house, source)
+
+
+async def test_a_login_that_needs_a_second_factor_cannot_come_with_a_request(house: House) -> None:
+    """By its mount, its entity, or a group that the source names; nothing of it is used up."""
+    source = Source()
+    spent: list[VerifiedLogin] = []
+
+    async def spend(login: VerifiedLogin) -> None:
+        spent.append(login)
+
+    source.spend = spend  # type: ignore[method-assign]
+    ann = await house.admit(JWT, "ann")
+    devs = await house.groups.find_by_name("devs")
+    source.groups = ("devs",)
+    for wanted in (
+        Enforcement(methods=("totp",), types=("jwt",)),
+        Enforcement(methods=("totp",), accessors=(MOUNT.accessor,)),
+        Enforcement(methods=("totp",), entities=(ann.id,)),
+        Enforcement(methods=("totp",), groups=(devs.row.id,)),
+    ):
+        row = AuthEntryRow(
+            mount_id=MFA_MOUNT.id, kind=ENFORCEMENTS, name=ALL, id="e",
+            document={"e": to_builtins(wanted)}, created_at=1, updated_at=1,
+        )  # fmt: skip
+        await house.desk.store.commit(lambda tx, r=row: tx.put(AUTH_ENTRIES, r))
+        with pytest.raises(LoginRefusedError) as refused:
+            await policies(house, source)
+        assert refused.value.code == "second_factor_needed"
+        assert not spent
+    await house.desk.store.commit(lambda tx: tx.delete(AUTH_ENTRIES, row.mount_id, row.kind, ALL))
+    await policies(house, source)
+    assert len(spent) == 1

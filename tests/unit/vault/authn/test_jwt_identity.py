@@ -3,12 +3,16 @@
 from typing import Any
 
 import pytest
+from msgspec import to_builtins
 from msgspec.structs import replace
 
 from vault.authn.jwt_credentials import VerifiedToken, jwt_identity
 from vault.authn.jwt_revocation import SUBJECT, TOKEN, entry_key, revocation_row
-from vault.model.records import EntityAliasRow, RecordStatus, UserRow
-from vault.store.tables import AUTH_ENTRIES, ENTITY_ALIASES, USERS
+from vault.authn.mfa.enforcement import Enforcement
+from vault.authn.mfa.entries import ALL, ENFORCEMENTS
+from vault.model.auth_mounts import MFA_MOUNT
+from vault.model.records import AuthEntryRow, EntityAliasRow, GroupRow, RecordStatus, UserRow
+from vault.store.tables import AUTH_ENTRIES, ENTITY_ALIASES, GROUPS, USERS
 
 NOW = 1_800_000_000 * 10**9
 MINUTE = 60 * 10**9
@@ -92,3 +96,22 @@ def test_an_entity_that_is_disabled_or_gone_has_no_token() -> None:
 def test_revocations(row: tuple[tuple[str, Any], Any], counts: bool) -> None:
     """Of a token by its id; of a subject what was issued up to then."""
     assert (jwt_identity(Rows([row]), VERIFIED, NOW) is not None) is counts
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [{"types": ("jwt",)}, {"accessors": ("acc",)}, {"entities": ("u-1",)}, {"groups": ("g",)}],
+)
+def test_where_a_second_factor_is_needed_it_does_not_count(wanted: dict[str, Any]) -> None:
+    """There is nobody to ask; and it counts where the enforcement is about others."""
+    rows = with_entity(member_of={"g": ""})
+    group = GroupRow(id="g", name="g", name_key="g", kind="internal", created_at=1, updated_at=1)
+    rows[GROUPS.name, ("g",)] = group
+    key = (AUTH_ENTRIES.name, (MFA_MOUNT.id, ENFORCEMENTS, ALL))
+    for one, counts in ((wanted, False), ({"accessors": ("other",)}, True)):
+        rule = to_builtins(Enforcement(methods=("totp",), **one))
+        rows[key] = AuthEntryRow(
+            mount_id=MFA_MOUNT.id, kind=ENFORCEMENTS, name=ALL, id="e", document={"e": rule},
+            created_at=1, updated_at=1,
+        )  # fmt: skip
+        assert (jwt_identity(rows, VERIFIED, NOW) is not None) is counts

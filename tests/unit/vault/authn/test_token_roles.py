@@ -32,12 +32,12 @@ def test_two_bounds_are_worth_a_remark() -> None:
     assert role.remarks(NewToken()) == ()
     assert role.remarks(NewToken(period=2 * HOUR, explicit_max_ttl=2 * HOUR)) == (
         (
-            "Explicit max TTL specified both during creation call and in role; using the lesser value "
-            "of 7200 seconds"
+            "Explicit max TTL specified both during creation call and in role; using the lesser "
+            "value of 7200 seconds"
         ),
         (
-            "Period specified both during creation call and in role; using the lesser value of 3600 "
-            "seconds"
+            "Period specified both during creation call and in role; using the lesser value of "
+            "3600 seconds"
         ),
     )
 

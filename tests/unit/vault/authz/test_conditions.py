@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from protocols.instant import SECOND
 from vault.authz.access import AccessRequest
 from vault.authz.conditions import UndecidableError, compile_check, condition_needs_facts
 from vault.authz.policy import validate_policy
+from vault.errors import ValidationError
 from vault.model.operation import SecretFacts
 
 Make = Callable[..., AccessRequest]
@@ -149,6 +151,38 @@ def test_metadata(make_access: Make) -> None:
     assert not _holds(access, type="metadata", key="team", equals="A")
     assert not _holds(access, type="metadata", key="absent", equals="")
     assert not _holds(access, type="metadata", key="absent", **{"in": ["a"]})
+
+
+@pytest.mark.parametrize(
+    ("age", "written", "holds"),
+    [
+        (None, {}, False),
+        (0, {}, True),
+        (10**6 * SECOND, {}, True),
+        (0, {"max_age": "15m"}, True),
+        (900 * SECOND, {"max_age": "15m"}, True),
+        (900 * SECOND + 1, {"max_age": "15m"}, False),
+        (900 * SECOND + 1, {"max_age": 901}, True),
+        (-300 * SECOND, {"max_age": "15m"}, True),  # by the clock of another agent
+        (-300 * SECOND - 1, {"max_age": "15m"}, False),
+        (None, {"max_age": "15m"}, False),
+    ],
+)
+def test_the_age_of_a_second_factor(
+    make_access: Make, age: int | None, written: dict[str, Any], holds: bool
+) -> None:
+    """To the nanosecond; never shown is no age."""
+    now = 1_800_000_000 * SECOND
+    access = make_access(now=now, mfa_at=0 if age is None else now - age)
+    assert _holds(access, type="mfa_present", **written) is holds
+    assert _holds(access, type="mfa_present", **written, **{"not": True}) is not holds
+
+
+@pytest.mark.parametrize("age", ["0s", 0, -1, "-15m", "soon", "367d", ""])
+def test_an_age_that_is_none_is_refused(age: Any) -> None:
+    """It would hold for nobody, or for everybody."""
+    with pytest.raises(ValidationError, match="max_age"):
+        validate_policy({"name": "p", "conditions": [{"type": "mfa_present", "max_age": age}]})
 
 
 def test_needs_facts() -> None:

@@ -126,6 +126,14 @@ async def test_where_it_cannot_go(kv: House, target: str, code: str) -> None:
     assert await kv.do("mount.moves", "sys/remount/status") == []
 
 
+async def test_an_empty_mount_cannot_go_where_no_secrets_are(house: House) -> None:
+    """Its secrets would not say so."""
+    await house.mount("kv/")
+    with pytest.raises(ValidationError) as refused:
+        await move(house, "kv", "sys/x")
+    assert refused.value.code == "path_reserved"
+
+
 async def test_what_cannot_be_moved(kv: House) -> None:
     """A mount that is none, one of a database, one with a rotation under way."""
     with pytest.raises(NotFoundError):

@@ -172,6 +172,21 @@ async def test_an_acceptance_loses_no_key_of_another_agent(vault: Vault) -> None
             assert Keyring.decode(ROOT_KEY, row.value, org="o", vault=VAULT).active == 2
 
 
+async def test_an_acceptance_loses_no_commit_of_another_agent(vault: Vault) -> None:
+    """One that came after the rows were counted is in no count: unsealed again, it is."""
+    await vault.open()
+    vault.places.anchor.unlink()
+    acceptance.write_acceptance(vault.places.anchor, Acceptance(NOW, "a fire"))
+    found, guard = await vault.start_up(), HmacRowGuard(KEYRING)
+    async with open_store(vault.backend, guard, vault.world, stamper=found.stamp_writer) as store:
+        await store.commit(store_keyring(KEYRING))
+        with pytest.raises(UnavailableError, match="store_behind"):
+            async with found.join(store, ROOT_KEY, "1.0"):
+                pass
+    await vault.open()
+    assert vault.events()[-1] == "sys.accept_rollback"
+
+
 async def test_a_log_that_cannot_be_read_is_told(vault: Vault) -> None:
     """It is not taken for a new one."""
     vault.places.log.with_name("audit.log.head").mkdir()

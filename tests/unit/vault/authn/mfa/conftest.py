@@ -21,7 +21,7 @@ from vault.authn.mfa.second_factors import FactorParts, SecondFactors
 from vault.authn.revocation import Revoker
 from vault.authn.sessions import SessionLimits, SessionOpener
 from vault.authn.stream_registry import StreamRegistry
-from vault.authn.tokens import IssuedToken
+from vault.authn.tokens import IssuedToken, Tokens
 from vault.barrier import Barrier, HmacRowGuard
 from vault.crypto.keyring import Keyring
 from vault.errors import VaultError
@@ -88,6 +88,12 @@ class Desk:
         found = await self.store.commit(find)
         assert found is not None
         return found
+
+    def make_tokens(self) -> Tokens:
+        """Over the same store."""
+        scheme = PepperedScheme(Keyring.create(NOW, org="org", vault="vault").pepper)
+        revoker = Revoker(self.store, StreamRegistry(), self.world.now)
+        return Tokens(self.store, scheme, revoker, self.world)
 
     async def enrol(self, row: TokenRow) -> tuple[App, tuple[str, ...]]:
         """An authenticator app of the token's entity, and the recovery codes."""

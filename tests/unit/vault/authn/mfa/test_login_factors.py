@@ -212,7 +212,7 @@ async def test_a_method_that_waits_while_the_rules_change(desk: Desk) -> None:
     assert await refused(lambda: desk.finish(request_id, proof)) == "mfa_request_unknown"
 
 
-@pytest.mark.parametrize("gone", ["mount", "entity", "disabled"])
+@pytest.mark.parametrize("gone", ["mount", "entity", "disabled", "disabled for a while"])
 async def test_what_a_login_stands_on_must_stand_still(desk: Desk, gone: str) -> None:
     """Mount and entity, at the moment of the second phase."""
     entity, app, _ = await ready(desk)
@@ -223,8 +223,10 @@ async def test_what_a_login_stands_on_must_stand_still(desk: Desk, gone: str) ->
             tx.delete(AUTH_MOUNTS, MOUNT.id)
         elif gone == "entity":
             tx.delete(USERS, entity.id)
-        else:
+        elif gone == "disabled":
             tx.put(USERS, replace(entity, status="disabled"))
+        else:
+            tx.put(USERS, replace(entity, updated_at=entity.updated_at + 1))
 
     await desk.store.commit(change)
     proof = Proof(passcode=desk.code(app))

@@ -7,7 +7,7 @@ import pytest
 
 from protocols.instant import SECOND
 from tests.support.authenticator import PRESENT, SoftwareKey
-from tests.unit.vault.authn.mfa.conftest import Desk, refused
+from tests.unit.vault.authn.mfa.conftest import ROOT, Desk, refused
 from vault.authn.mfa.passkeys import TIMEOUT, RelyingParty
 from vault.authn.mfa.proof import Proof
 from vault.authn.mfa.second_factors import FactorParts, SecondFactors, step_up_purpose
@@ -124,22 +124,38 @@ async def test_what_shows_no_key(site: Site, wrong: str) -> None:
 
 
 async def test_a_challenge_is_signed_for_one_thing_once(site: Site) -> None:
-    """Not for another token, not again, and not after five minutes."""
+    """Not for another token, not again by a key that counts nothing, not after five minutes."""
     key = SoftwareKey(ORIGIN, HOST)
     await site.register(key)
     other = await site.desk.token(site.entity, "other")
     asked = await site.options()
     await site.options(other)
-    key.count = 1
     answer = key.get(asked)
     assert await refused(lambda: site.show(answer, other)) == "second_factor_refused"
     await site.show(answer)
     assert await refused(lambda: site.show(answer)) == "second_factor_refused"
     asked = await site.options()
-    key.count = 2
     late = key.get(asked)
     site.desk.world.time += TIMEOUT * SECOND
     assert await refused(lambda: site.show(late)) == "second_factor_refused"
+
+
+async def test_what_was_verified_must_still_be_so(site: Site) -> None:
+    """In the transaction: the challenge is not over, and the key is the one that signed."""
+    key, purpose = SoftwareKey(ORIGIN, HOST), step_up_purpose(site.row)
+    await site.register(key)
+    answer = key.get(await site.options())
+    signed = await site.factors.check_assertion(site.entity.id, purpose, answer)
+    assert signed is not None
+    late = Proof(signed=signed)
+    site.desk.world.time += TIMEOUT * SECOND
+    assert await refused(lambda: site.factors.verify(site.row, late)) == "second_factor_refused"
+    answer = key.get(await site.options())
+    signed = await site.factors.check_assertion(site.entity.id, purpose, answer)
+    await site.factors.destroy(ROOT, site.entity.id, "")
+    await site.register(SoftwareKey(ORIGIN, HOST))  # of the same id
+    old = Proof(signed=signed)
+    assert await refused(lambda: site.factors.verify(site.row, old)) == "second_factor_refused"
 
 
 async def test_a_counter_that_does_not_grow_is_of_a_copy(site: Site) -> None:

@@ -6,9 +6,11 @@ import pytest
 import trio
 
 from protocols.instant import MINUTE
+from tests.support.totp import App
 from tests.unit.vault.authn.mfa.conftest import NOW, ROOT, STEP, Desk, refused
 from vault.authn.mfa.proof import Proof
 from vault.authn.mfa.second_factors import FRESH, NEW_LIFETIME
+from vault.authn.tokens import NewToken
 from vault.errors import VaultError
 from vault.model.identity import Identity, Method
 from vault.model.records import AuthEntryRow
@@ -232,3 +234,63 @@ async def test_a_token_that_has_ended_is_not_strengthened(desk: Desk, end: str) 
         await desk.token(entity, "t", expires_at=1, issued_at=1)
     proof = Proof(passcode=desk.code(app))
     assert await refused(lambda: desk.factors.verify(row, proof)) == "second_factor_refused"
+
+
+async def test_what_a_token_makes_is_as_old_as_it(desk: Desk) -> None:
+    """For the same person; an orphan, and a token with other policies, begin without a factor."""
+    row = await desk.token(await desk.entity())
+    app, _ = await desk.enrol(row)
+    tokens = desk.make_tokens()
+    before = await tokens.create(await desk.caller(row), NewToken())
+    desk.world.time += STEP
+    await desk.factors.verify(row, Proof(passcode=desk.code(app)))
+    caller, shown = await desk.caller(row), desk.world.time
+    desk.world.time += MINUTE
+    made = await tokens.create(caller, NewToken())
+    assert (await desk.caller(made.row)).mfa_at == shown
+    assert not (await desk.caller(before.row)).mfa
+    orphan = await tokens.create(caller, NewToken(), orphan=True)
+    assert not (await desk.caller(orphan.row)).mfa
+    other = await tokens.create(caller, NewToken(policies=("more",)), sudo=True)
+    assert not (await desk.caller(other.row)).mfa
+    renewed = await tokens.renew(made.row)
+    assert renewed.row.mfa_at == shown
+
+
+async def test_a_token_from_before_an_enforcement_is_not_renewed(desk: Desk) -> None:
+    """Until a factor is shown for it."""
+    row = await desk.token(await desk.entity())
+    app, _ = await desk.enrol(row)
+    tokens = desk.make_tokens()
+    await tokens.renew(row)
+    await desk.enforce()
+    assert await refused(lambda: tokens.renew(row)) == "second_factor_needed"
+    desk.world.time += STEP
+    await desk.factors.verify(row, Proof(passcode=desk.code(app)))
+    await tokens.renew(row)
+
+
+async def test_wrong_first_codes_lock_too(desk: Desk) -> None:
+    """They are wrong codes of the entity as any others."""
+    row = await desk.token(await desk.entity())
+    made = await desk.factors.begin_totp(await desk.caller(row), row, "")
+    app, caller = App(made.url), await desk.caller(row)
+    for _ in range(5):
+        wrong = desk.wrong(app).passcode
+        assert await refused(lambda c=wrong: desk.factors.confirm_totp(caller, row, c)) == (
+            "code_wrong"
+        )
+    right = desk.code(app)
+    assert await refused(lambda: desk.factors.confirm_totp(caller, row, right)) == (
+        "second_factor_refused"
+    )
+
+
+async def test_a_recovery_code_is_of_a_factor_that_is_there(desk: Desk) -> None:
+    """An enforcement of passkeys is not satisfied by who has none."""
+    entity = await desk.entity()
+    _, codes = await desk.enrol(await desk.token(entity))
+    await desk.enforce(methods=("webauthn",))
+    request_id = await desk.waiting(entity)
+    proof = Proof(passcode=codes[0])
+    assert await refused(lambda: desk.finish(request_id, proof)) == "second_factor_refused"

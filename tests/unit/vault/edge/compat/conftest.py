@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from actors.testing import FakeWorld
+from vault.authn.methods.method import AuthSurface
 from vault.edge.compat import CompatDialect
 from vault.errors import UnavailableError
 from vault.model.mounts import MountTable
@@ -37,6 +38,7 @@ class FakeGate:
         self.calls: list[object] = []
         self.state = OPEN
         self.book = MountTable(MOUNTS)
+        self.auth = AuthSurface()
 
     async def knows(self, credential: str | None, origin: Origin) -> bool:  # noqa: ARG002
         """Whoever shows one is known."""
