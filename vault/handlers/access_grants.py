@@ -327,6 +327,7 @@ class AccessGrantHandlers:
                 "granter_invalid",
                 "with this credential nothing can be granted: use a token or a login of yours",
             )
+        own = await self.store.find_user_policies(identity.id, self.world.now()) if is_user else []
         return GrantAuthority(
             policies=list(identity.policies),
             denied_by=list(identity.denied_by),
@@ -335,6 +336,7 @@ class AccessGrantHandlers:
             ip=call.op.origin.ip,
             mfa_at=identity.mfa_at,
             credential="" if is_user else identity.credential,
+            own_policies=sorted({*own}.intersection(identity.policies)),
         )
 
 

@@ -13,7 +13,12 @@ from msgspec.structs import replace
 
 from actors.world import World
 from protocols import json_text
-from vault.authn.credential_validity import RowLookup, entity_values, resolve_identity
+from vault.authn.credential_validity import (
+    RowLookup,
+    entity_values,
+    resolve_identity,
+    user_policies,
+)
 from vault.authn.groups import forget_mount
 from vault.authn.lease_owners import (
     ALL_CLIENTS,
@@ -29,7 +34,7 @@ from vault.model.auth_mounts import BUILT_IN_MOUNTS, MFA_MOUNT
 from vault.model.dynamic import CONNECTIONS as CONNECTIONS_FOLDER
 from vault.model.dynamic import COUNTED, CREDENTIALS, ROLES
 from vault.model.health import CacheState, KeyringState
-from vault.model.identity import Identity, Method
+from vault.model.identity import ROOT_POLICY, Identity, Method
 from vault.model.path import ResourcePath
 from vault.model.records import (
     AccessGrantRow,
@@ -1056,6 +1061,18 @@ class GrantStore:
         """Who granted it, with what allowed it then; None: they are no active user any more."""
         return await resolve_identity(self._store, _granter_identity, grant, now)
 
+    async def find_user_policies(self, user_id: str, now: int) -> list[str]:
+        """The policies of an entity, by assignment, roles and groups."""
+        found: list[str] = []
+
+        def collect(get: RowLookup, user: UserRow, _now: int) -> None:
+            found[:] = sorted(user_policies(get, user))
+
+        user = await self._barrier.get(USERS, user_id)
+        if user is not None:
+            await resolve_identity(self._store, collect, user, now)
+        return found
+
     async def is_active_user(self, user_id: str) -> bool:
         """Whether there is such an entity, and it is not disabled."""
         user = await self._barrier.get(USERS, user_id)
@@ -1065,16 +1082,21 @@ class GrantStore:
 def _granter_identity(get: RowLookup, grant: AccessGrantRow, now: int) -> Identity | None:
     authority = grant.authority
     user: UserRow | None = None
+    policies, denied_by = {*authority.policies}, {*authority.denied_by}
     if not authority.credential:
         user = get(USERS, grant.granter)
         if user is None or user.status != RecordStatus.ACTIVE:
             return None
+        own = user_policies(get, user)
+        policies -= {*authority.own_policies} - own
+        if ROOT_POLICY not in policies:
+            denied_by |= own - policies  # denials follow the person
     return Identity(
         id=grant.granter,
         name=grant.granter_name,
         method=Method(authority.method),
-        policies=tuple(authority.policies),
-        denied_by=tuple(authority.denied_by),
+        policies=tuple(sorted(policies)),
+        denied_by=tuple(sorted(denied_by)),
         ceiling=tuple(authority.ceiling),
         credential=authority.credential,
         # As old as it was then: a condition on its age was met by the grant.

@@ -119,7 +119,8 @@ class GrantAuthority(Struct, frozen=True, kw_only=True):
     """What allowed the granter what they granted: it must allow it still when the grant is used.
 
     `mfa_at`: when the granter had shown a second factor (0: never). `credential`: of a granter
-    without an entity, whose token must stand; else empty.
+    without an entity, whose token must stand; else empty. `own_policies`: those of the policies
+    that the granter's entity had: they count while it has them.
     """
 
     policies: list[str]
@@ -129,6 +130,7 @@ class GrantAuthority(Struct, frozen=True, kw_only=True):
     ip: str
     mfa_at: int = 0
     credential: str = ""
+    own_policies: list[str] = []
 
 
 class AccessGrantRow(Struct, frozen=True, kw_only=True, gc=False):
