@@ -194,6 +194,22 @@ async def test_a_move_lifts_no_denial_in_vaults_language(kv: House) -> None:
     assert refused.value.code == "denial_lifted"
 
 
+@pytest.mark.parametrize(
+    "denied", ["auth/people/*", "auth/+/users/ann", "sys/auth/people/tune", "auth/people*"]
+)
+async def test_a_move_of_an_auth_mount_lifts_no_denial(house: House, denied: str) -> None:
+    """Else whoever is kept from its users sets their passwords at the new path."""
+    await house.enable("userpass", "people")
+    rights = _rule("allow", "sys/auth/*", "auth/*")
+    ann = await _admin(house, rights, _rule("deny", denied))
+    with pytest.raises(AuthorizationError) as refused:
+        await house.do("auth.mount.move", "sys/auth/people", MoveMount(to="x"), by=ann)
+    assert refused.value.code == "denial_lifted"
+    ann = await _admin(house, rights, _rule("deny", "auth/peoples/*"))
+    moved = await house.do("auth.mount.move", "sys/auth/people", MoveMount(to="x"), by=ann)
+    assert moved.target == "auth/x/"
+
+
 async def test_denials_that_hold_at_both_places_are_no_hindrance(kv: House) -> None:
     """Nor are those of other places."""
     ann = await _admin(kv, ADMIN, _rule("deny", "kvx/*", "b", "kw*"), _rule("deny", "k*"))
