@@ -20,6 +20,7 @@ from vault.authn.credential_scheme import TOKEN, CredentialScheme, MintedCredent
 from vault.authn.credential_validity import (
     KEY_PARENT,
     MAX_DEPTH,
+    WRAPPING_PATH,
     RowLookup,
     api_key_identity,
     resolve_identity,
@@ -639,6 +640,10 @@ def _parent(tx: StoreTx, caller: Identity) -> TokenRow:
     if found[0].num_uses:
         raise ValidationError(
             "restricted_parent", "restricted use token cannot generate child tokens"
+        )
+    if found[0].path == WRAPPING_PATH:  # a child would have the policy that it is without
+        raise ValidationError(
+            "restricted_parent", "the token of a wrapped answer cannot generate child tokens"
         )
     return found[0]
 
