@@ -77,7 +77,7 @@ class MountMoveHandlers:
         """
         source, target = self._places(call, MOUNTS)
         require_unreserved(target)
-        self._require_denials_kept(call, (source, target), MOUNTS)
+        self._require_access_kept(call, (source, target), MOUNTS)
         user = await self.store.find_connection_users(source)
         if user:
             raise ConflictError(
@@ -129,7 +129,7 @@ class MountMoveHandlers:
     async def move_auth(self, call: Call[MoveMount]) -> MountMoveRow:
         """Move an auth mount; its entries and tokens stay with it. So do denials, as of `move`."""
         source, target = self._places(call, AUTH_MOUNTS)
-        self._require_denials_kept(call, (AUTH + source, AUTH + target), AUTH_MOUNTS, AUTH)
+        self._require_access_kept(call, (AUTH + source, AUTH + target), AUTH_MOUNTS, AUTH)
 
         def change(tx: AuthMountTx) -> MountMoveRow:
             row = tx.find(source)
@@ -165,10 +165,10 @@ class MountMoveHandlers:
             moved_by=call.identity.name,
         )
 
-    def _require_denials_kept(
+    def _require_access_kept(
         self, call: Call[MoveMount], moved: tuple[str, str], settings: str, prefix: str = ""
     ) -> None:
-        """Raise `AuthorizationError` where a denial of the caller would not go along.
+        """Raise `AuthorizationError` where the caller would be denied less, or allowed more.
 
         `moved`: the mount's folder before and after, which begins with `prefix`. What is denied of
         its settings, below `settings`, counts as well.
@@ -183,6 +183,15 @@ class MountMoveHandlers:
                     f'the move would lift the denial of "{lifted}", which binds you: only somebody '
                     "who is not bound by it can move this mount",
                 )
+        gained = self.authorizer.find_gained_access(
+            call.identity, call.op.origin, self.world.now(), source, target
+        )
+        if gained:
+            raise AuthorizationError(
+                "more_privileged",
+                f'the move would allow you more at "{gained}" than you are allowed where it lies '
+                "now: only somebody who is allowed the same there can move this mount",
+            )
 
     def _require_sudo(self, call: Call[MoveMount], place: ResourcePath) -> None:
         """Raise `AuthorizationError` unless the caller may make a mount there.
