@@ -23,6 +23,7 @@ from ui.cli.login import login, logout, status
 from ui.cli.output import OutputFormat, print_note
 from ui.cli.run import run
 from ui.cli.template import template
+from ui.cli.times import duration
 from ui.cli.unwrap import unwrap
 from ui.cli.wrapped import WrappedAnswerError
 
@@ -150,6 +151,7 @@ def options(
     ] = False,
 ) -> None:
     """Freehold keeps secrets on your own machines."""
+    duration(wrap_ttl, "--wrap-ttl")  # refuses what is none, before anything is asked
     context.obj = CliContext(address, output, wrap_ttl)
 
 
