@@ -28,7 +28,7 @@ SAML_CALLBACK: Final = "/saml/callback"
 FACTOR_CODE: Final = "Code of your second factor"
 KEPT_VALID: Final = "the token is removed here; it stays valid until it ends or is revoked"
 TOKEN_MOUNT: Final = "token/"
-"""Where whoever logged in by no method is."""
+"""The mount of tokens and API keys that no login method made."""
 
 
 def status(context: typer.Context) -> None:

@@ -92,7 +92,10 @@ def _print_version(wanted: bool) -> None:
 
 
 def _version() -> str:
-    """Of what is installed beside this package; `importlib.metadata` loads mail and archives."""
+    """The version, by the name of the folder beside this package.
+
+    `importlib.metadata` would load mail and archives at each start.
+    """
     beside = [file.name for file in Path(__file__).parents[2].glob("freehold-*.dist-info")]
     if len(beside) == 1:
         return beside[0].removeprefix("freehold-").removesuffix(".dist-info")

@@ -60,7 +60,7 @@ def revoke(
 
 
 def _place(current: CliContext, user: str) -> str:
-    """Where the sessions are: one's own, or those of the user of this name."""
+    """The API path of the caller's own sessions, or of those of a user."""
     if not user:
         return api_path("sessions")
     return api_path("users", find_entity(current, user), "sessions")

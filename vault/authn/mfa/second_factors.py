@@ -135,7 +135,7 @@ class Enrolled(Struct, frozen=True, kw_only=True):
 
 
 class SecondFactors:
-    """Of one process. What decides is stored, so it holds on all processes and agents alike."""
+    """Second factors of entities. All state is in the store, which processes and agents share."""
 
     def __init__(self, parts: FactorParts) -> None:
         self._parts = parts
