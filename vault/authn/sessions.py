@@ -164,7 +164,7 @@ class SessionOpener:
         return row, ended
 
     async def finish(self, ended: EndedFamilies | None) -> None:
-        """End the streams of sessions that made room, and what is left of them."""
+        """End the streams of sessions that a new login ended, and the rest of their families."""
         if ended is not None:
             with suppress(UnavailableError):  # what is left does not stand any more
                 await self._revoker.finish(ended)
@@ -219,7 +219,7 @@ class Sessions:
         return await self._infos(await self._own_tokens(caller, own), caller.credential)
 
     async def list_of(self, caller: Identity, user_id: str) -> list[SessionInfo]:
-        """Those of a user, the newest first. Raises `NotFoundError`."""
+        """The sessions of a user, the newest first. Raises `NotFoundError`."""
         if await self._store.get(USERS, user_id) is None:
             raise NotFoundError("user_not_found", "no such user")
         return await self._infos(await self._tokens_of(user_id), caller.credential)
@@ -229,7 +229,7 @@ class Sessions:
         await self._revoke(await self._own_tokens(caller, own), accessor)
 
     async def revoke_of(self, user_id: str, accessor: str) -> None:
-        """End one of a user's, with what it made. Raises `NotFoundError`."""
+        """End a session of a user, with what it made. Raises `NotFoundError`."""
         await self._revoke(await self._tokens_of(user_id), accessor)
 
     async def _revoke(self, rows: list[TokenRow], accessor: str) -> None:
