@@ -192,7 +192,7 @@ def _check(condition: Condition) -> Check:
 
 
 def _max_age(given: int | str) -> int:
-    """In ns; 0 for what is no duration."""
+    """A duration in ns; 0 for a text that is none."""
     try:
         return parse_duration(given, "max_age")
     except ValidationError:

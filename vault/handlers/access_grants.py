@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from actors.world import World
@@ -85,7 +86,7 @@ class AccessGrants:
         )
 
     async def _is_backed(self, row: AccessGrantRow, access: AccessRequest) -> bool:
-        """Whether who granted it may do so themselves, as they are now."""
+        """Whether the granter may still do the same by their own policies."""
         authority = row.authority
         if authority.credential and not await self._stands(authority.credential):
             return False
@@ -98,7 +99,7 @@ class AccessGrants:
         return self._authorizer.decide(own).allowed
 
     async def change(self, change: Callable[[GrantTx], AccessGrantRow]) -> AccessGrantRow:
-        """Run `change` in a transaction, and take it over."""
+        """Run `change` in a transaction, then update the grants in memory."""
         async with self.store.changing.hold():
             try:
                 return await self.store.transact(change)
@@ -123,7 +124,7 @@ class AccessGrants:
 
     @property
     def is_stale(self) -> bool:
-        """Whether a transaction has ended that is not read."""
+        """Whether a transaction has ended that the grants in memory do not reflect."""
         return self.store.count_transactions() > self._seen
 
     async def refresh(self) -> None:
@@ -237,8 +238,9 @@ class AccessGrantHandlers:
                     "grants_full",
                     f"there are {MAX_GRANTS} grants: revoke one, or write a policy",
                 )
-            tx.put(row)
-            return row
+            made = replace(row, authority=_with_origins(tx, row, call.identity))
+            tx.put(made)
+            return made
 
         return await self.grants.change(change)
 
@@ -319,7 +321,10 @@ class AccessGrantHandlers:
             )
 
     async def _authority(self, call: Call[GrantAccess]) -> GrantAuthority:
-        """What the grant lives from. Raises `AuthorizationError` where that cannot be looked at."""
+        """The granter's policies and bounds, which the grant depends on.
+
+        Raises `AuthorizationError` for a credential that cannot grant.
+        """
         identity = call.identity
         is_user = await self.store.is_active_user(identity.id)
         if identity.permissions or (not is_user and not await self.stands(identity.credential)):
@@ -327,7 +332,6 @@ class AccessGrantHandlers:
                 "granter_invalid",
                 "with this credential nothing can be granted: use a token or a login of yours",
             )
-        own = await self.store.find_user_policies(identity.id, self.world.now()) if is_user else []
         return GrantAuthority(
             policies=list(identity.policies),
             denied_by=list(identity.denied_by),
@@ -336,19 +340,28 @@ class AccessGrantHandlers:
             ip=call.op.origin.ip,
             mfa_at=identity.mfa_at,
             credential="" if is_user else identity.credential,
-            own_policies=sorted({*own}.intersection(identity.policies)),
         )
 
 
 def _is_for(row: AccessGrantRow, identity: Identity) -> bool:
-    """Whether it is this credential, or a login of the subject itself."""
+    """Whether an identity is the subject of a grant: its credential, or a login of its entity."""
     if row.credential:
         return row.credential == identity.credential  # not secret: an accessor, or the id of a key
     return identity.method not in _OWN_CREDENTIALS
 
 
+def _with_origins(tx: GrantTx, row: AccessGrantRow, granter: Identity) -> GrantAuthority:
+    """What the grant lives from, with which policies the granter's login alone gave."""
+    authority = row.authority
+    if authority.credential or not (granter.mount or granter.is_transient):
+        return authority
+    held = tx.policies_of(row.granter)
+    given = [name for name in authority.policies if name not in held]
+    return replace(authority, from_login=given or UNSET)
+
+
 def _is_same(one: AccessGrantRow, two: AccessGrantRow) -> bool:
-    """Whether they grant the same; the later one takes the place."""
+    """Whether two grants are of the same access; the later one replaces the other."""
     return (one.subject, one.credential, one.capability, one.path) == (
         two.subject, two.credential, two.capability, two.path,
     )  # fmt: skip

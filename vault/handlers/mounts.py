@@ -237,7 +237,7 @@ def require_free_path(others: list[MountRow], path: ResourcePath) -> None:
 
 
 def mount_not_found() -> NotFoundError:
-    """There is none at this path."""
+    """The error for a path without a mount."""
     return NotFoundError("mount_not_found", "there is no mount at this path")
 
 

@@ -34,7 +34,7 @@ from vault.model.auth_mounts import BUILT_IN_MOUNTS, MFA_MOUNT
 from vault.model.dynamic import CONNECTIONS as CONNECTIONS_FOLDER
 from vault.model.dynamic import COUNTED, CREDENTIALS, ROLES
 from vault.model.health import CacheState, KeyringState
-from vault.model.identity import ROOT_POLICY, Identity, Method
+from vault.model.identity import DEFAULT_POLICY, ROOT_POLICY, Identity, Method
 from vault.model.path import ResourcePath
 from vault.model.records import (
     AccessGrantRow,
@@ -815,7 +815,7 @@ class MoveTx:
         self._tx = tx
 
     def put_move(self, move: MountMoveRow) -> None:
-        """Keep it; of more than `MAX_MOVES` the oldest goes."""
+        """Record a move; of more than `MAX_MOVES` the oldest is deleted."""
         kept = self._tx.select(MOUNT_MOVES, StoreQuery(limit=MAX_MOVES))
         surplus = max(0, len(kept) + 1 - MAX_MOVES)
         for old in sorted(kept, key=lambda row: row.moved_at)[:surplus]:
@@ -1036,6 +1036,11 @@ class GrantTx:
         """Delete it."""
         self._tx.delete(ACCESS_GRANTS, grant_id)
 
+    def policies_of(self, user_id: str) -> set[str]:
+        """The policies of an entity as it is now; none of one that is gone."""
+        user = self._tx.get(USERS, user_id)
+        return set() if user is None else user_policies(self._tx.get, user)
+
 
 class GrantStore:
     """Grants of access. `changing` is held for a change with its reload, `reading` for a reload."""
@@ -1059,20 +1064,11 @@ class GrantStore:
         return self._barrier.transact(lambda tx: change(GrantTx(tx)))
 
     async def resolve_granter(self, grant: AccessGrantRow, now: int) -> Identity | None:
-        """Who granted it, with what allowed it then; None: they are no active user any more."""
+        """Who granted it, with what of what allowed it then they still have.
+
+        None: they are no active user any more. What denies an entity something by now binds it.
+        """
         return await resolve_identity(self._store, _granter_identity, grant, now)
-
-    async def find_user_policies(self, user_id: str, now: int) -> list[str]:
-        """The policies of an entity, by assignment, roles and groups."""
-        found: list[str] = []
-
-        def collect(get: RowLookup, user: UserRow, _now: int) -> None:
-            found[:] = sorted(user_policies(get, user))
-
-        user = await self._barrier.get(USERS, user_id)
-        if user is not None:
-            await resolve_identity(self._store, collect, user, now)
-        return found
 
     async def is_active_user(self, user_id: str) -> bool:
         """Whether there is such an entity, and it is not disabled."""
@@ -1082,22 +1078,22 @@ class GrantStore:
 
 def _granter_identity(get: RowLookup, grant: AccessGrantRow, now: int) -> Identity | None:
     authority = grant.authority
+    policies, denied_by = set(authority.policies), set(authority.denied_by)
     user: UserRow | None = None
-    policies, denied_by = {*authority.policies}, {*authority.denied_by}
     if not authority.credential:
         user = get(USERS, grant.granter)
         if user is None or user.status != RecordStatus.ACTIVE:
             return None
-        own = user_policies(get, user)
-        policies -= {*authority.own_policies} - own
-        if ROOT_POLICY not in policies:
-            denied_by |= own - policies  # denials follow the person
+        held = user_policies(get, user)
+        if ROOT_POLICY not in held:  # who has it could use each policy
+            policies &= held.union(authority.from_login or (), (DEFAULT_POLICY,))
+        denied_by |= held | set(authority.policies)
     return Identity(
         id=grant.granter,
         name=grant.granter_name,
         method=Method(authority.method),
         policies=tuple(sorted(policies)),
-        denied_by=tuple(sorted(denied_by)),
+        denied_by=tuple(sorted(denied_by - policies - {ROOT_POLICY})),
         ceiling=tuple(authority.ceiling),
         credential=authority.credential,
         # As old as it was then: a condition on its age was met by the grant.

@@ -67,7 +67,7 @@ METHODS: Final[Mapping[str, MethodSettings]] = {
     TOTP: MethodSettings(type=TOTP),
     WEBAUTHN: MethodSettings(type=WEBAUTHN),
 }
-"""Those that are always there."""
+"""Built-in methods by id. They cannot be changed or deleted."""
 
 
 def read_settings(entries: EntryTx, method_id: str) -> MethodSettings | None:
@@ -131,7 +131,7 @@ class MfaConfiguration:
         return StoredMethod(id=method_id, settings=msgspec.convert(held.document, MethodSettings))
 
     async def list_methods(self) -> list[StoredMethod]:
-        """Those that were written, by id."""
+        """The methods that administrators wrote, by id."""
         names = await self._store.list_names(MFA_MOUNT.id, METHOD)
         return [await self.read_method(name) for name in names]
 
@@ -186,7 +186,7 @@ class MfaConfiguration:
         return found
 
     async def list_enforcements(self) -> dict[str, Enforcement]:
-        """All of them, those of the settings too, by name."""
+        """All enforcements by name, with those of the settings."""
         held = await self._store.get(MFA_MOUNT.id, ENFORCEMENTS, ALL)
         stored = {} if held is None else decode_enforcements(held.document)
         found = {**stored, **self._rules.configured}

@@ -108,7 +108,7 @@ class _Waiting(Struct, frozen=True, kw_only=True):
 
 
 class LoginFactors:
-    """Of one process. What waits and what is counted is stored."""
+    """Second factors at logins. Logins that wait, and counts, are in the store."""
 
     def __init__(self, parts: LoginFactorParts) -> None:
         self._parts = parts
