@@ -17,7 +17,7 @@ _Size = Annotated[str, Meta(pattern=_QUANTITY)]
 
 
 class Image(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """`digest` is in place of the tag; without either it is that of this version."""
+    """The image. `digest` replaces the tag; without either, the tag is this version."""
 
     repository: Annotated[str, Meta(min_length=1, pattern=r"^[^\s@]+$")] = (
         "localhost/freehold-agent"
@@ -28,20 +28,20 @@ class Image(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
 
 
 class SecretKey(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """A key of a Secret; without a name there is none."""
+    """A key of a Secret; without `name` it is not used."""
 
     key: DataKey
     name: NameOrNone = ""
 
 
 class Password(SecretKey, frozen=True):
-    """With the key that one has usually."""
+    """A password in a Secret; its key is `password` by default."""
 
     key: DataKey = "password"
 
 
 class Authority(SecretKey, frozen=True):
-    """The same."""
+    """A certificate authority in a Secret; its key is `ca.crt` by default."""
 
     key: DataKey = "ca.crt"
 
@@ -53,7 +53,7 @@ class Credentials(Struct, frozen=True, forbid_unknown_fields=True, rename="camel
 
 
 class Storage(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """Where data are: in a file of each agent's own, or in a database of all."""
+    """Where the data is: in a file of each agent's own, or in one database for all."""
 
     type: Literal["sqlite", "postgresql", "mysql"] = "sqlite"
     host: str = ""
@@ -73,7 +73,7 @@ class Redis(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
 
 
 class ClientAuthority(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """Who vouches for clients' certificates."""
+    """The authority that clients' certificates are verified against."""
 
     secret_name: NameOrNone = ""
     key: DataKey = "ca.crt"
@@ -87,7 +87,7 @@ class Tls(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
 
 
 class Service(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """How clients come."""
+    """The Service that clients connect to."""
 
     type: Literal["ClusterIP", "LoadBalancer", "NodePort"] = "ClusterIP"
     port: Annotated[int, Meta(ge=1, le=65_535)] = 8200
@@ -96,7 +96,7 @@ class Service(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
 
 
 class Volume(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """Of each replica. It stays when the resource is deleted."""
+    """A volume of each replica. It stays when the resource is deleted."""
 
     size: _Size
     storage_class: str = ""
@@ -120,7 +120,7 @@ def _limits() -> dict[str, Any]:
 
 
 class Resources(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """Of each pod."""
+    """Requests and limits of each pod."""
 
     requests: dict[str, Any] = field(default_factory=_requests)
     limits: dict[str, Any] = field(default_factory=_limits)
@@ -134,7 +134,7 @@ class Budget(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
 
 
 class Spread(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """Over nodes and zones."""
+    """How pods are spread over nodes and zones."""
 
     enabled: bool = True
     when_unsatisfiable: Literal["ScheduleAnyway", "DoNotSchedule"] = "ScheduleAnyway"
@@ -150,7 +150,7 @@ def _monitoring() -> list[Document]:
 
 
 class Network(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """Who may come in, and further ways out."""
+    """The NetworkPolicy: who may connect to the agents, and further egress rules."""
 
     enabled: bool = True
     clients: list[Document] = field(default_factory=_clients)

@@ -112,7 +112,7 @@ class AgentSession:
         self._logging_in = trio.Lock()
 
     async def read_secret(self, path: str) -> SecretValue:
-        """The current version. Raises `AgentError`."""
+        """Read the current version of a secret. Raises `AgentError`."""
         answer = await self._call("GET", f"secrets/{_quoted(path)}")
         try:
             return msgspec.json.decode(answer, type=SecretValue)
@@ -152,16 +152,16 @@ class AgentSession:
         return _document(answer)
 
     async def validate_policy(self, name: str, document: Document) -> Document:
-        """The document as it would be kept."""
+        """Validate a policy; returns the document as the agent would keep it."""
         answer = await self._call("POST", f"policies/{_quoted(name)}/validate", document)
         return _document(answer)
 
     async def write_policy(self, name: str, document: Document) -> Document:
-        """It is in force from now on."""
+        """Write a policy, which is in force at once; returns it as it is kept."""
         return _document(await self._call("PUT", f"policies/{_quoted(name)}", document))
 
     async def delete_policy(self, name: str) -> None:
-        """It is not in force any more; one that is not there is deleted."""
+        """Delete a policy; one that does not exist is no error."""
         try:
             await self._call("DELETE", f"policies/{_quoted(name)}")
         except AgentError as error:
@@ -222,7 +222,10 @@ class AgentSession:
                 text = f"the login as {identity.role} at {identity.mount} is refused"
                 raise AgentError(error.status, error.code, "LoginRefused", text) from None
             raise
-        return msgspec.json.decode(answer, type=_Token).token
+        try:
+            return msgspec.json.decode(answer, type=_Token).token
+        except msgspec.MsgspecError:
+            raise _unreadable() from None
 
     async def _send(
         self, method: str, path: str, body: object, query: dict[str, str], seconds: float
@@ -322,7 +325,7 @@ class Agents:
         return follower.session
 
     def close(self, user: User) -> None:
-        """The resource is gone, or asks somebody else."""
+        """End the use by a resource that is gone or names another agent."""
         identity = self._used.pop(user, None)
         follower = self._followers.get(identity) if identity else None
         if follower is not None:
@@ -360,7 +363,7 @@ class Agents:
         return follower
 
     async def _run(self, follower: _Follower) -> None:
-        """Follow while there is a resource."""
+        """Follow changes while a resource wants them."""
         try:
             cursor, failures = "", 0
             while follower.users:
@@ -384,7 +387,7 @@ class Agents:
             await follower.session.close()
 
     async def _wait(self, follower: _Follower, cursor: str, seconds: int) -> str:
-        """Until something changes, or for a minute; the cursor to go on from."""
+        """Wait for a change, a minute at most; returns the cursor to go on from."""
         paths = sorted(frozenset().union(*follower.users.values()))
         if not paths:  # policies alone: nothing to follow
             await trio.sleep_forever()

@@ -53,7 +53,7 @@ class Objects:
         return informer.get(key) if informer else None
 
     def __len__(self) -> int:
-        """How many there are."""
+        """The number of resources."""
         return sum(len(list(each)) for each in self.informers.values())
 
 
@@ -172,7 +172,7 @@ def api_server(settings: Settings, environment: Mapping[str, str] = os.environ) 
 
 
 def own_namespace(folder: Path = ACCOUNT) -> str:
-    """That of this pod; `default` outside of a cluster."""
+    """The namespace of this pod; `default` outside of a cluster."""
     try:
         return (folder / "namespace").read_text().strip()
     except OSError:

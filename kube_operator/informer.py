@@ -55,7 +55,7 @@ class Informer:
         self.watches = 0
 
     def __iter__(self) -> Iterator[Key]:
-        """All names."""
+        """The names of all objects."""
         return iter(list(self._objects))
 
     def get(self, key: Key) -> Document | None:
@@ -86,7 +86,7 @@ class Informer:
         await self._world.sleep(delay)
 
     async def _list(self) -> None:
-        """All objects anew; those that are gone count as changed."""
+        """List all objects anew; those that are gone count as changed."""
         found: dict[Key, Document] = {}
         version = ""
         async for items, last in self._api.list_pages(self._resource, self._namespace):
@@ -144,7 +144,7 @@ def _slim(document: Document) -> Document:
 
 
 def _differs(before: Document | None, after: Document | None) -> bool:
-    """Whether more than the status has changed."""
+    """Whether anything but the status has changed."""
     if before is None or after is None:
         return before is not after
     one, other = before["metadata"], after["metadata"]

@@ -23,7 +23,10 @@ _CLOUD_CREDENTIALS: Final = ("169.254.169.252/30", "169.254.170.23/32")
 
 
 def agent_objects(owner: Document, spec: AgentSpec, version: str) -> list[Document]:
-    """All of them, in the order in which they are applied. They go with their owner."""
+    """All objects of an agent, in the order in which they are applied.
+
+    They are deleted with their owner.
+    """
     return list(_Objects(owner, spec, version))
 
 
@@ -371,7 +374,7 @@ def _merged(below: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _given(**fields: Any) -> Document:
-    """Those that say something."""
+    """The fields that are not empty."""
     return {name: value for name, value in fields.items() if value}
 
 

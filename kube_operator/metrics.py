@@ -10,7 +10,7 @@ from prometheus_client.registry import Collector
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 Figures = Mapping[str, Mapping[str, float]]
-"""By name, and by kind of resource; the kind is empty for what has none."""
+"""Values by the metric's name, then by kind of resource (empty for metrics without one)."""
 
 HELP: Final = {
     "leader": "Whether this process works",
@@ -34,7 +34,7 @@ class OperatorMetrics(Collector):
         self._registry.register(self)
 
     def describe(self) -> list[Metric]:
-        """Nothing: describing must not read."""
+        """Return nothing: a description would have to read the figures."""
         return []
 
     def collect(self) -> Iterator[Metric]:

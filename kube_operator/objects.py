@@ -32,7 +32,7 @@ class Resource:
 
     @property
     def api_version(self) -> str:
-        """As objects have it."""
+        """`apiVersion`, as objects of this kind have it."""
         return f"{self.group}/{self.version}" if self.group else self.version
 
     def path(self, namespace: str, name: str = "", subresource: str = "") -> str:
@@ -69,7 +69,7 @@ APPLIED: Final = {
 }  # fmt: skip
 """What a `FreeholdAgent` is made of."""
 OPTIONAL: Final = (SERVICE_ACCOUNTS, BUDGETS, NETWORK_POLICIES)
-"""Of them, what `spec` can switch off."""
+"""The kinds of `FreeholdAgent` objects that `spec` can switch off."""
 
 
 def key_of(document: Mapping[str, Any]) -> Key:
@@ -79,7 +79,7 @@ def key_of(document: Mapping[str, Any]) -> Key:
 
 
 def owner_reference(owner: Mapping[str, Any]) -> Document:
-    """For what goes with its owner."""
+    """The `ownerReferences` entry of an object that is deleted with its owner."""
     return {
         "apiVersion": owner["apiVersion"],
         "kind": owner["kind"],

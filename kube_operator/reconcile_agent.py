@@ -33,11 +33,11 @@ HEALTH_SECONDS: Final = 5.0
 _MAX_HEALTH: Final = 64 << 10  # bytes
 
 PodUrl = Callable[[Key, int], str]
-"""Where a pod of an agent is: its name and its number."""
+"""The URL of a pod, by the name of its agent and its number."""
 
 
 def pod_url(agent: Key, number: int) -> str:
-    """By the headless Service, as the cluster's DNS has it."""
+    """The URL of a pod by the headless Service, as the cluster's DNS has it."""
     return f"https://{agent.name}-{number}.{agent.name}-pods.{agent.namespace}.svc:{PORT}"
 
 
@@ -114,7 +114,7 @@ class AgentReconciler:
         self, key: Key, spec: AgentSpec, stateful_set: Document, status: Document,
         conditions: Conditions,
     ) -> bool:  # fmt: skip
-        """Whether all is as it should be."""
+        """Look at StatefulSet and pods; returns whether all are up to date and answer."""
         states: list[str] = [""] * spec.replicas
         async with trio.open_nursery() as nursery:
             for number in range(spec.replicas):

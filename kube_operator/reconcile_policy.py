@@ -23,7 +23,7 @@ from kube_operator.status import Conditions, StatusWriter, timestamp
 FINALIZER: Final = f"{GROUP}/policy"
 _RETRY: Final = 30.0  # seconds until a failed resource is looked at again
 _EDITION: Final = frozenset({"version", "updated_at"})
-"""What a policy has when it is read, and does not say."""
+"""Fields that the agent adds to a policy; a comparison leaves them out."""
 
 
 class PolicyReconciler:
@@ -115,7 +115,10 @@ class PolicyReconciler:
             await self._set_finalizers(document, is_ours=True)
 
     async def _set_finalizers(self, document: Document, *, is_ours: bool) -> None:
-        """Of the version that we know: raises `ConflictError` for another one."""
+        """Set or remove our finalizer.
+
+        Raises `ConflictError` where the object has changed since it was read.
+        """
         metadata = document["metadata"]
         others = [each for each in metadata.get("finalizers", []) if each != FINALIZER]
         wanted = [*others, FINALIZER] if is_ours else others

@@ -35,11 +35,11 @@ class ApiServerSettings(Section):
 
 
 class ElectionSettings(Section):
-    """Of several operators one works. `duration`: after which another one takes over."""
+    """Leader election. `duration`: after which another operator takes over."""
 
     enabled: bool = True
     namespace: str = ""
-    """Default: that of the pod."""
+    """Namespace of the Lease; empty: that of the pod."""
     name: str = Field(default="freehold-operator", pattern=r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$")
     duration: Duration = Field(default=15 * SECOND, ge=3 * SECOND, le=300 * SECOND)
 
@@ -79,7 +79,7 @@ class KindSettings(Section):
 
 
 class Settings(Section):
-    """All of them."""
+    """All settings of the operator."""
 
     kinds: KindSettings = KindSettings()
     kubernetes: ApiServerSettings = ApiServerSettings()

@@ -76,7 +76,7 @@ class Target(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
 
 
 class Workload(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """Whose pods are replaced when the Secret changes."""
+    """A workload whose pods are replaced when the Secret changes."""
 
     kind: Literal["Deployment", "StatefulSet", "DaemonSet"]
     name: Name
@@ -95,7 +95,7 @@ class SecretSpec(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"
 
     @property
     def paths(self) -> list[str]:
-        """Of all secrets that are read, in their order."""
+        """The paths of all secrets that are read, in their order."""
         paths = [each.path for each in self.data]
         return list(dict.fromkeys([*paths, *(each.path for each in self.data_from)]))
 

@@ -40,11 +40,11 @@ class Conditions:
         }
 
     def reason(self, kind: str) -> str:
-        """Of a condition; empty where there is none."""
+        """The reason of a condition; empty where there is none."""
         return str(self._found.get(kind, {}).get("reason", ""))
 
     def to_list(self) -> list[Document]:
-        """All of them."""
+        """All conditions."""
         return list(self._found.values())
 
 

@@ -214,6 +214,7 @@ class DataPath:
         limits = self._session_limits = SessionLimits(
             timeout=authentication.session_timeout,
             idle=authentication.session_idle,
+            login_idle=authentication.login_idle or 0,
             max_per_user=authentication.max_sessions_per_user,
         )
         scheme = parts.credential_scheme

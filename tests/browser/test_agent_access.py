@@ -4,14 +4,16 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Route, expect
 
 from tests.acceptance.agent import Agent, dev_agent, own_folder, running
 from tests.browser.lone import looking
 from tests.browser.visit import NARROW, PATIENCE, WIDE, Visit, visiting
 from tests.support.identity_provider import CLIENT, CLIENT_SECRET, Provider, provider
+from tests.support.saml_provider import Said, SamlProvider, read_question
 
 expect.set_options(timeout=PATIENCE)
+OFFICE = SamlProvider()
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +30,7 @@ def people(source: Provider) -> Iterator[Agent]:
         for path, kind, shown in (
             ("staff", "userpass", "unauth"),
             ("company", "oidc", "unauth"),
+            ("office", "saml", "unauth"),
             ("hidden", "userpass", ""),
         ):
             settings = {"type": kind, "description": "", "config": {"listing_visibility": shown}}
@@ -41,6 +44,14 @@ def people(source: Provider) -> Iterator[Agent]:
         })  # fmt: skip
         ok(agent, "POST", "auth/company/role/people", {
             "user_claim": "sub", "policies": "sees",
+            "allowed_redirect_uris": [f"{agent.address}/sign-in/callback"],
+        })  # fmt: skip
+        ok(agent, "POST", "auth/office/config", {
+            "idp_metadata": OFFICE.metadata(), "entity_id": agent.address,
+            "acs_urls": f"{agent.address}/v1/auth/office/callback", "default_role": "people",
+        })  # fmt: skip
+        ok(agent, "POST", "auth/office/role/people", {
+            "token_policies": "sees",
             "allowed_redirect_uris": [f"{agent.address}/sign-in/callback"],
         })  # fmt: skip
         yield agent
@@ -86,7 +97,7 @@ def test_a_name_and_a_password(chromium: Browser, people: Agent) -> None:
         window.open("/secrets")
         window.heading("Sign in")
         offered = window.page.get_by_label("Method", exact=True).locator("option")
-        expect(offered).to_have_text(["company", "staff", "Token or API key"])
+        expect(offered).to_have_text(["company", "office", "staff", "Token or API key"])
         log_in(window, "wrong")
         window.see("Invalid name or password.")
         log_in(window)
@@ -126,6 +137,31 @@ def test_an_identity_provider(chromium: Browser, people: Agent) -> None:
         window.open("/sign-in/callback?state=st_of-somebody&code=stolen")
         window.see("this tab has started no login: sign in again here")
         assert "code" not in window.page.url
+
+
+def test_a_saml_provider(chromium: Browser, people: Agent) -> None:
+    """As any provider: its page has the browser bring an answer, which counts in this tab alone."""
+
+    def answer(route: Route) -> None:
+        question = read_question(route.request.url)
+        said = Said(request_id=question.id, acs_url=question.acs_url, audience=people.address)
+        fields = {"SAMLResponse": OFFICE.respond(said), "RelayState": question.relay_state}
+        inputs = "".join(f'<input name="{key}" value="{text}">' for key, text in fields.items())
+        page = f'<form method="post" action="{question.acs_url}">{inputs}</form>'
+        route.fulfill(
+            content_type="text/html", body=f"{page}<script>document.forms[0].submit()</script>"
+        )
+
+    with visiting(chromium, people, role=None) as window:
+        window.context.route("https://idp.example/**", answer)
+        window.open("/policies/sees")
+        window.heading("Sign in")
+        window.page.get_by_label("Method", exact=True).select_option("office/")
+        press(window, "Continue at the identity provider")
+        window.page.wait_for_url(f"{people.address}/policies/sees")
+        window.see("default, sees")
+        assert window.page.evaluate("Object.keys(sessionStorage)") == []
+        window.faults.clear()  # it may not read that policy
 
 
 def test_ones_own_sessions(chromium: Browser, people: Agent) -> None:

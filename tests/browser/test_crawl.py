@@ -27,6 +27,8 @@ FILLS = {
     "Create secret: Name": "secret/crawled",
     "Create secret: Value": '{"a": 1}',
     "Write new version of .*: Value": '{"a": 1}',
+    "Create entity: Name": "crawled",
+    "Create group: Name": "crawled",
     "Rotate secrets by tag or folder: Folder": "secret/ci/",
     "Path": "secret/app/db",
 }
@@ -46,6 +48,10 @@ LAST = (
 UNCONFIRMED = {
     "Seal…": "nothing answers afterwards: tests/browser/test_agent.py",
     "Create channel…": "wants a mail server: tests/browser/test_alerts.py",
+    "Confirm your identity…": "root has no second factors: tests/browser/test_second_factors.py",
+    "Register passkey…": "root has no second factors: tests/browser/test_second_factors.py",
+    "Add authenticator app…": "root has no second factors: tests/browser/test_second_factors.py",
+    "Replace…": "root has no second factors: tests/browser/test_second_factors.py",
     "Approve…": "wants the fingerprint of the machine: tests/browser/test_enrolment.py",
 }
 """Dialogs that are cancelled only → why."""

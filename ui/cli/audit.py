@@ -3,7 +3,6 @@
 import base64
 import binascii
 import json
-import re
 from heapq import merge
 from itertools import islice
 from pathlib import Path
@@ -15,7 +14,7 @@ from protocols.instant import parse_rfc3339
 from ui.cli.agent_files import Config
 from ui.cli.audit_logs import LogWitnesses, VerifiedLog, find_logs, verify_log
 from ui.cli.command_group import CommandGroup
-from ui.cli.context import api_path, cli_context, fetch_pages, without_empty
+from ui.cli.context import api_path, cli_context, fetch_pages, is_id, without_empty
 from ui.cli.errors import CliError
 from ui.cli.input import read_value
 from ui.cli.output import OutputFormat, escape_json, print_note, print_text
@@ -26,7 +25,6 @@ keys = CommandGroup("The public key that signs the audit log.")
 app.add_group(keys, "key")
 
 QUERIED: Final = ("seq", "time", "actor_name", "operation", "phase", "path", "result", "rule")
-_UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 Result = Literal["", "ok", "denied", "failed"]
 Log = Annotated[Path, typer.Option(help="The active log file, its segments beside it.")]
 
@@ -155,7 +153,7 @@ def query(
     asked: dict[str, Any] = without_empty(
         since=past_time(since, "--since"),
         until=past_time(until, "--until"),
-        **{"actor_id" if _UUID.fullmatch(actor) else "actor": actor},
+        **{"actor_id" if is_id(actor) else "actor": actor},
         operation=operation,
         path=path,
         result=result,

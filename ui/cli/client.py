@@ -24,6 +24,7 @@ _SEALED: Final = "Vault is sealed"  # how the Vault dialect, which has no codes,
 _UNMADE: Final = "Vault is not initialized"
 _INIT: Final = "freehold operator init"
 _REFUSED: Final = 401
+_LOGINS: Final = ("/api/v1/auth/login/", "/api/v1/mfa/login")
 _JSON: Final = {"Content-Type": "application/json"}
 _WRAP: Final = "X-Freehold-Wrap-TTL"
 _MERGE_PATCH: Final = {"Content-Type": "application/merge-patch+json"}  # RFC 7396
@@ -141,10 +142,10 @@ class ApiClient:
                 f"{self._peer.name} does; is {self._peer.prefix}ADDR right?",
                 Exit.UNREACHABLE,
             )
-        raise self._failure(reply.status_code, told)
+        raise self._failure(reply.status_code, told, reply.request.url.path)
 
-    def _failure(self, status: int, told: dict[str, Any]) -> CliError:
-        """The agent's own words, and what to do where that is clear."""
+    def _failure(self, status: int, told: dict[str, Any], path: str) -> CliError:
+        """The agent's own words, and what to do where that is clear. `path`: of the request."""
         if (told.get("code"), told.get("message")) == self._peer.foreign_error:
             return CliError(
                 f"what answers at {self._address} is no {self._peer.name}, but Freehold's other "
@@ -168,7 +169,9 @@ class ApiClient:
             code = Exit.SEALED
             text += "" if _INIT in text else f": make it with `{_INIT}`"
         elif status == _REFUSED:
-            return CredentialError(f"{text}; {self._credential_help()}", request)
+            # At a login the password or the code was refused, not the token.
+            help_ = "" if path.startswith(_LOGINS) else f"; {self._credential_help()}"
+            return CredentialError(text + help_, request)
         if told.get("code") == "step_up":
             way = f"`{self._peer.login}` again"
             if self._variable:

@@ -1,5 +1,6 @@
 """What every command gets: a client and the chosen output, made from the global options."""
 
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from ui.cli.client import ApiClient
 
 API_PREFIX: Final = "/api/v1/"
+_UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 
 
@@ -89,6 +91,11 @@ def confirm(question: str, *, yes: bool) -> None:
     if not sys.stdin.isatty():
         raise CliError(f"{question} Pass --yes to confirm: stdin is not a terminal", Exit.USAGE)
     typer.confirm(question, abort=True, err=True)
+
+
+def is_id(text: str) -> bool:
+    """Whether this has the form of an id, a UUID in lower case, and so is no name."""
+    return _UUID.fullmatch(text) is not None
 
 
 def api_path(resource: str, *names: str) -> str:

@@ -13,6 +13,7 @@ from ui.cli.context import (
     cli_context,
     confirm,
     fetch_pages,
+    is_id,
     without_empty,
 )
 from ui.cli.errors import CliError, Exit
@@ -167,11 +168,15 @@ def delete_alias(context: typer.Context, alias: AliasId, yes: Yes = False) -> No
 
 
 def find_entity(current: CliContext, name: str) -> str:
-    """The id of the entity of this name."""
+    """The id of the entity of this name; an id is its own. Raises `CliError`."""
+    if is_id(name):
+        return name
     found = current.client.call("GET", api_path("entities"), query={"name": name})["entities"]
     if not found:
         raise CliError(
-            f"no entity {name}: `freehold identity entity list` lists them", Exit.NOT_FOUND
+            f"no entity {name}: `freehold identity entity list` lists them, and "
+            "`freehold identity alias list` the names by which they log in",
+            Exit.NOT_FOUND,
         )
     return str(found[0]["id"])
 

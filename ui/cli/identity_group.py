@@ -13,6 +13,7 @@ from ui.cli.context import (
     cli_context,
     confirm,
     fetch_pages,
+    is_id,
     without_empty,
 )
 from ui.cli.errors import CliError, Exit
@@ -68,7 +69,7 @@ def list_(context: typer.Context) -> None:
 def get(context: typer.Context, name: Name) -> None:
     """Show a group with its members."""
     current = cli_context(context)
-    found = current.client.call("GET", api_path("groups", _find(current, name)))
+    found = current.client.call("GET", api_path("groups", find_group(current, name)))
     current.print_result(found)
 
 
@@ -91,12 +92,12 @@ def update(
     it.
     """
     current = cli_context(context)
-    groups = None if group is None else [_find(current, one) for one in group if one]
+    groups = None if group is None else [find_group(current, one) for one in group if one]
     policies = None if policy is None else [one for one in policy if one]
     body = without_empty(policies=policies, metadata=parse_pairs(metadata), groups=groups)
     if not body:
         raise typer.BadParameter("no change is given")
-    at = api_path("groups", _find(current, name))
+    at = api_path("groups", find_group(current, name))
     current.print_result(current.client.call("PATCH", at, body))
 
 
@@ -126,7 +127,7 @@ def alias(
     body = {
         "name": source_name,
         "mount_accessor": accessor,
-        "group_id": _find(current, name),
+        "group_id": find_group(current, name),
     }
     current.print_result(current.client.call("POST", api_path("group-aliases"), body))
 
@@ -137,7 +138,7 @@ def alias(
 def delete(context: typer.Context, name: Name, yes: Yes = False) -> None:
     """Delete a group; its members lose its policies."""
     current = cli_context(context)
-    at = api_path("groups", _find(current, name))
+    at = api_path("groups", find_group(current, name))
     confirm(f"Delete the group {name}?", yes=yes)
     current.client.call("DELETE", at)
     print_note(f"group {name} is deleted")
@@ -145,12 +146,14 @@ def delete(context: typer.Context, name: Name, yes: Yes = False) -> None:
 
 def _change(current: CliContext, name: str, how: str, entities: list[str]) -> None:
     body = {how: [find_entity(current, one) for one in entities]}
-    at = api_path("groups", _find(current, name), "members")
+    at = api_path("groups", find_group(current, name), "members")
     current.print_result(current.client.call("POST", at, body))
 
 
-def _find(current: CliContext, name: str) -> str:
-    """The id of the group of this name."""
+def find_group(current: CliContext, name: str) -> str:
+    """The id of the group of this name; an id is its own. Raises `CliError`."""
+    if is_id(name):
+        return name
     rows: list[dict[str, Any]] = list(fetch_pages(current.client, api_path("groups"), "groups"))
     for row in rows:
         if row["name"].casefold() == name.casefold():

@@ -26,8 +26,9 @@ from ui.cli.output import print_note
 CALLBACK: Final = "/oidc/callback"
 SAML_CALLBACK: Final = "/saml/callback"
 FACTOR_CODE: Final = "Code of your second factor"
+KEPT_VALID: Final = "the token is removed here; it stays valid until it ends or is revoked"
 TOKEN_MOUNT: Final = "token/"
-"""Where whoever logged in by no method is."""
+"""The mount of tokens and API keys that no login method made."""
 
 
 def status(context: typer.Context) -> None:
@@ -45,12 +46,12 @@ def login(
     method: Annotated[
         str,
         typer.Option(
-            help="userpass, oidc, saml, jwt, kubernetes, or another that takes a password."
+            help="userpass, oidc, saml, jwt, kubernetes, cert, or another that takes a password."
         ),
     ] = "",
     username: Annotated[str, typer.Option(help="Your name there.")] = "",
     path: Annotated[str, typer.Option(help="Where the method is mounted.")] = "",
-    role: Annotated[str, typer.Option(help="Role of oidc, saml, jwt or kubernetes.")] = "",
+    role: Annotated[str, typer.Option(help="Role of oidc, saml, jwt, kubernetes or cert.")] = "",
     port: Annotated[int, typer.Option(help="Where the browser comes back to.")] = 8250,
     keyring: Annotated[
         bool, typer.Option(help="Keep the token in the system's keyring, where there is one.")
@@ -72,6 +73,8 @@ def login(
             token = _log_in_by_saml(current, path or method, role, port)
         case "jwt" | "kubernetes":
             token = _log_in_with(current, path or method, {"role": role})
+        case "cert":  # the credential is FREEHOLD_CLIENT_CERT, on the connection
+            token = _send_login(current, path or method, {"name": role} if role else {})
         case _:
             token = _log_in(current, path or method, username)
     found = ConnectionSettings.from_environment(current.address, use_stored=False)
@@ -90,15 +93,29 @@ def _log_in(current: CliContext, path: str, username: str) -> str:
     if not username:
         raise CliError("say who you are with --username")
     body = {"password": read_secret_line("Password")}
-    place = api_path("auth", "login", path, "login", username)
-    return _finish_login(current, current.client.call("POST", place, body))
+    return _send_login(current, path, body, username)
 
 
 def _log_in_with(current: CliContext, path: str, body: dict[str, str]) -> str:
     """The token of a login with a signed token, read from stdin."""
     signed = {key: text for key, text in body.items() if text} | {"jwt": read_secret_line("JWT")}
-    place = api_path("auth", "login", path, "login")
-    return _finish_login(current, current.client.call("POST", place, signed))
+    return _send_login(current, path, signed)
+
+
+def _send_login(current: CliContext, path: str, body: dict[str, str], *name: str) -> str:
+    """The token of a login at the auth mount of this path. Raises `CliError`."""
+    place = api_path("auth", "login", path, "login", *name)
+    try:
+        answer = current.client.call("POST", place, body)
+    except CliError as error:
+        if error.exit_code is not Exit.NOT_FOUND:
+            raise
+        raise CliError(
+            f"no login of this method at auth/{path.strip('/')}/: give the mount with --path "
+            "(`freehold auth list` shows the mounts)",
+            Exit.NOT_FOUND,
+        ) from None
+    return _finish_login(current, answer)
 
 
 @contextmanager
@@ -171,8 +188,7 @@ def _log_in_by_saml(current: CliContext, path: str, role: str, port: int) -> str
     if "code" not in said:
         raise CliError(refusal_text(said.get("error_description", "")), Exit.DENIED)
     shown = {"code": said["code"], "client_verifier": verifier}
-    place = api_path("auth", "login", path, "login")
-    return _finish_login(current, current.client.call("POST", place, shown))
+    return _send_login(current, path, shown)
 
 
 def logout(
@@ -190,22 +206,25 @@ def logout(
 
     current = cli_context(context)
     settings = ConnectionSettings.from_environment(current.address, use_stored=False)
+    fault = None
     try:
         token, _ = find_stored_token(settings.address)
+        note = KEPT_VALID if token else "no token was stored"
     except CliError:  # what cannot be read cannot be revoked; it is removed
-        token = ""
-    fault = None
+        token, note = "", KEPT_VALID
     if token and revoke is not False:
         client = ApiClient(replace(settings, token=token, variable=""))
         try:
             if revoke or client.call("GET", api_path("auth", "whoami"))["mount"] != TOKEN_MOUNT:
                 client.call("DELETE", api_path("tokens", "self"))
-                print_note("the session is over")
-        except CredentialError:
-            pass  # it is over already
+                note = "the session is over"
+        except CredentialError:  # it is over already
+            note = "the token is removed here; it had ended"
         except CliError as error:
             fault = error
     forget_token(settings.address)
+    if fault is None:
+        print_note(note)
     _print_variable(AGENT)
     if fault is not None:
         raise CliError(f"the token is removed here, but not revoked: {fault}", fault.exit_code)

@@ -23,6 +23,7 @@ from ui.cli.login import login, logout, status
 from ui.cli.output import OutputFormat, print_note
 from ui.cli.run import run
 from ui.cli.template import template
+from ui.cli.times import duration
 from ui.cli.unwrap import unwrap
 from ui.cli.wrapped import WrappedAnswerError
 
@@ -91,7 +92,10 @@ def _print_version(wanted: bool) -> None:
 
 
 def _version() -> str:
-    """Of what is installed beside this package; `importlib.metadata` loads mail and archives."""
+    """The version, by the name of the folder beside this package.
+
+    `importlib.metadata` would load mail and archives at each start.
+    """
     beside = [file.name for file in Path(__file__).parents[2].glob("freehold-*.dist-info")]
     if len(beside) == 1:
         return beside[0].removeprefix("freehold-").removesuffix(".dist-info")
@@ -150,6 +154,7 @@ def options(
     ] = False,
 ) -> None:
     """Freehold keeps secrets on your own machines."""
+    duration(wrap_ttl, "--wrap-ttl")  # refuses what is none, before anything is asked
     context.obj = CliContext(address, output, wrap_ttl)
 
 

@@ -7,6 +7,7 @@ import typer
 from ui.cli.command_group import CommandGroup
 from ui.cli.context import CliContext, Yes, api_path, cli_context, confirm
 from ui.cli.identity_entity import find_entity
+from ui.cli.identity_group import find_group
 from ui.cli.input import read_secret_line
 from ui.cli.login import FACTOR_CODE
 from ui.cli.output import print_note
@@ -17,7 +18,7 @@ COLUMNS: Final = ("id", "type", "name", "created_at", "used_at")
 RULES: Final = ("name", "methods", "types", "accessors", "entities", "groups")
 
 Rule = Annotated[str, typer.Argument(help="Name of the enforcement.")]
-Ids = list[str] | None
+Names = list[str] | None
 
 
 @app.command("freehold mfa enroll --name phone")
@@ -41,7 +42,7 @@ def enroll(
 @app.command("freehold mfa list", "freehold mfa list --entity ann", name="list")
 def list_(
     context: typer.Context,
-    entity: Annotated[str, typer.Option(help="Of this entity, in place of you.")] = "",
+    entity: Annotated[str, typer.Option(help="Of this entity (name or id), in place of you.")] = "",
 ) -> None:
     """List second factors, and how many recovery codes are left."""
     current = cli_context(context)
@@ -84,7 +85,7 @@ def recovery_codes(context: typer.Context) -> None:
 
 @app.command("freehold mfa generate ann")
 def generate(
-    context: typer.Context, entity: Annotated[str, typer.Argument(help="Name of the entity.")]
+    context: typer.Context, entity: Annotated[str, typer.Argument(help="Name or id of the entity.")]
 ) -> None:
     """Give an entity the secret of an authenticator app, which counts at once."""
     current = cli_context(context)
@@ -96,7 +97,7 @@ def generate(
 @app.command("freehold mfa reset ann", "freehold mfa reset ann --yes")
 def reset(
     context: typer.Context,
-    entity: Annotated[str, typer.Argument(help="Name of the entity.")],
+    entity: Annotated[str, typer.Argument(help="Name or id of the entity.")],
     yes: Yes = False,
 ) -> None:
     """Remove all second factors of an entity, and end its lockout."""
@@ -109,19 +110,19 @@ def reset(
 
 @app.command(
     "freehold mfa enforce people --type userpass --type ldap",
-    "freehold mfa enforce admins --group 5b2c… --method webauthn",
+    "freehold mfa enforce admins --group admins --method webauthn",
 )
-def enforce(  # what an enforcement names
+def enforce(
     context: typer.Context,
     name: Rule,
     type_: Annotated[
-        Ids, typer.Option("--type", help="Type of auth mounts, such as ldap; may be repeated.")
+        Names, typer.Option("--type", help="Type of auth mounts, such as ldap; may be repeated.")
     ] = None,
-    accessor: Annotated[Ids, typer.Option(help="Accessor of an auth mount.")] = None,
-    entity: Annotated[Ids, typer.Option(help="Id of an entity.")] = None,
-    group: Annotated[Ids, typer.Option(help="Id of a group.")] = None,
+    accessor: Annotated[Names, typer.Option(help="Accessor of an auth mount.")] = None,
+    entity: Annotated[Names, typer.Option(help="Name or id of an entity.")] = None,
+    group: Annotated[Names, typer.Option(help="Name or id of a group.")] = None,
     method: Annotated[
-        Ids, typer.Option(help="totp, webauthn or an id; either of the first two by default.")
+        Names, typer.Option(help="totp, webauthn or an id; either of the first two by default.")
     ] = None,
 ) -> None:
     """Have logins need a second factor: those of these auth mounts, entities or groups."""
@@ -129,8 +130,8 @@ def enforce(  # what an enforcement names
     given = {
         "types": type_,
         "accessors": accessor,
-        "entities": entity,
-        "groups": group,
+        "entities": [find_entity(current, one) for one in entity or ()],
+        "groups": [find_group(current, one) for one in group or ()],
         "methods": method,
     }
     body = {key: value for key, value in given.items() if value}

@@ -7,7 +7,7 @@ import typer
 from ui.cli import completion
 from ui.cli.command_group import CommandGroup
 from ui.cli.context import CliContext, api_path, cli_context
-from ui.cli.errors import CliError, Exit
+from ui.cli.identity_entity import find_entity
 from ui.cli.output import print_note
 
 app = CommandGroup("Where you are logged in, and the end of that.")
@@ -18,7 +18,7 @@ COLUMNS: Final = (
 User = Annotated[
     str,
     typer.Option(
-        help="Of this user, for administrators; by default yours.",
+        help="Name or id of a user, for administrators; by default yours.",
         autocompletion=completion.user_names,
     ),
 ]
@@ -60,10 +60,7 @@ def revoke(
 
 
 def _place(current: CliContext, user: str) -> str:
-    """Where the sessions are: one's own, or those of the user of this name."""
+    """The API path of the caller's own sessions, or of those of a user."""
     if not user:
         return api_path("sessions")
-    found = current.client.call("GET", api_path("users"), query={"username": user})["users"]
-    if not found:
-        raise CliError(f"no user {user}: `freehold user list` lists them", Exit.NOT_FOUND)
-    return api_path("users", found[0]["id"], "sessions")
+    return api_path("users", find_entity(current, user), "sessions")

@@ -70,7 +70,7 @@ class BatchTokens:
     async def identify(
         self, located: LocatedCredential, origin: Origin, *, use: bool = True
     ) -> Identity | None:
-        """Whom it stands for; see `CredentialMethod`. Of the token itself nothing is counted."""
+        """The holder of a batch token; see `CredentialMethod`. Its uses are not counted."""
         row = self.find(located)
         if row is None or origin.browser or violates_binding(row, origin):
             return None

@@ -45,7 +45,7 @@ class _Match(Struct, frozen=True):
 
 
 class CertificateCredentials:
-    """Of one process."""
+    """Client certificates as credentials. What it remembers is that of one process."""
 
     def __init__(
         self,
@@ -89,7 +89,7 @@ class CertificateCredentials:
             return None  # a second factor cannot come with it: log in at the mount
 
     def _written(self) -> tuple[int, int]:
-        """Another pair once anything that decides here may have been written."""
+        """Counters that change when anything that decides here may have been written."""
         count = self._store.count_transactions
         return count(AUTH_ENTRIES), count(AUTH_MOUNTS)
 

@@ -232,7 +232,7 @@ class Logins:
             if admission.mfa_at:
                 row = replace(row, mfa_at=admission.mfa_at)
             if row.session:
-                ended = self._parts.sessions.open(rows.rows, row, login.origin.ip, entries.now)
+                row, ended = self._parts.sessions.open(rows.rows, row, login.origin.ip, entries.now)
             if not is_batch:
                 rows.put(TOKENS, row)
             return row, admission, ended
@@ -300,7 +300,7 @@ class Logins:
         longest = mount.max_lease_ttl or token_lifetime.MAX_TTL
         explicit = asked.explicit_max_ttl
         if result.is_person:
-            longest = min(longest, limits.idle_at_once if is_batch else limits.timeout)
+            longest = min(longest, limits.batch_max_ttl if is_batch else limits.timeout)
             if not is_batch and (asked.period or limits.timeout < token_lifetime.MAX_TTL):
                 explicit = limits.max_ttl(explicit)  # which renewals of a period heed as well
         most = min(asked.max_ttl or longest, longest)

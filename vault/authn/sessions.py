@@ -3,10 +3,11 @@
 A session is the token that a person's login made, one that a person's API key was turned into, or
 a browser's. What it makes in turn ends with it, so no bound is asked for again further down.
 
-The idle time of a login's token begins anew with each use of it, or of what it made. So that not
-every request writes, a use is written down once a sixteenth of the idle time has passed: a session
-ends at the latest when its idle time is over, and at most a sixteenth of it earlier. A browser's
-session is renewed by the page while somebody is there, so its TTL is the idle time.
+The idle time of a login's token, where it has one, begins anew with each use of it, or of what it
+made. So that not every request writes, a use is written down once a sixteenth of the idle time has
+passed: a session ends at the latest when its idle time is over, and at most a sixteenth of it
+earlier. A browser's session is renewed by the page while somebody is there, so its TTL is the idle
+time.
 """
 
 from collections.abc import Iterator
@@ -14,11 +15,11 @@ from contextlib import suppress
 from functools import partial
 from typing import Final
 
-from msgspec import Struct
+from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
 from actors.world import World
-from protocols.instant import MINUTE, SECOND
+from protocols.instant import HOUR, MINUTE, SECOND
 from vault.authn.credential_usage import CredentialUsage
 from vault.authn.credential_validity import KEY_PARENT, is_expired, is_outside_validity
 from vault.authn.revocation import EndedFamilies, Revoker
@@ -30,7 +31,7 @@ from vault.model.results import SessionInfo
 from vault.store.row_cache import MISSING
 from vault.store.store import Store
 from vault.store.table import MAX_LIMIT, StoreQuery
-from vault.store.tables import SESSIONS, TOKENS, USERS
+from vault.store.tables import SESSIONS, SESSIONS_LEVEL, TOKENS, USERS
 from vault.store.transaction import StoreTx
 
 SESSION_CREATE_PATH: Final = "sys/sessions"
@@ -43,6 +44,8 @@ _MOST_PAGES: Final = 10
 """Of a token's children that are looked at: one with more may make tokens without end anyway."""
 PRECISION: Final = 16
 """A use is written down when this part of the idle time has passed since the last one that was."""
+NOTED_EVERY: Final = HOUR
+"""The same without an idle time: who was there last, in order, when there are too many sessions."""
 
 
 def is_session(row: TokenRow) -> bool:
@@ -72,11 +75,13 @@ def used_at(row: SessionRow, now: int) -> SessionRow:
 class SessionLimits(Struct, frozen=True, kw_only=True):
     """`timeout`, `idle` in ns: how long it lasts, at most and unused; `max_per_user` at once.
 
-    The defaults are the design's (`authentication.session_timeout`, `max_sessions_per_user`).
+    `login_idle`: `idle` of a login's token, 0 for none, as clients of Vault's API expect. The
+    defaults are the design's (`authentication.session_timeout`, `max_sessions_per_user`).
     """
 
     timeout: int = 24 * 3600 * SECOND
     idle: int = 15 * MINUTE
+    login_idle: int = 0
     max_per_user: int = 10
 
     def max_ttl(self, explicit_max_ttl: int) -> int:
@@ -87,6 +92,11 @@ class SessionLimits(Struct, frozen=True, kw_only=True):
     def idle_at_once(self) -> int:
         """The TTL of a session that a page renews."""
         return min(self.idle, self.timeout)
+
+    @property
+    def batch_max_ttl(self) -> int:
+        """The longest TTL of a person's batch token, whose uses nobody can note."""
+        return min(self.login_idle or self.timeout, self.timeout)
 
     def admit_browser(self, tx: StoreTx, token_id: str, now: int) -> None:
         """Raise `ConflictError` (`sessions_full`) when a token has as many as it may."""
@@ -138,18 +148,23 @@ class SessionOpener:
         self.limits = limits
         self._revoker = revoker
 
-    def open(self, tx: StoreTx, row: TokenRow, address: str, now: int) -> EndedFamilies:
+    def open(
+        self, tx: StoreTx, row: TokenRow, address: str, now: int
+    ) -> tuple[TokenRow, EndedFamilies | None]:
         """Store that a login's token is a session, without which it does not stand.
 
-        In the transaction that stores the token. `finish` follows with what is returned.
+        In the transaction that stores the token, as it is returned. `finish` follows with the
+        rest. While a node runs that knows no sessions, the token is none.
         """
+        if tx.lowest_level() < SESSIONS_LEVEL:
+            return replace(row, session=UNSET), None
         surplus = self.limits.surplus(tx, row.user_id, now) if row.user_id else []
         ended = self._revoker.end_within(tx, surplus)
-        tx.put(SESSIONS, session_row(row, address, self.limits.idle))
-        return ended
+        tx.put(SESSIONS, session_row(row, address, self.limits.login_idle))
+        return row, ended
 
     async def finish(self, ended: EndedFamilies | None) -> None:
-        """End the streams of sessions that made room, and what is left of them."""
+        """End the streams of sessions that a new login ended, and the rest of their families."""
         if ended is not None:
             with suppress(UnavailableError):  # what is left does not stand any more
                 await self._revoker.finish(ended)
@@ -165,8 +180,8 @@ class SessionActivity:
     async def note_use(self, token_id: str) -> bool:
         """Count a use of a session that stands, by its token's id; whether it still stands.
 
-        Waits for a commit once in a sixteenth of the idle time. While the database takes none, the
-        session goes on until its idle time is over.
+        Waits for a commit once in a sixteenth of the idle time, or in an hour. While the database
+        takes none, the session goes on until its idle time is over.
         """
         now = self._world.now()
         row = self._store.get_cached(SESSIONS, token_id)
@@ -204,7 +219,7 @@ class Sessions:
         return await self._infos(await self._own_tokens(caller, own), caller.credential)
 
     async def list_of(self, caller: Identity, user_id: str) -> list[SessionInfo]:
-        """Those of a user, the newest first. Raises `NotFoundError`."""
+        """The sessions of a user, the newest first. Raises `NotFoundError`."""
         if await self._store.get(USERS, user_id) is None:
             raise NotFoundError("user_not_found", "no such user")
         return await self._infos(await self._tokens_of(user_id), caller.credential)
@@ -214,7 +229,7 @@ class Sessions:
         await self._revoke(await self._own_tokens(caller, own), accessor)
 
     async def revoke_of(self, user_id: str, accessor: str) -> None:
-        """End one of a user's, with what it made. Raises `NotFoundError`."""
+        """End a session of a user, with what it made. Raises `NotFoundError`."""
         await self._revoke(await self._tokens_of(user_id), accessor)
 
     async def _revoke(self, rows: list[TokenRow], accessor: str) -> None:
@@ -295,7 +310,7 @@ def _note_use(token_id: str, now: int, tx: StoreTx) -> bool:
 
 
 def _is_due(row: SessionRow, now: int) -> bool:
-    return row.idle > 0 and now - row.active_at >= row.idle // PRECISION
+    return now - row.active_at >= (row.idle // PRECISION or NOTED_EVERY)
 
 
 def _is_live(tx: StoreTx, row: SessionRow, now: int) -> bool:

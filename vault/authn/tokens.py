@@ -43,7 +43,7 @@ from vault.model.name import canonical_name
 from vault.model.records import BATCH_ACCESSOR, TokenRow
 from vault.store.store import Store
 from vault.store.table import MAX_LIMIT, StoreQuery
-from vault.store.tables import API_KEYS, SESSIONS, TOKENS, USERS
+from vault.store.tables import API_KEYS, SESSIONS, SESSIONS_LEVEL, TOKENS, USERS
 from vault.store.transaction import StoreTx
 
 BATCH_TYPE: Final = "batch"
@@ -202,7 +202,7 @@ class Tokens:
                 if placed.user_id:
                     self._sessions.require_capacity(tx, placed.user_id, row.created_at)
                 self._sessions.admit_browser(tx, placed.parent, row.created_at)
-            if is_session(placed) or of_user:
+            if (is_session(placed) or of_user) and tx.lowest_level() >= SESSIONS_LEVEL:
                 placed = replace(placed, session=True)
                 tx.put(SESSIONS, session_row(placed, address, 0))
             return _insert(tx, placed)

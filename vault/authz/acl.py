@@ -135,7 +135,7 @@ class AclRules:
         return frozenset() if rule is None else rule.said.capabilities
 
     def listing(self, now: int) -> tuple[dict[str, AclPath], dict[str, AclPath]]:
-        """What is said of single paths, and of all that begin with a text; those with `+` lack."""
+        """Permissions by exact path and by prefix; paths with `+` are not among them."""
         exact = {path: rule for path, each in self._exact.items() if (rule := each.at(now))}
         begun = {
             start: rule

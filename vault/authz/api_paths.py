@@ -105,7 +105,7 @@ _MFA_OWN: Final = "sys/mfa/generate"
 
 
 def _mfa_path(place: str, capability: Capability) -> str | None:
-    """The path of what there is of second factors; None for all others, and for one's own."""
+    """The Vault API path for a path below `sys/mfa/`; None for `own` factors and other paths."""
     if place.startswith(_MFA_ENTITIES):
         verb = "admin-destroy" if capability is _C.DELETE else "admin-generate"
         return f"identity/mfa/method/totp/{verb}"

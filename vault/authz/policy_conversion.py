@@ -81,7 +81,7 @@ class Converted(Struct, frozen=True, kw_only=True):
 
     @property
     def exact(self) -> bool:
-        """Whether there is nothing to say."""
+        """Whether the policy says the same in both languages."""
         return not self.notes
 
 
@@ -263,7 +263,7 @@ def _of_all_trees(verbs: frozenset[AclCapability]) -> set[Capability]:
 
 
 def _limit_names(said: AclPath) -> list[str]:
-    """What a path says that rules cannot."""
+    """The names of the settings of a path that rules do not have."""
     values = {
         "allowed_parameters": said.allowed_parameters,
         "denied_parameters": said.denied_parameters,
@@ -280,7 +280,7 @@ def _limit_names(said: AclPath) -> list[str]:
 
 
 def _limits(said: AclPath) -> list[str]:
-    """What is not as it was, of the path alone. What would allow more is left out."""
+    """Notes on one path. A rule that would allow more is left out."""
     notes = []
     if found := _limit_names(said):
         told = "denies always" if _A.DENY in said.capabilities else "is left out"
@@ -291,7 +291,7 @@ def _limits(said: AclPath) -> list[str]:
 
 
 def _overlaps(policy: AclPolicy) -> list[str]:
-    """Paths that take something back which natively would still count."""
+    """Notes on paths that lie below another one: in Vault's language the most specific decides."""
     notes = []
     for wide in policy.paths:
         if not wide.path.endswith(GLOB):

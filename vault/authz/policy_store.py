@@ -480,6 +480,7 @@ class PolicyStore:
             if old is not None and create_only:
                 raise ConflictError("policy_exists", "a policy of this name exists")
             _check_cas(policy, old, cas)
+            tx.require_level(policy.level)  # an older node that cannot read it has no data path
             if old is None:
                 _require_room(tx)
             row = new

@@ -22,7 +22,7 @@ TICKET: Final = "ticket"  # among the details of the error
 PREFIX: Final = "fdt_"
 MAX_TICKET: Final = 8_192  # characters
 FACTS_BYTES: Final = 1_024
-"""Of the facts of a secret, whatever they are: else the length would tell what is there."""
+"""Bytes of a secret's facts in a ticket, always: a length would tell what is there."""
 MAX_ENTITY_BYTES: Final = 2_048  # of what identity templates stand for
 
 
@@ -35,7 +35,7 @@ class DeniedApi(Struct, frozen=True, array_like=True):
     wrapping_ttl: int
 
     def as_access(self) -> ApiAccess:
-        """As policies are asked. Limits on fields hold for none."""
+        """The request as policies decide on it, without its fields."""
         return ApiAccess(
             path=self.path,
             operation=AclCapability(self.operation),

@@ -313,6 +313,7 @@ class AuthenticationSettings(Section):
     mfa: MfaSettings = MfaSettings()
     session_timeout: Duration = 24 * HOUR
     session_idle: Duration = 15 * MINUTE
+    login_idle: Duration | None = None
     max_sessions_per_user: int = Field(default=10, ge=1, le=100_000)
     source_max_age: Duration = 1 * HOUR
 
@@ -355,6 +356,13 @@ class AuthenticationSettings(Section):
     def _check_idle(cls, value: int) -> int:
         if not MINUTE <= value <= DAY:
             raise ValueError("is 1m to 24h: how long a browser's session lasts with nobody there")
+        return value
+
+    @field_validator("login_idle")
+    @classmethod
+    def _check_login_idle(cls, value: int | None) -> int | None:
+        if value is not None and not MINUTE <= value <= 32 * DAY:
+            raise ValueError("is 1m to 32d: how long the token of a person's login lasts unused")
         return value
 
     @field_validator("session_timeout")

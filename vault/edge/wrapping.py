@@ -91,12 +91,12 @@ async def unwrap_answer(dialect: Dialect, request: Request, text: str) -> Unwrap
 
 
 def invalid_wrapping_token() -> ValidationError:
-    """There is no such token, or it was used."""
+    """The error for a wrapping token that is unknown, has ended or was used."""
     return ValidationError(
         "wrapping_token_invalid", "wrapping token is not valid or does not exist", field="token"
     )
 
 
 def wrapping_path(name: str) -> ResourcePath:
-    """Where policies have what is done with wrapping tokens."""
+    """The logical path of an action on wrapping tokens."""
     return ResourcePath.parse(f"sys/wrapping/{name}")

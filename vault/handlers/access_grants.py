@@ -86,7 +86,7 @@ class AccessGrants:
         )
 
     async def _is_backed(self, row: AccessGrantRow, access: AccessRequest) -> bool:
-        """Whether who granted it may do so themselves, as they are now."""
+        """Whether the granter may still do the same by their own policies."""
         authority = row.authority
         if authority.credential and not await self._stands(authority.credential):
             return False
@@ -99,7 +99,7 @@ class AccessGrants:
         return self._authorizer.decide(own).allowed
 
     async def change(self, change: Callable[[GrantTx], AccessGrantRow]) -> AccessGrantRow:
-        """Run `change` in a transaction, and take it over."""
+        """Run `change` in a transaction, then update the grants in memory."""
         async with self.store.changing.hold():
             try:
                 return await self.store.transact(change)
@@ -124,7 +124,7 @@ class AccessGrants:
 
     @property
     def is_stale(self) -> bool:
-        """Whether a transaction has ended that is not read."""
+        """Whether a transaction has ended that the grants in memory do not reflect."""
         return self.store.count_transactions() > self._seen
 
     async def refresh(self) -> None:
@@ -321,7 +321,10 @@ class AccessGrantHandlers:
             )
 
     async def _authority(self, call: Call[GrantAccess]) -> GrantAuthority:
-        """What the grant lives from. Raises `AuthorizationError` where that cannot be looked at."""
+        """The granter's policies and bounds, which the grant depends on.
+
+        Raises `AuthorizationError` for a credential that cannot grant.
+        """
         identity = call.identity
         is_user = await self.store.is_active_user(identity.id)
         if identity.permissions or (not is_user and not await self.stands(identity.credential)):
@@ -341,7 +344,7 @@ class AccessGrantHandlers:
 
 
 def _is_for(row: AccessGrantRow, identity: Identity) -> bool:
-    """Whether it is this credential, or a login of the subject itself."""
+    """Whether an identity is the subject of a grant: its credential, or a login of its entity."""
     if row.credential:
         return row.credential == identity.credential  # not secret: an accessor, or the id of a key
     return identity.method not in _OWN_CREDENTIALS
@@ -358,7 +361,7 @@ def _with_origins(tx: GrantTx, row: AccessGrantRow, granter: Identity) -> GrantA
 
 
 def _is_same(one: AccessGrantRow, two: AccessGrantRow) -> bool:
-    """Whether they grant the same; the later one takes the place."""
+    """Whether two grants are of the same access; the later one replaces the other."""
     return (one.subject, one.credential, one.capability, one.path) == (
         two.subject, two.credential, two.capability, two.path,
     )  # fmt: skip

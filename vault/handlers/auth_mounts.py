@@ -179,7 +179,7 @@ def require_free_auth_path(others: list[AuthMountRow], path: ResourcePath) -> No
 
 
 def auth_mount_not_found() -> NotFoundError:
-    """There is none at this path."""
+    """The error for a path without an auth mount."""
     return NotFoundError("mount_not_found", "there is no auth mount at this path")
 
 

@@ -28,7 +28,7 @@ class MountSnapshot(Generic[MountR, MountT]):
         self._seen = -1  # transactions of these mounts that the table has
 
     async def change(self, change: Callable[[MountT], T]) -> T:
-        """Run `change` in a transaction, and follow it up."""
+        """Run `change` in a transaction, then read the table again."""
         async with self.changing():
             return await self._store.transact(change)
 

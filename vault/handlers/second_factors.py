@@ -391,7 +391,7 @@ def _waiting(call: Call[FinishLogin]) -> WaitingLogin:
 
 
 def _issued(issued: IssuedToken) -> object:
-    """As of a login."""
+    """The audit record of an issued token, as that of a login."""
     row = issued.row
     told = {
         "accessor": row.accessor,
@@ -423,5 +423,5 @@ def _count(found: OwnFactors) -> object:
 
 
 def _nothing(_: object) -> object:
-    """What is shown or made is in no record."""
+    """The audit record of codes and secrets: nothing of them."""
     return None

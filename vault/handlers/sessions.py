@@ -138,16 +138,16 @@ class SessionHandlers:
         return await self.sessions.list_own(call.identity, await self._stored(call.identity))
 
     async def revoke_own(self, call: Call[SessionSelector]) -> None:
-        """End one of them. Raises `NotFoundError`."""
+        """End one of the caller's sessions. Raises `NotFoundError`."""
         own = await self._stored(call.identity)
         await self.sessions.revoke_own(call.identity, own, call.payload.accessor)
 
     async def list_of_user(self, call: Call[Nothing]) -> list[SessionInfo]:
-        """Those of the user whose id ends the path. Raises `NotFoundError`."""
+        """The sessions of the user whose id ends the path. Raises `NotFoundError`."""
         return await self.sessions.list_of(call.identity, call.name)
 
     async def revoke_of_user(self, call: Call[SessionSelector]) -> None:
-        """End one of a user's. Raises `NotFoundError`."""
+        """End a session of a user. Raises `NotFoundError`."""
         await self.sessions.revoke_of(call.name, call.payload.accessor)
 
     async def _stored(self, identity: Identity) -> TokenRow | None:

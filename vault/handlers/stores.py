@@ -815,7 +815,7 @@ class MoveTx:
         self._tx = tx
 
     def put_move(self, move: MountMoveRow) -> None:
-        """Keep it; of more than `MAX_MOVES` the oldest goes."""
+        """Record a move; of more than `MAX_MOVES` the oldest is deleted."""
         kept = self._tx.select(MOUNT_MOVES, StoreQuery(limit=MAX_MOVES))
         for old in sorted(kept, key=lambda row: row.moved_at)[: len(kept) + 1 - MAX_MOVES]:
             self._tx.delete(MOUNT_MOVES, old.id)

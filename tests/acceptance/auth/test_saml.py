@@ -106,6 +106,8 @@ def test_a_browser_logs_in(agent: Agent) -> None:
     auth = next(each for each in answers if each.status == 200).json["auth"]
     assert auth["metadata"] == {"role": "people"}
     token = auth["client_token"]
+    [session] = agent.call("GET", "/api/v1/sessions", token=token).json["sessions"]
+    assert (session["method"], session["current"]) == ("saml", True)
     assert agent.call("GET", "/v1/secret/data/app/a", token=token).status == 200
     assert agent.call("GET", "/v1/secret/data/other", token=token).status == 403
 

@@ -62,7 +62,11 @@ def _made(folder: Path, workers: int) -> Agent:
         folder,
         {
             "server": {"listen": "127.0.0.1:0", "workers": workers, "tls": {"enabled": False}},
-            "authentication": {"max_sessions_per_user": MOST, "session_timeout": "8h"},
+            "authentication": {
+                "max_sessions_per_user": MOST,
+                "session_timeout": "8h",
+                "login_idle": "15m",
+            },
         },
     )
 

@@ -118,6 +118,20 @@ def test_a_grant_lives_from_the_access_of_its_granter(agent: Agent) -> None:
     assert read(agent, job).status == 403
 
 
+def test_a_grant_ends_with_the_policies_of_its_granter(agent: Agent) -> None:
+    """Who is no administrator any more has granted nothing, with a credential that still stands."""
+    job, _ = token(agent, "default")
+    held = {"username": "granter", "policies": ["grants", "reads"]}
+    user = ok(agent, "POST", "users", held)["id"]
+    key = ok(agent, "POST", "keys", {"user": "granter", "name": "granting"})["key"]
+    assert grant(agent, refused(agent, job), key).status == 201
+    assert read(agent, job).status == 200
+    ok(agent, "PATCH", f"users/{user}", {"policies": ["grants"]})
+    assert read(agent, job).status == 403
+    ok(agent, "PATCH", f"users/{user}", {"policies": ["reads"]})
+    assert read(agent, job).status == 200
+
+
 def test_a_grant_ends_with_what_the_granter_s_entity_had(agent: Agent) -> None:
     """A policy that is taken from them, and a denial that they come to have, end it at once."""
     ok(agent, "POST", "auth/mounts/bosses", {"type": "userpass"})

@@ -92,7 +92,7 @@ class CertRole(TokenFields, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     @property
     def ocsp(self) -> OcspSettings:
-        """As it is asked."""
+        """The OCSP settings of this role."""
         return OcspSettings(
             servers=self.ocsp_servers_override,
             all_servers=self.ocsp_query_all_servers,
@@ -159,7 +159,7 @@ class CertMethod:
         return self.result(found, config)
 
     async def config(self, mount: AuthMountRow) -> CertConfig:
-        """Of a mount."""
+        """The configuration of a mount; the defaults where none is written."""
         entry = await self._entries.get(mount.id, CONFIG, CONFIG)
         return CertConfig() if entry is None else convert(entry.document, CertConfig)
 
@@ -240,7 +240,7 @@ class CertMethod:
         return found if _is_allowed(role, found) else None
 
     def result(self, match: CertMatch, config: CertConfig) -> LoginResult:
-        """Who it is."""
+        """The login result for a certificate that a role takes."""
         name, role, found = match.name, match.role, match.certificate
         extensions = {
             oid.replace(".", "-"): found.extensions[oid]

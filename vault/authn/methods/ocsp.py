@@ -52,7 +52,7 @@ class OcspSettings(Struct, frozen=True, kw_only=True):
 
 
 class OcspChecker:
-    """Of one process."""
+    """Asks OCSP responders. Kept answers and circuit breakers are those of one process."""
 
     def __init__(self, client: SourceClient, world: World, random: Callable[[int], bytes]) -> None:
         self._client = client

@@ -109,7 +109,7 @@ class EnforcementRules:
 
     @property
     def configured(self) -> Mapping[str, Enforcement]:
-        """Those of the settings."""
+        """The enforcements that the settings make, by name."""
         return self._configured
 
     def required(self, get: RowLookup, subject: LoginSubject) -> dict[str, Enforcement]:
@@ -131,16 +131,16 @@ class EnforcementRules:
 
 
 NO_ENFORCEMENTS: Final = EnforcementRules()
-"""Of settings that say nothing: what is stored counts."""
+"""Rules for settings without `required_for`: stored enforcements alone count."""
 
 
 def stored_enforcements(row: AuthEntryRow | None) -> dict[str, Enforcement]:
-    """What the entry says, by name."""
+    """The enforcements in the stored entry, by name."""
     return {} if row is None else decode_enforcements(row.document)
 
 
 def decode_enforcements(document: Mapping[str, Any]) -> dict[str, Enforcement]:
-    """As `stored_enforcements`, of its document."""
+    """The enforcements in the document of that entry, by name."""
     return {name: msgspec.convert(one, Enforcement) for name, one in document.items()}
 
 

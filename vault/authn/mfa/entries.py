@@ -33,7 +33,7 @@ SEALED: Final[Mapping[str, frozenset[str]]] = {
 
 MAX_FACTORS: Final = 16  # of an entity
 OWN_KINDS: Final = (FACTOR, NEW_FACTOR, RECOVERY)
-"""Kinds whose names begin with the entity."""
+"""Kinds of entries whose names begin with the entity's id."""
 
 
 class FactorStore(Protocol):

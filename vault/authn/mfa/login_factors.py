@@ -108,7 +108,7 @@ class _Waiting(Struct, frozen=True, kw_only=True):
 
 
 class LoginFactors:
-    """Of one process. What waits and what is counted is stored."""
+    """Second factors at logins. Logins that wait, and counts, are in the store."""
 
     def __init__(self, parts: LoginFactorParts) -> None:
         self._parts = parts
@@ -235,7 +235,7 @@ class LoginFactors:
                 return _GONE
             ended = None
             if row.session:
-                ended = self._parts.sessions.open(rows.rows, row, found.address, now)
+                row, ended = self._parts.sessions.open(rows.rows, row, found.address, now)
             if not found.is_batch:
                 rows.put(TOKENS, row)
             return _Finished(row=row, waiting=found, ended=ended)

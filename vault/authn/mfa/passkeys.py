@@ -20,7 +20,7 @@ MAX_RESPONSE: Final = 16_384  # bytes of what a browser sends
 CHALLENGE_BYTES: Final = 32
 TIMEOUT: Final = 300  # seconds that a person has
 _FORMATS: Final = frozenset({"none", "packed"})
-"""Of attestations. None is asked for; `packed` is what some keys send all the same."""
+"""Attestation formats that are taken. None is asked for; some keys send `packed` anyway."""
 
 
 class RelyingParty(Struct, frozen=True):
@@ -32,7 +32,7 @@ class RelyingParty(Struct, frozen=True):
 
     @classmethod
     def of(cls, public_url: str, name: str) -> "RelyingParty":
-        """That of an address such as `https://vault.example.com:8200`."""
+        """The relying party for an address such as `https://vault.example.com:8200`."""
         parts = urlsplit(public_url)
         return cls(parts.hostname or "", f"{parts.scheme}://{parts.netloc}", name)
 

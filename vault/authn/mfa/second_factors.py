@@ -135,7 +135,7 @@ class Enrolled(Struct, frozen=True, kw_only=True):
 
 
 class SecondFactors:
-    """Of one process. What decides is stored, so it holds on all processes and agents alike."""
+    """Second factors of entities. All state is in the store, which processes and agents share."""
 
     def __init__(self, parts: FactorParts) -> None:
         self._parts = parts
@@ -183,7 +183,7 @@ class SecondFactors:
         (`second_factor_required`) where there is a factor that was not shown lately.
         """
         entity_id, label = _entity_of(row), _checked_name(name)
-        settings = replace(METHODS[TOTP], issuer=self._parts.issuer)
+        settings = METHODS[TOTP]
         factor = self._new_totp(settings, label)
         expires_at = self._parts.world.now() + NEW_LIFETIME
 
@@ -295,7 +295,7 @@ class SecondFactors:
         """
         random_key = self._parts.random
 
-        def change(entries: EntryTx, rows: RowTx) -> tuple[MethodSettings, Factor | None]:
+        def change(entries: EntryTx, rows: RowTx) -> tuple[MethodSettings, str, Factor | None]:
             settings = read_settings(entries, method_id)
             if settings is None or settings.type != TOTP:
                 raise ValidationError(
@@ -306,9 +306,10 @@ class SecondFactors:
             user = rows.get(USERS, entity_id)
             if user is None:
                 raise ValidationError("entity_unknown", "invalid entity ID", field="entity_id")
+            account = user.username if method_id == TOTP else entity_id  # OpenBao's label
             name = own_name(entity_id, method_id)
             if entries.get(FACTOR, name) is not None:
-                return settings, None
+                return settings, account, None
             if own:
                 _require_fresh(entries, caller, entity_id)
             else:
@@ -316,13 +317,13 @@ class SecondFactors:
             factor = _totp_factor(settings, method_id, random_key(settings.key_size), entries.now)
             _require_place(entries, entity_id)
             write_factor(entries, name, factor)
-            return settings, factor
+            return settings, account, factor
 
-        settings, factor = await self._transact(change)
+        settings, account, factor = await self._transact(change)
         name = settings.name or method_id
         if factor is None:
             return Generated(method=name)
-        return Generated(method=name, made=self._shown_totp(settings, factor, entity_id, 0))
+        return Generated(method=name, made=self._shown_totp(settings, factor, account, 0))
 
     async def destroy(self, caller: Identity, entity_id: str, method_id: str) -> None:
         """Take an entity's factor away, or all of them (no method), with its recovery codes.
@@ -433,7 +434,8 @@ class SecondFactors:
         return SignedChallenge(
             factor=factor_id,
             public_key=factor.public_key,
-            challenge=purpose,
+            purpose=purpose,
+            challenge=challenge.document["challenge"],
             sign_count=count,
         )
 
@@ -515,7 +517,8 @@ class SecondFactors:
     def _shown_totp(
         self, settings: MethodSettings, factor: Factor, account: str, expires_at: int
     ) -> NewTotp:
-        url = otpauth_url(factor.secret, factor.parameters, issuer=settings.issuer, account=account)
+        issuer = settings.issuer or self._parts.issuer  # the built-in method has none of its own
+        url = otpauth_url(factor.secret, factor.parameters, issuer=issuer, account=account)
         picture = qr_code_png(url, settings.qr_size) if settings.qr_size > 0 else ""
         return NewTotp(secret=factor.secret, url=url, qr_code=picture, expires_at=expires_at)
 

@@ -230,7 +230,7 @@ async def refuse_root(_dialect: Dialect, request: Request, _mount: MountRow) -> 
 async def refuse_kv1_read(
     _dialect: Dialect, request: Request, _mount: MountRow, _path: str
 ) -> Reply:
-    """A path of KV version 1: whoever sends it is told what is wrong."""
+    """A path of KV version 1 in a version 2 mount: refused with the path to use."""
     return _kv1_path_reply(request, "get")
 
 
@@ -238,7 +238,7 @@ async def refuse_kv1_read(
 async def refuse_kv1_list(
     _dialect: Dialect, request: Request, _mount: MountRow, _path: str
 ) -> Reply:
-    """The same."""
+    """A path of KV version 1 in a version 2 mount: refused with the path to use."""
     return _kv1_path_reply(request, "list")
 
 
@@ -246,7 +246,7 @@ async def refuse_kv1_list(
 async def refuse_kv1_write(
     _dialect: Dialect, request: Request, _mount: MountRow, _path: str
 ) -> Reply:
-    """The same."""
+    """A path of KV version 1 in a version 2 mount: refused with the path to use."""
     return _kv1_path_reply(request, "put")
 
 
@@ -254,7 +254,7 @@ async def refuse_kv1_write(
 async def refuse_kv1_delete(
     _dialect: Dialect, request: Request, _mount: MountRow, _path: str
 ) -> Reply:
-    """The same."""
+    """A path of KV version 1 in a version 2 mount: refused with the path to use."""
     return _kv1_path_reply(request, "delete")
 
 

@@ -306,7 +306,7 @@ def _enforcement(name: str, one: Enforcement) -> dict[str, Any]:
 
 
 def _keys_reply(request: Request, found: dict[str, Any]) -> Reply:
-    """A list; none at all is how clients learn of an empty one."""
+    """The answer to a LIST: 404 for an empty one, as clients expect."""
     if not found:
         raise NotFoundError("empty_list", "nothing is there")
     return data_reply(request, {"key_info": found, "keys": list(found)})

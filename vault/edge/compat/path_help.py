@@ -27,7 +27,7 @@ _METHODS: Final = {
 
 
 def asks_for_help(request: Request) -> bool:
-    """Whether a request is about the path and not about what is there."""
+    """Whether a request asks for the help of its path (`?help=1`)."""
     text = request.query.get(PARAMETER)
     return request.method == "GET" and bool(text) and parse_bool(str(text)) is True
 
@@ -98,5 +98,5 @@ _LISTS: Final = {
 
 
 def _summary(route: Route) -> str:
-    """The first line of what is said of the route where it is made."""
+    """The first line of the docstring of a route's handler."""
     return (getdoc(route.answer) or "").partition("\n")[0]

@@ -138,7 +138,7 @@ async def resultant_acl(dialect: Dialect, request: Request) -> Reply:
 
 
 def _resultant(said: AclPath) -> dict[str, object]:
-    """What is said of one path; what is not limited is left out."""
+    """The permissions on one path; limits that are not set are left out."""
     shown: dict[str, object] = {
         "allowed_parameters": {name: list(one) for name, one in said.allowed_parameters.items()},
         "denied_parameters": {name: list(one) for name, one in said.denied_parameters.items()},

@@ -52,7 +52,7 @@ async def remount(dialect: Dialect, request: Request) -> Reply:
 
 @routes.add("GET", template="sys/remount/status/{id}")
 async def remount_status(dialect: Dialect, request: Request, id: str) -> Reply:  # noqa: A002  # the route's word
-    """What became of a move. Those of before a restart are kept, too."""
+    """The state of a move. Moves are kept over restarts."""
     row = await dialect.run_operation(
         request,
         operations.READ_MOUNT_MOVE,
@@ -64,7 +64,7 @@ async def remount_status(dialect: Dialect, request: Request, id: str) -> Reply: 
 
 
 def _refuse_fixed(source: str, target: str, *, is_auth: bool) -> None:
-    """Raise `ValidationError` for what is always where it is, and for another kind of place."""
+    """Raise `ValidationError` for a mount that cannot be moved, or to a path of another kind."""
     if f"{source}/" == AUTH + TOKEN_PATH or (not is_auth and _is_reserved(source)):
         raise ValidationError("remount_invalid", f'cannot remount "{source}/"', field="from")
     if is_auth and not f"{target}/".startswith(AUTH):

@@ -84,7 +84,7 @@ class NativeDialect(SessionDialect):
     max_body = MAX_BODY
 
     def find_route(self, request: Request, path: str) -> tuple[Route, tuple[Any, ...]]:
-        """As every dialect; how long the answer is to wait is known before anything is done."""
+        """Answer a request. The wrapping TTL is checked before anything is done."""
         request.wrap_ttl = requested_ttl(request)
         return super().find_route(request, path)
 

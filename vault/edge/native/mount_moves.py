@@ -51,7 +51,7 @@ class MountMoveBody(Struct, frozen=True, kw_only=True):
 
 
 class MountMoveList(Struct, frozen=True):
-    """The latest first."""
+    """Moves of mounts, the latest first."""
 
     moves: list[MountMoveBody]
 

@@ -305,7 +305,7 @@ class GrantBody(Struct, frozen=True, kw_only=True):
 
 
 class GrantList(Struct, frozen=True):
-    """Those that have not ended, the next to end first."""
+    """The grants that have not ended, the next to end first."""
 
     grants: list[GrantBody]
 

@@ -60,7 +60,7 @@ class WrappedBody(Struct, frozen=True, kw_only=True):
 
 
 class Wrap(Struct, frozen=True):
-    """In place of an answer."""
+    """A wrapped answer: it stands in place of the answer itself."""
 
     wrap: WrappedBody
 

@@ -109,13 +109,16 @@ def test_logout_leaves_what_one_had_before(agent: FakeAgent, cli: Run, ring: Rin
     """A root token or an API key is not ended by the end of a day, unless one says so."""
     log_in(agent, cli)
     agent.answer({**WHOAMI, "mount": "token/"})
-    assert cli("logout").code == 0
+    done = cli("logout")
+    assert done.code == 0
+    assert "it stays valid" in done.err
     assert agent.asked[-1][0] == "GET"
     assert ring.kept == {}
     log_in(agent, cli)
     agent.answer(None, 204)
     assert cli("logout", "--revoke").code == 0
     assert agent.asked[-1][0] == "DELETE"
+    assert "no token was stored" in cli("logout").err
 
 
 def test_logout_without_the_agent_removes_and_says_so(

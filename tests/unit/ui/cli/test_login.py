@@ -56,3 +56,32 @@ def test_login_says_that_a_variable_wins(
     monkeypatch.delenv("FREEHOLD_TOKEN")
     agent.answer({"root": True, "policies": [], "unknown": []})
     assert "wins" not in cli("login", stdin="typed\n").err
+
+
+def test_a_refused_login_says_nothing_of_tokens(agent: FakeAgent, cli: Run) -> None:
+    """A wrong password or code was refused: another token would not help."""
+    agent.answer({"message": "invalid username or password", "code": "login_failed"}, 401)
+    done = cli("login", "--method", "userpass", "--username", "ann", stdin="wrong\n")
+    assert (done.code, done.err) == (4, "freehold: invalid username or password\n")
+
+
+def test_a_login_where_nothing_is_mounted_says_so(agent: FakeAgent, cli: Run) -> None:
+    """The agent's own answer is OpenBao's, of a route."""
+    agent.answer({"message": "no handler for this route", "code": "unknown_route"}, 404)
+    done = cli("login", "--method", "ldap", "--username", "ann", stdin="x\n")
+    assert done.code == 3
+    assert "no login of this method at auth/ldap/: give the mount with --path" in done.err
+
+
+def test_a_certificate_logs_in_by_the_connection(agent: FakeAgent, cli: Run, home: Path) -> None:
+    """Nothing is asked for; the role is optional."""
+    for role in ((), ("--role", "web")):
+        agent.answer({"token": "s.made"})
+        agent.answer({"root": False, "policies": [], "unknown": []})
+        assert cli("login", "--method", "cert", *role, stdin="").code == 0
+        assert (home / ".freehold-token").read_text() == "s.made"
+    sent = [asked for asked in agent.asked if asked[0] == "POST"]
+    assert sent == [
+        ("POST", "/api/v1/auth/login/cert/login", {}),
+        ("POST", "/api/v1/auth/login/cert/login", {"name": "web"}),
+    ]

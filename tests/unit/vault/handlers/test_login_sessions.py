@@ -13,6 +13,7 @@ from vault.authn.entities import EntityDirectory
 from vault.authn.logins import Logins
 from vault.authn.mfa.enforcement import EnforcementRules
 from vault.authn.sessions import (
+    NOTED_EVERY,
     PRECISION,
     SessionActivity,
     SessionLimits,
@@ -35,7 +36,7 @@ MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
 IDLE, LONGEST = 16 * MINUTE, 8 * HOUR
 STEP = IDLE // PRECISION
-LIMITS = SessionLimits(timeout=LONGEST, idle=IDLE, max_per_user=2)
+LIMITS = SessionLimits(timeout=LONGEST, idle=IDLE, login_idle=IDLE, max_per_user=2)
 ELSEWHERE = Origin(ip="192.0.2.9")
 
 
@@ -158,6 +159,22 @@ async def test_not_every_use_is_written_down(people: House) -> None:
     for _ in range(100):
         assert await who(people, issued.text) is not None
     assert people.store.count_all_transactions() == before + 1
+
+
+async def test_without_an_idle_time_it_lives_to_its_end(people: House) -> None:
+    """A program may ask once in a while; who was there last is noted once an hour."""
+    limits = SessionLimits(timeout=LONGEST, max_per_user=2)
+    opener = SessionOpener(limits, people.revoker)
+    people.logins = Logins(
+        replace(people.login_parts, directory=EntityDirectory(people.world), sessions=opener)
+    )
+    first, second = await log_in(people), await log_in(people)
+    people.world.time += NOTED_EVERY
+    assert await who(people, first.text) is not None
+    await log_in(people)
+    assert await who(people, second.text) is None, "unused for longer than the other one"
+    people.world.time = first.row.expires_at - 1
+    assert await who(people, first.text) is not None
 
 
 async def test_what_is_over_does_not_come_back(people: House) -> None:

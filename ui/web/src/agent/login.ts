@@ -17,14 +17,15 @@ export interface LoginMount {
 export const CALLBACK = "/sign-in/callback";
 const PENDING_KEY = "freehold-pending-login"; // of a login that is waiting for the provider
 const PASSWORD_TYPES = ["userpass", "ldap"];
-const PROVIDER_TYPES = ["oidc"];
+const PROVIDER_TYPES = ["oidc", "saml"];
 
 type LoginAnswer = { token: string } | WaitingLogin;
 
 /** What is kept in this tab while the browser is at the provider. */
 interface PendingLogin {
   mount: string;
-  nonce: string;
+  type: string;
+  secret: string;
   returnTo: string;
 }
 
@@ -65,18 +66,19 @@ export async function logInByPassword(
 }
 
 /** Go to the identity provider. Only this tab can finish the login. Throws `ApiError`. */
-export async function startProviderLogin({ path }: LoginMount, role: string): Promise<void> {
-  const nonce = crypto.randomUUID() + crypto.randomUUID();
+export async function startProviderLogin({ path, type }: LoginMount, role: string): Promise<void> {
+  const secret = crypto.randomUUID() + crypto.randomUUID();
   const headers = { Accept: "application/json", "Content-Type": "application/json" };
-  const redirect_uri = location.origin + CALLBACK;
-  const body = JSON.stringify({ role, redirect_uri, client_nonce: nonce });
+  const bound =
+    type === "saml" ? { client_challenge: await challenge(secret) } : { client_nonce: secret };
+  const body = JSON.stringify({ role, redirect_uri: location.origin + CALLBACK, ...bound });
   const { response, body: text } = await fetchWithTimeout(
-    `/v1/auth/${segments(path)}oidc/auth_url`,
+    `/v1/auth/${segments(path)}${type === "saml" ? "sso_service_url" : "oidc/auth_url"}`,
     { method: "POST", headers, body },
   );
   const url = response.ok ? providerUrl(text) : null;
   if (!url) throw startError(response.status, text);
-  const pending: PendingLogin = { mount: path, nonce, returnTo: address.peek() };
+  const pending: PendingLogin = { mount: path, type, secret, returnTo: address.peek() };
   sessionStorage.setItem(PENDING_KEY, JSON.stringify(pending));
   location.assign(url);
 }
@@ -102,11 +104,26 @@ async function exchangeCode(pending: PendingLogin | null, told: URLSearchParams)
   const [state, code] = [told.get("state"), told.get("code")];
   if (!pending)
     throw new ApiError(0, "login_lost", "this tab has started no login: sign in again here");
+  const place = `auth/login/${segments(pending.mount)}`;
+  if (code && pending.type === "saml") {
+    const body = { code, client_verifier: pending.secret };
+    return completeLogin(await post<LoginAnswer>(`${place}login`, body));
+  }
   if (!state || !code)
     throw new ApiError(0, "login_refused", "the identity provider refused the login: try again");
-  const place = `auth/login/${segments(pending.mount)}oidc/callback`;
-  const body = { state, code, client_nonce: pending.nonce };
-  await completeLogin(await post<LoginAnswer>(place, body));
+  const body = { state, code, client_nonce: pending.secret };
+  await completeLogin(await post<LoginAnswer>(`${place}oidc/callback`, body));
+}
+
+/** SHA-256 in unpadded base64url. Throws `ApiError` where browsers have no cryptography. */
+async function challenge(secret: string): Promise<string> {
+  if (!crypto.subtle)
+    throw new ApiError(0, "https_needed", "a SAML login needs HTTPS: open this page by https://");
+  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(secret));
+  return btoa(String.fromCharCode(...new Uint8Array(digest)))
+    .replace(/\+/g, "-")
+    .replace(/\//g, "_")
+    .replace(/=+$/, "");
 }
 
 /** Turn the token of a login into the session of this browser, or ask for its second factor.
@@ -128,7 +145,8 @@ function segments(path: string): string {
 
 /** The address of the provider. Null for anything that is no web page. */
 function providerUrl(text: string): string | null {
-  const url = JSON.parse(text).data?.auth_url;
+  const { auth_url, sso_service_url } = JSON.parse(text).data ?? {};
+  const url = auth_url ?? sso_service_url;
   return typeof url === "string" && /^https?:\/\//.test(url) ? url : null;
 }
 

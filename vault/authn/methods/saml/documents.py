@@ -109,7 +109,7 @@ async def prepared_config(change: EntryChange[SamlConfig]) -> SamlConfig:
 
 
 async def prepared_role(change: EntryChange[SamlRole]) -> SamlRole:
-    """Raises `ValidationError` for what cannot be."""
+    """Check a role before it is stored. Raises `ValidationError`."""
     role = checked_token_fields(change.new)
     for name in ("bound_subjects_type", "bound_attributes_type"):
         if getattr(role, name) not in _BOUND_TYPES:

@@ -30,7 +30,7 @@ class ProviderMetadata(Struct, frozen=True, kw_only=True):
 
 
 def parse_metadata(text: str) -> ProviderMetadata:
-    """Of one provider. Raises `InvalidXmlError`."""
+    """Read the metadata of one provider. Raises `InvalidXmlError`."""
     root = parse_xml(text.strip().encode(), MAX_METADATA)
     if root.tag != f"{{{METADATA}}}EntityDescriptor":
         raise InvalidXmlError("it must be the EntityDescriptor of one provider")

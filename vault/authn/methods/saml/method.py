@@ -172,7 +172,7 @@ class SamlMethod:
         }
 
     def lockout_name(self, request: LoginRequest) -> str:  # noqa: ARG002  # see `LoginMethod`
-        """Nobody's: a signature is not guessed."""
+        """Empty: a signature cannot be guessed, so nothing is locked."""
         return ""
 
     async def begin(self, request: ActionRequest[BeginSaml]) -> Mapping[str, Any]:
@@ -372,7 +372,7 @@ def _keeping(code: str, answer: SamlAnswer, now: int) -> Callable[[EntryTx], boo
 
 
 def _result(name: str, role: SamlRole, assertion: VerifiedAssertion) -> LoginResult:
-    """Who it is. Raises `LoginRefusedError`."""
+    """The login result for an assertion. Raises `LoginRefusedError`."""
     attributes = {key: list(values) for key, values in assertion.attributes.items()}
     try:
         check_bound_claims({"subject": assertion.subject}, role.subjects)

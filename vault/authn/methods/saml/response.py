@@ -138,7 +138,10 @@ def _check_form(root: Any) -> Any:
 
 
 def _check_ids(everything: list[Any]) -> None:
-    """An id that two elements have could mean either."""
+    """Refuse an id that two elements have: a signature could be over either.
+
+    Raises `InvalidResponseError`.
+    """
     found = [
         value
         for each in everything
@@ -150,7 +153,10 @@ def _check_ids(everything: list[Any]) -> None:
 
 
 def _check_signature_form(signature: Any, owner: Any) -> None:
-    """It is over its parent, whole, by the usual transforms. Nothing else is ever asked for."""
+    """Require a signature over its whole parent by the usual transforms.
+
+    Raises `InvalidResponseError`.
+    """
     if signature.tag != f"{{{SIGNATURE}}}Signature" or children(signature, SIGNATURE, "Object"):
         raise InvalidResponseError("it has a signature of an unusual form")
     info = only_child(signature, SIGNATURE, "SignedInfo")
@@ -286,7 +292,10 @@ def _check_assertion(assertion: Any, expected: ExpectedResponse, now: int) -> Ve
 
 
 def _check_conditions(conditions: Any, expected: ExpectedResponse, now: int) -> int:
-    """When they end."""
+    """Check the conditions; returns when they end (Unix seconds).
+
+    Raises `InvalidResponseError`.
+    """
     if any(local_name(each) not in _CONDITIONS for each in conditions):
         raise InvalidResponseError("it has a condition that is not known here")
     end = _check_period(conditions, expected, now, what="Conditions")
@@ -323,7 +332,10 @@ def _confirmed_until(confirmation: Any, expected: ExpectedResponse, now: int) ->
 
 
 def _check_period(element: Any, expected: ExpectedResponse, now: int, *, what: str) -> int:
-    """Its end, which it must have."""
+    """Check the period of an element; returns its end (Unix seconds), which it must have.
+
+    Raises `InvalidResponseError`.
+    """
     begin, end = element.get("NotBefore"), element.get("NotOnOrAfter")
     if end is None:
         raise InvalidResponseError(f"it has no end (NotOnOrAfter of {what})")

@@ -188,6 +188,8 @@ async def test_an_administrator_gives_and_takes_factors(desk: Desk) -> None:
         assert await refused(run) == "more_privileged"
     made = await desk.factors.generate(ROOT, entity.id, "totp", own=False)
     assert made.made is not None
+    assert App(made.made.url).fields["issuer"] == "Freehold"
+    assert f"/Freehold:{entity.username}?" in made.made.url
     again = await desk.factors.generate(ROOT, entity.id, "totp", own=False)
     assert again.made is None
     await desk.factors.destroy(ROOT, entity.id, "")

@@ -88,7 +88,9 @@ function UserTable({ first }: { first: UserPage }) {
       <Table
         label="Users"
         columns={COLUMNS}
-        rows={users.filter(({ username }) => username.toLowerCase().includes(text.trim()))}
+        rows={users.filter(({ username }) =>
+          username.toLowerCase().includes(text.trim().toLowerCase()),
+        )}
         keyOf={({ id }) => id}
         order={{ column: "username", descending: false }}
         onOpen={({ id }) => navigate(`/users/${id}`)}
