@@ -232,6 +232,8 @@ class JwtCredentials:
             if has_bound_claims(claims, grant.claims):
                 policies.update(grant.policies)
         mount = self._find_mount(issuer.mount) if issuer.mount else None
+        if issuer.mount and mount is None:  # whose entity denies something, or is disabled
+            raise InvalidTokenError("the auth mount of its issuer is not there")
         try:
             key = alias_key(mount, holder) if mount is not None else ""
         except ValidationError:

@@ -104,6 +104,23 @@ def test_revocation(agent: Agent) -> None:
     assert agent.call("POST", "/api/v1/jwt/revocations", {**body, "issuer": "x"}).status == 404
 
 
+def test_without_the_mount_of_its_aliases_no_token_counts(agent: Agent) -> None:
+    """Else a move of it would let in whom it keeps out: an entity that is disabled, or denied."""
+    told = claims(sub="project:out")
+    token = KEY.sign(told)
+    accessor = ok(agent, "GET", "sys/auth")["data"]["jobs/"]["accessor"]
+    entity = ok(agent, "POST", "identity/entity", {"name": "out"})["data"]["id"]
+    alias = {"name": "project:out", "canonical_id": entity, "mount_accessor": accessor}
+    ok(agent, "POST", "identity/entity-alias", alias)
+    assert status(agent, token) == 200
+    ok(agent, "POST", f"identity/entity/id/{entity}", {"disabled": True})
+    assert status(agent, token) == 403
+    ok(agent, "POST", "sys/remount", {"from": "auth/jobs", "to": "auth/away"})
+    assert (status(agent, token), status(agent, KEY.sign(claims()))) == (403, 403)
+    ok(agent, "POST", "sys/remount", {"from": "auth/away", "to": "auth/jobs"})
+    assert (status(agent, token), status(agent, KEY.sign(claims()))) == (403, 200)
+
+
 def test_a_job_ends_its_own_token(agent: Agent) -> None:
     """As with any token; without an id it has to wait for its end."""
     token, nameless = KEY.sign(claims()), KEY.sign(claims(jti=GONE))
