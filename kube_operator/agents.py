@@ -222,7 +222,10 @@ class AgentSession:
                 text = f"the login as {identity.role} at {identity.mount} is refused"
                 raise AgentError(error.status, error.code, "LoginRefused", text) from None
             raise
-        return msgspec.json.decode(answer, type=_Token).token
+        try:
+            return msgspec.json.decode(answer, type=_Token).token
+        except msgspec.MsgspecError:
+            raise _unreadable() from None
 
     async def _send(
         self, method: str, path: str, body: object, query: dict[str, str], seconds: float

@@ -74,14 +74,16 @@ class LeaderElection:
         renewed = self._world.monotonic()
         while True:
             await self._world.sleep(self._times.retry)
-            with trio.move_on_after(self._times.deadline):
+            began = self._world.monotonic()  # others may see it before we have the answer
+            left = renewed + self._times.deadline - began
+            if left <= 0:
+                break
+            with trio.move_on_after(left):
                 if await self._try():
-                    renewed = self._world.monotonic()
+                    renewed = began
                     continue
                 if self._holder() not in {"", self._identity}:
                     break
-            if self._world.monotonic() - renewed >= self._times.deadline:
-                break
         log.warning("%s does not lead any more", self._identity)
         scope.cancel()
 

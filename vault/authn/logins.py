@@ -232,7 +232,7 @@ class Logins:
             if admission.mfa_at:
                 row = replace(row, mfa_at=admission.mfa_at)
             if row.session:
-                ended = self._parts.sessions.open(rows.rows, row, login.origin.ip, entries.now)
+                row, ended = self._parts.sessions.open(rows.rows, row, login.origin.ip, entries.now)
             if not is_batch:
                 rows.put(TOKENS, row)
             return row, admission, ended

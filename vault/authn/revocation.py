@@ -115,6 +115,10 @@ def _still_expired(ids: list[str], idle: list[str], now: int, tx: StoreTx) -> li
     sessions = tx.get_many(SESSIONS, [(token_id,) for token_id in idle])
     expired = [row.id for row in rows.values() if is_expired(row.expires_at, now)]
     unused = [row.token_id for row in sessions.values() if is_expired(row.idle_until, now)]
+    there = tx.get_many(TOKENS, [(token_id,) for token_id in unused])
+    for token_id in unused:
+        if (token_id,) not in there:
+            tx.delete(SESSIONS, token_id)  # else it would be found again, for ever
     return list(dict.fromkeys((*expired, *unused)))
 
 

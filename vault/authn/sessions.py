@@ -15,7 +15,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Final
 
-from msgspec import Struct
+from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
 from actors.world import World
@@ -31,7 +31,7 @@ from vault.model.results import SessionInfo
 from vault.store.row_cache import MISSING
 from vault.store.store import Store
 from vault.store.table import MAX_LIMIT, StoreQuery
-from vault.store.tables import SESSIONS, TOKENS, USERS
+from vault.store.tables import SESSIONS, SESSIONS_LEVEL, TOKENS, USERS
 from vault.store.transaction import StoreTx
 
 SESSION_CREATE_PATH: Final = "sys/sessions"
@@ -148,15 +148,20 @@ class SessionOpener:
         self.limits = limits
         self._revoker = revoker
 
-    def open(self, tx: StoreTx, row: TokenRow, address: str, now: int) -> EndedFamilies:
+    def open(
+        self, tx: StoreTx, row: TokenRow, address: str, now: int
+    ) -> tuple[TokenRow, EndedFamilies | None]:
         """Store that a login's token is a session, without which it does not stand.
 
-        In the transaction that stores the token. `finish` follows with what is returned.
+        In the transaction that stores the token, as it is returned. `finish` follows with the
+        rest. While a node runs that knows no sessions, the token is none.
         """
+        if tx.lowest_level() < SESSIONS_LEVEL:
+            return replace(row, session=UNSET), None
         surplus = self.limits.surplus(tx, row.user_id, now) if row.user_id else []
         ended = self._revoker.end_within(tx, surplus)
         tx.put(SESSIONS, session_row(row, address, self.limits.login_idle))
-        return ended
+        return row, ended
 
     async def finish(self, ended: EndedFamilies | None) -> None:
         """End the streams of sessions that a new login ended, and the rest of their families."""

@@ -20,6 +20,7 @@ from vault.authn.credential_scheme import TOKEN, CredentialScheme, MintedCredent
 from vault.authn.credential_validity import (
     KEY_PARENT,
     MAX_DEPTH,
+    WRAPPING_PATH,
     RowLookup,
     api_key_identity,
     resolve_identity,
@@ -42,7 +43,7 @@ from vault.model.name import canonical_name
 from vault.model.records import BATCH_ACCESSOR, TokenRow
 from vault.store.store import Store
 from vault.store.table import MAX_LIMIT, StoreQuery
-from vault.store.tables import API_KEYS, SESSIONS, TOKENS, USERS
+from vault.store.tables import API_KEYS, SESSIONS, SESSIONS_LEVEL, TOKENS, USERS
 from vault.store.transaction import StoreTx
 
 BATCH_TYPE: Final = "batch"
@@ -201,7 +202,7 @@ class Tokens:
                 if placed.user_id:
                     self._sessions.require_capacity(tx, placed.user_id, row.created_at)
                 self._sessions.admit_browser(tx, placed.parent, row.created_at)
-            if is_session(placed) or of_user:
+            if (is_session(placed) or of_user) and tx.lowest_level() >= SESSIONS_LEVEL:
                 placed = replace(placed, session=True)
                 tx.put(SESSIONS, session_row(placed, address, 0))
             return _insert(tx, placed)
@@ -213,7 +214,7 @@ class Tokens:
         """Make a browser's session of the caller's own, which a login made; that one ends.
 
         It takes its place: the same person, rights and last end. Raises `ValidationError` for any
-        other credential.
+        other credential, and where it could not be renewed without a second factor.
         """
         minted, accessor = self._scheme.mint_session(), self._scheme.mint_accessor()
         now, idle = self._world.now(), self._sessions.idle_at_once
@@ -229,6 +230,10 @@ class Tokens:
                 )
             if token_identity(tx.get, own, now) is None:
                 raise AuthorizationError("bad_token", "bad token")
+            self._require_factor(tx, own)  # it may live longer than the login's token would have
+            longest = self._sessions.max_ttl(own.explicit_max_ttl)
+            if own.max_ttl and not own.period:  # of a period no maximum is the end
+                longest = min(longest, own.max_ttl)
             row = replace(
                 own,
                 id=minted.id,
@@ -238,10 +243,11 @@ class Tokens:
                 issued_at=now,
                 ttl=idle,
                 period=0,
-                explicit_max_ttl=self._sessions.max_ttl(own.explicit_max_ttl),
+                explicit_max_ttl=longest,
+                max_ttl=UNSET,
                 renewable=True,
             )
-            last = own.created_at + row.explicit_max_ttl
+            last = own.created_at + longest
             row = replace(row, expires_at=min(now + idle, last))
             ended = self._revoker.end_within(tx, [own.id])
             tx.put(SESSIONS, session_row(row, address, 0))
@@ -397,12 +403,7 @@ class Tokens:
             current = tx.get(TOKENS, row.id)
             if current is None or token_identity(tx.get, current, now) is None:
                 raise ValidationError("token_not_found", "token not found")
-            if self._enforcements.is_lacking(tx.get, current):
-                raise ValidationError(
-                    "second_factor_needed",
-                    "logins like this need a second factor by now, and none was shown for this "
-                    "token: show one, or log in again",
-                )
+            self._require_factor(tx, current)
             renewed, warnings = token_lifetime.renew_lifetime(current, increment, now)
             tx.put(TOKENS, renewed)
             session = tx.get(SESSIONS, row.id) if row.session else None
@@ -438,6 +439,15 @@ class Tokens:
             return [row.id]
 
         await self._revoker.revoke_families(change)
+
+    def _require_factor(self, tx: StoreTx, row: TokenRow) -> None:
+        """Raise `ValidationError` where a login like the token's needs a factor by now."""
+        if self._enforcements.is_lacking(tx.get, row):
+            raise ValidationError(
+                "second_factor_needed",
+                "logins like this need a second factor by now, and none was shown for this "
+                "token: show one, or log in again",
+            )
 
     def _mint(self, new: NewToken) -> MintedCredential:
         if new.path == SESSION_CREATE_PATH:
@@ -630,6 +640,10 @@ def _parent(tx: StoreTx, caller: Identity) -> TokenRow:
     if found[0].num_uses:
         raise ValidationError(
             "restricted_parent", "restricted use token cannot generate child tokens"
+        )
+    if found[0].path == WRAPPING_PATH:  # a child would have the policy that it is without
+        raise ValidationError(
+            "restricted_parent", "the token of a wrapped answer cannot generate child tokens"
         )
     return found[0]
 

@@ -4,14 +4,17 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Final
 
+from msgspec.structs import replace
+
 from vault.authz.access import AccessRequest, Decision
 from vault.authz.acl import literal_start
 from vault.authz.api_paths import nearest_api_access
 from vault.authz.compile import can_reach, is_mixed_folder
 from vault.authz.evaluate import CompiledPolicies, is_listed
-from vault.authz.pattern import GLOB
+from vault.authz.pattern import GLOB, SEGMENT
 from vault.authz.policy import Policy
 from vault.authz.policy_store import PolicySnapshot, PolicyStore
+from vault.errors import ValidationError
 from vault.model.acl.access import AclCapability, ApiAccess
 from vault.model.identity import Identity
 from vault.model.operation import Capability, Origin, SecretFacts
@@ -85,6 +88,46 @@ class Authorizer:
                 return path
         return ""
 
+    def find_gained_access(
+        self, identity: Identity, origin: Origin, now: int, source: str, target: str
+    ) -> str:
+        """A path below `target` where more is allowed than in its place below `source`; empty: none.
+
+        It tries one name for each path that the rules and permissions speak of, in both folders.
+        What depends on a secret's tags is not seen.
+        """
+        snapshot = self._policies.snapshot
+        own, of_api = snapshot.spoken_paths(identity)
+        found = snapshot.compiled_for(identity)
+
+        def allowed(capability: Capability, path: str, api: ApiAccess) -> bool:
+            access = AccessRequest(
+                capability=capability, path=_place(path), identity=identity, origin=origin,
+                now=now, api=api,
+            )  # fmt: skip
+            return found.decide(access).allowed
+
+        def is_gain(capability: Capability, below: str, api: ApiAccess) -> bool:
+            moved = replace(api, path=target + api.path.removeprefix(source))
+            return allowed(capability, target + below, moved) and not allowed(
+                capability, source + below, api
+            )
+
+        mounts = found.rules.mounts
+        for below in _names_below(own, source, target):
+            for capability in Capability:
+                api = nearest_api_access(capability, source + below, mounts)
+                if is_gain(capability, below, api):
+                    return target + below
+        probe = nearest_api_access(Capability.READ, source + _ANY_NAME, mounts).path
+        has_trees = probe != source + _ANY_NAME  # `data/`, `metadata/` and others: version 2
+        for below in _names_below(of_api, source, target):
+            name = (below.partition("/")[2] if has_trees else below).strip("/") or _ANY_NAME
+            for capability, operation in _VERBS.items():
+                if is_gain(capability, name, ApiAccess(path=source + below, operation=operation)):
+                    return target + below
+        return ""
+
     def list_filter(
         self, identity: Identity, origin: Origin, now: int, listed: str = ""
     ) -> "VisibleNames":
@@ -121,6 +164,51 @@ class Authorizer:
 
 
 _DENIED: Final = frozenset({AclCapability.DENY})
+_ANY_NAME: Final = "any-name"  # stands for whatever a wildcard covers
+_VERBS: Final = {
+    Capability.CREATE: AclCapability.CREATE,
+    Capability.READ: AclCapability.READ,
+    Capability.UPDATE: AclCapability.UPDATE,
+    Capability.DELETE: AclCapability.DELETE,
+    Capability.LIST: AclCapability.LIST,
+}
+
+
+def _place(path: str) -> ResourcePath:
+    """A path, if it is one: in Vault's language a policy may speak of others, which nothing has."""
+    try:
+        return ResourcePath.parse(path.removesuffix("/"))
+    except ValidationError:
+        return ResourcePath.parse(f"{path.partition('/')[0]}/{_ANY_NAME}")
+
+
+def _names_below(paths: Iterable[str], *folders: str) -> set[str]:
+    """What paths say of what lies in these folders, with a name for each wildcard."""
+    found: set[str] = set()
+    for path in paths:
+        for folder in folders:
+            below = _part_below(path, folder)
+            if below is None:
+                continue
+            start = "/".join(
+                _ANY_NAME if part == SEGMENT else part
+                for part in below.removesuffix(GLOB).split("/")
+            )
+            found.add(start)
+            if below.endswith(GLOB):
+                found.update(start + "/".join([_ANY_NAME] * depth) for depth in (1, 2, 3))
+    return {one for one in found if one.strip("/")}
+
+
+def _part_below(path: str, folder: str) -> str | None:
+    """What of a path speaks of what lies in a folder; None: it speaks of nothing in it."""
+    parts, segments = path.removesuffix(GLOB).split("/"), folder.removesuffix("/").split("/")
+    for place, segment in enumerate(segments):
+        if place == len(parts) - 1:  # it ends before the folder does
+            return GLOB if path.endswith(GLOB) and segment.startswith(parts[place]) else None
+        if parts[place] not in {SEGMENT, segment}:
+            return None
+    return "/".join(parts[len(segments) :]) + (GLOB if path.endswith(GLOB) else "")
 
 
 def _has_list_filters(policies: CompiledPolicies) -> bool:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Annotated, Final
 from zoneinfo import TZPATH, ZoneInfo
 
-from msgspec import Meta, Struct, field
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from actors.slewed_clock import EARLY
 from protocols.errors import ValidationError
@@ -116,7 +116,7 @@ class MfaPresent(ConditionBase, frozen=True, tag="mfa_present"):
     A duration such as `15m`, or seconds; without it however long ago.
     """
 
-    max_age: int | Annotated[str, Meta(max_length=32)] | None = None
+    max_age: int | Annotated[str, Meta(max_length=32)] | UnsetType = UNSET
 
 
 Condition = TimeWindow | SourceNetwork | AuthMethod | Tags | Metadata | MfaPresent
@@ -158,7 +158,7 @@ def condition_faults(condition: Condition) -> list[Fault]:
             return [("", "needs at least one of any, all, none")]
         case Metadata() if (condition.equals is None) == (condition.among is None):
             return [("", "needs exactly one of equals, in")]
-        case MfaPresent() if condition.max_age is not None:
+        case MfaPresent() if condition.max_age is not UNSET:
             age = _max_age(condition.max_age)
             if not 0 < age <= MAX_MFA_AGE:
                 return [("max_age", "must be a duration of 1s to 366d, such as 15m")]
@@ -200,7 +200,7 @@ def _max_age(given: int | str) -> int:
 
 
 def _mfa_check(condition: MfaPresent) -> Check:
-    if condition.max_age is None:
+    if condition.max_age is UNSET:
         return lambda access: access.identity.mfa
     oldest = _max_age(condition.max_age)
 

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from vault.authz import conditions
-from vault.authz.conditions import KINDS, MAX_CONDITIONS, Condition, condition_cost
+from vault.authz.conditions import KINDS, MAX_CONDITIONS, Condition, MfaPresent, condition_cost
 from vault.authz.pattern import SEGMENT, parse_pattern
 from vault.errors import ValidationError
 from vault.model.acl.policy import AclPolicy, parse_acl_policy
@@ -28,6 +28,8 @@ MAX_PERMISSIONS: Final = 64  # of an API key
 MAX_WILD: Final = 1_000  # paths with `+`, of a policy or an API key: each may cost a look
 MAX_SET_COST: Final = 2_000
 """Of all policies of one identity together (`policy_cost`): a decision takes some 3 ms at most."""
+_CONDITIONS_LEVEL: Final = 18
+"""Since when there are ages of second factors, control groups and `cas_required` in policies."""
 MAX_PRIORITY: Final = 1_000_000
 _CHARACTERS_A_PATH: Final = 10  # of a text, which take as long to read as a path to compile
 
@@ -72,6 +74,7 @@ class AclSummary(Struct, frozen=True):
     weight: int = 0  # how much work it is to read and compile, in paths of rules
     cost: int = 0  # of a decision, at most
     has_denials: bool = False
+    has_control_groups: bool = False
     is_templated: bool = False
 
 
@@ -93,6 +96,19 @@ class Policy(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, dict
     cas_required: bool | msgspec.UnsetType = msgspec.UNSET
 
     @property
+    def level(self) -> int:
+        """The schema level that a node must know to read it; 0: every node does."""
+        found = (*self.conditions, *(each for rule in self.rules for each in rule.conditions))
+        is_new = (
+            self.cas_required is not msgspec.UNSET
+            or any(
+                isinstance(one, MfaPresent) and one.max_age is not msgspec.UNSET for one in found
+            )
+            or self.acl_summary.has_control_groups
+        )
+        return _CONDITIONS_LEVEL if is_new else 0
+
+    @property
     def acl_policy(self) -> AclPolicy | None:
         """What the text says; None without one."""
         return parse_acl_policy(self.name, self.acl) if self.acl else None
@@ -104,7 +120,13 @@ class Policy(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, dict
         if found is None or not self.acl:
             return AclSummary()
         weight = len(found.paths) + len(self.acl) // _CHARACTERS_A_PATH
-        return AclSummary(weight, found.cost, bool(found.denials), found.is_templated)
+        return AclSummary(
+            weight,
+            found.cost,
+            bool(found.denials),
+            any(path.controlled for path in found.paths),
+            found.is_templated,
+        )
 
     @property
     def has_denials(self) -> bool:

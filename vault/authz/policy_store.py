@@ -44,6 +44,7 @@ from vault.errors import (
     VaultError,
 )
 from vault.model.acl.access import AclCapability
+from vault.model.acl.identity_template import parse_template
 from vault.model.identity import DEFAULT_POLICY, ROOT_POLICY, ROTATION_POLICY, Identity, Method
 from vault.model.link_ports import ActiveBundle, PolicyTrust
 from vault.model.memo import BoundedMemo
@@ -265,6 +266,25 @@ class PolicySnapshot:
                 found += () if policy.acl_policy is None else policy.acl_policy.denials
         return found
 
+    def spoken_paths(self, identity: Identity) -> tuple[set[str], set[str]]:
+        """The paths that rules and permissions of an identity speak of, and those in Vault's API.
+
+        Of a path with templates what it stands for.
+        """
+        names = sorted({*identity.policies, *identity.ceiling})
+        own = {path for one in identity.permissions for path in one.paths}
+        of_api: set[str] = set()
+        values = _template_values(identity)
+        for policy in (*self.local_policies(identity, names), *self.bundle_policies(names)):
+            if not policy.enabled:
+                continue
+            own.update(path for rule in policy.rules for path in rule.paths)
+            acl = policy.acl_policy
+            for path in () if acl is None else acl.paths:
+                filled = parse_template(path.path).fill(values) if path.templated else path.path
+                of_api.update(() if filled is None else (filled,))
+        return own, of_api
+
     def _cache_key(self, identity: Identity) -> tuple[object, ...]:
         """Of identities with equal keys the same rules hold."""
         is_service = identity.method is Method.SERVICE  # whose built-in policies count for it alone
@@ -460,6 +480,7 @@ class PolicyStore:
             if old is not None and create_only:
                 raise ConflictError("policy_exists", "a policy of this name exists")
             _check_cas(policy, old, cas)
+            tx.require_level(policy.level)  # an older node that cannot read it has no data path
             if old is None:
                 _require_room(tx)
             row = new

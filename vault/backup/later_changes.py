@@ -47,6 +47,7 @@ from vault.model.records import (
     RoleRow,
     RotationRow,
     SecretRow,
+    SessionRow,
     TokenRow,
     UsageRow,
     UserRow,
@@ -69,6 +70,8 @@ _ENDS_TOKENS: Final = frozenset({
     "token.revoke_orphan",
     "token.revoke_self",
     "session.close",
+    "session.revoke",
+    "session.revoke_of_user",
 })  # fmt: skip
 _ERASES: Final = frozenset({"secret.destroy", "secret.purge", "secret.remove"})
 _SIGNED: Final = frozenset({"genesis", "segment", "checkpoint"})
@@ -111,9 +114,12 @@ _LISTED: Final = frozenset({
     "mfa.method.delete",
     "mfa.method.write",
     "mfa.own.confirm_totp",
+    "mfa.own.recovery_codes",
     "mfa.own.remove",
     "mount.delete",
+    "mount.move",
     "mount.tune",
+    "policy.revoke_grant",
     "policy.write",
     "secret.delete",
     "sys.rekey.commit",
@@ -490,9 +496,12 @@ _REASONS: Final = {
     "mfa.method.delete": "the method of second factors is there again: delete it",
     "mfa.method.write": "the method of second factors is that of the backup: write it again",
     "mfa.own.confirm_totp": "a former authenticator app counts again: remove it",
+    "mfa.own.recovery_codes": "former recovery codes count again: make new ones",
     "mfa.own.remove": "a second factor that its owner removed counts again: remove it",
     "mount.delete": "the mount and its secrets are there again: delete it",
+    "mount.move": "the mount is at its former path, with what was erased in it since: move it",
     "mount.tune": "the mount has its former settings",
+    "policy.revoke_grant": "the grant is there again, until it ends: revoke it",
     "policy.write": "the policy is that of the backup: write it again",
     "secret.delete": "the versions are there again: delete them",
     "sys.rekey.commit": "the root key is the former one: rekey again",
@@ -691,7 +700,8 @@ class _Planner:
             TokenRow: self._look_at_token,
             PolicyRow: self._look_at_policy,
             UsageRow: self._look_at_usage,
-            CubbyholeRow: self._look_at_cubbyhole,
+            CubbyholeRow: self._look_at_part_of_token,
+            SessionRow: self._look_at_part_of_token,
         }
 
     def look_at(self, entry: Entry) -> None:
@@ -774,7 +784,7 @@ class _Planner:
         if row.credential_id in self._gone:
             self._rows[entry.place] = None
 
-    def _look_at_cubbyhole(self, entry: Entry, row: CubbyholeRow) -> None:
+    def _look_at_part_of_token(self, entry: Entry, row: CubbyholeRow | SessionRow) -> None:
         if row.token_id in self._gone:
             self._rows[entry.place] = None
 

@@ -60,6 +60,7 @@ from vault.model.records import (
     DynamicLeaseRow,
     RotationRow,
     SecretRow,
+    SessionRow,
     SystemRow,
     TokenRow,
     UsageRow,
@@ -547,7 +548,7 @@ def _chosen(entries: Iterator[Entry], selection: Selection) -> Iterator[Entry]:
                 continue
             if isinstance(row, UsageRow) and row.credential_id in accessors:
                 continue
-            if isinstance(row, CubbyholeRow):
+            if isinstance(row, CubbyholeRow | SessionRow):
                 continue
             if isinstance(row, AuthEntryRow) and row.uses_left:
                 continue  # of a login that counts so many times: they may be used up by now

@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from actors.world import World
@@ -237,8 +238,9 @@ class AccessGrantHandlers:
                     "grants_full",
                     f"there are {MAX_GRANTS} grants: revoke one, or write a policy",
                 )
-            tx.put(row)
-            return row
+            made = replace(row, authority=_with_origins(tx, row, call.identity))
+            tx.put(made)
+            return made
 
         return await self.grants.change(change)
 
@@ -346,6 +348,16 @@ def _is_for(row: AccessGrantRow, identity: Identity) -> bool:
     if row.credential:
         return row.credential == identity.credential  # not secret: an accessor, or the id of a key
     return identity.method not in _OWN_CREDENTIALS
+
+
+def _with_origins(tx: GrantTx, row: AccessGrantRow, granter: Identity) -> GrantAuthority:
+    """What the grant lives from, with which policies the granter's login alone gave."""
+    authority = row.authority
+    if authority.credential or not (granter.mount or granter.is_transient):
+        return authority
+    held = tx.policies_of(row.granter)
+    given = [name for name in authority.policies if name not in held]
+    return replace(authority, from_login=given or UNSET)
 
 
 def _is_same(one: AccessGrantRow, two: AccessGrantRow) -> bool:

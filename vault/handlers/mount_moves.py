@@ -77,13 +77,7 @@ class MountMoveHandlers:
         """
         source, target = self._places(call, MOUNTS)
         require_unreserved(target)
-        lifted = self.authorizer.find_lifted_denial(call.identity, source, target)
-        if lifted:
-            raise AuthorizationError(
-                "denial_lifted",
-                f'the move would lift the denial of "{lifted}", which binds you: only somebody who '
-                "is not bound by it can move this mount",
-            )
+        self._require_access_kept(call, (source, target), MOUNTS)
         user = await self.store.find_connection_users(source)
         if user:
             raise ConflictError(
@@ -133,8 +127,9 @@ class MountMoveHandlers:
         return await self.mounts.change(change)
 
     async def move_auth(self, call: Call[MoveMount]) -> MountMoveRow:
-        """Move an auth mount; its entries and tokens stay with it."""
+        """Move an auth mount; its entries and tokens stay with it. So do denials, as of `move`."""
         source, target = self._places(call, AUTH_MOUNTS)
+        self._require_access_kept(call, (AUTH + source, AUTH + target), AUTH_MOUNTS, AUTH)
 
         def change(tx: AuthMountTx) -> MountMoveRow:
             row = tx.find(source)
@@ -169,6 +164,34 @@ class MountMoveHandlers:
             moved_at=self.world.now(),
             moved_by=call.identity.name,
         )
+
+    def _require_access_kept(
+        self, call: Call[MoveMount], moved: tuple[str, str], settings: str, prefix: str = ""
+    ) -> None:
+        """Raise `AuthorizationError` where the caller would be denied less, or allowed more.
+
+        `moved`: the mount's folder before and after, which begins with `prefix`. What is denied of
+        its settings, below `settings`, counts as well.
+        """
+        source, target = moved
+        old, new = source.removeprefix(prefix), target.removeprefix(prefix)
+        for before, after in ((source, target), (f"{settings}{old}", f"{settings}{new}")):
+            lifted = self.authorizer.find_lifted_denial(call.identity, before, after)
+            if lifted:
+                raise AuthorizationError(
+                    "denial_lifted",
+                    f'the move would lift the denial of "{lifted}", which binds you: only somebody '
+                    "who is not bound by it can move this mount",
+                )
+        gained = self.authorizer.find_gained_access(
+            call.identity, call.op.origin, self.world.now(), source, target
+        )
+        if gained:
+            raise AuthorizationError(
+                "more_privileged",
+                f'the move would allow you more at "{gained}" than you are allowed where it lies '
+                "now: only somebody who is allowed the same there can move this mount",
+            )
 
     def _require_sudo(self, call: Call[MoveMount], place: ResourcePath) -> None:
         """Raise `AuthorizationError` unless the caller may make a mount there.

@@ -275,4 +275,9 @@ def _tuned(row: MountRow, payload: TuneMount) -> MountRow:
         "default_lease_ttl", "max_lease_ttl",
     )  # fmt: skip
     given = {name: getattr(payload, name) for name in fields}
-    return replace(row, **{name: value for name, value in given.items() if value is not None})
+    row = replace(row, **{name: value for name, value in given.items() if value is not None})
+    return replace(
+        row,
+        default_lease_ttl=row.default_lease_ttl or UNSET,
+        max_lease_ttl=row.max_lease_ttl or UNSET,
+    )

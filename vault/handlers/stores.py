@@ -13,7 +13,12 @@ from msgspec.structs import replace
 
 from actors.world import World
 from protocols import json_text
-from vault.authn.credential_validity import RowLookup, entity_values, resolve_identity
+from vault.authn.credential_validity import (
+    RowLookup,
+    entity_values,
+    resolve_identity,
+    user_policies,
+)
 from vault.authn.groups import forget_mount
 from vault.authn.lease_owners import (
     ALL_CLIENTS,
@@ -29,7 +34,7 @@ from vault.model.auth_mounts import BUILT_IN_MOUNTS, MFA_MOUNT
 from vault.model.dynamic import CONNECTIONS as CONNECTIONS_FOLDER
 from vault.model.dynamic import COUNTED, CREDENTIALS, ROLES
 from vault.model.health import CacheState, KeyringState
-from vault.model.identity import Identity, Method
+from vault.model.identity import DEFAULT_POLICY, ROOT_POLICY, Identity, Method
 from vault.model.path import ResourcePath
 from vault.model.records import (
     AccessGrantRow,
@@ -1030,6 +1035,11 @@ class GrantTx:
         """Delete it."""
         self._tx.delete(ACCESS_GRANTS, grant_id)
 
+    def policies_of(self, user_id: str) -> set[str]:
+        """The policies of an entity as it is now; none of one that is gone."""
+        user = self._tx.get(USERS, user_id)
+        return set() if user is None else user_policies(self._tx.get, user)
+
 
 class GrantStore:
     """Grants of access. `changing` is held for a change with its reload, `reading` for a reload."""
@@ -1053,7 +1063,10 @@ class GrantStore:
         return self._barrier.transact(lambda tx: change(GrantTx(tx)))
 
     async def resolve_granter(self, grant: AccessGrantRow, now: int) -> Identity | None:
-        """Who granted it, with what allowed it then; None: they are no active user any more."""
+        """Who granted it, with what of what allowed it then they still have.
+
+        None: they are no active user any more. What denies an entity something by now binds it.
+        """
         return await resolve_identity(self._store, _granter_identity, grant, now)
 
     async def is_active_user(self, user_id: str) -> bool:
@@ -1064,17 +1077,22 @@ class GrantStore:
 
 def _granter_identity(get: RowLookup, grant: AccessGrantRow, now: int) -> Identity | None:
     authority = grant.authority
+    policies, denied_by = set(authority.policies), set(authority.denied_by)
     user: UserRow | None = None
     if not authority.credential:
         user = get(USERS, grant.granter)
         if user is None or user.status != RecordStatus.ACTIVE:
             return None
+        held = user_policies(get, user)
+        if ROOT_POLICY not in held:  # who has it could use each policy
+            policies &= held.union(authority.from_login or (), (DEFAULT_POLICY,))
+        denied_by |= held | set(authority.policies)
     return Identity(
         id=grant.granter,
         name=grant.granter_name,
         method=Method(authority.method),
-        policies=tuple(authority.policies),
-        denied_by=tuple(authority.denied_by),
+        policies=tuple(sorted(policies)),
+        denied_by=tuple(sorted(denied_by - policies - {ROOT_POLICY})),
         ceiling=tuple(authority.ceiling),
         credential=authority.credential,
         # As old as it was then: a condition on its age was met by the grant.

@@ -118,11 +118,13 @@ class MountMoveRow(Struct, frozen=True, kw_only=True, gc=False):
 class GrantAuthority(Struct, frozen=True, kw_only=True):
     """What allowed the granter what they granted: it must allow it still when the grant is used.
 
-    `mfa_at`: when the granter had shown a second factor (0: never). `credential`: of a granter
-    without an entity, whose token must stand; else empty.
+    `policies` count while the granter's entity has them; `from_login`: those of them that only the
+    login gave, by its role. `mfa_at`: when the granter had shown a second factor (0: never).
+    `credential`: of a granter without an entity, whose token must stand; else empty.
     """
 
     policies: list[str]
+    from_login: list[str] | UnsetType = UNSET
     denied_by: list[str] = []
     ceiling: list[str] = []
     method: str

@@ -1,4 +1,4 @@
-"""The nodes on one database: which one this machine is, its row, its heartbeat, the lowest level.
+"""The nodes on one database: which one this machine is, its row, its heartbeat.
 
 A node is one machine's agent, with all its processes: they write one audit log and one anchor. Its
 id is in both, and in its row of the table `nodes`. Each start of the node has another random `run`,
@@ -7,7 +7,7 @@ first is noticed and sealed.
 """
 
 import logging
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -30,6 +30,7 @@ from vault.seal.anchor.keys import AnchorKeys
 from vault.seal.anchor.state import CommitStamp, decode_state
 from vault.store.integrity_monitor import DamageReaction, seal_if_damaged
 from vault.store.interface import StoreBackend, StoreSession
+from vault.store.node_levels import is_live
 from vault.store.row_guard import RowGuard, check_row
 from vault.store.store import Store
 from vault.store.table import StoreQuery
@@ -41,9 +42,6 @@ RETRY_INTERVAL: Final = 1.0  # seconds until a heartbeat that was not stored is 
 SILENCE_SECONDS: Final = 10.0
 """A node that has not committed for so long answers nothing: it may look at a database that was
 cut off from the others, which says for ever what was so then."""
-LIVE_SECONDS: Final = 30.0
-"""A node counts as running for so long after its last heartbeat: longer than `SILENCE_SECONDS`,
-since the clocks of the machines differ."""
 MAX_CLOCK_OFFSET: Final = 2.0
 """Seconds by which the clocks of machine and database may differ. With more the node is not ready:
 tokens would end here earlier or later than at the other nodes."""
@@ -150,36 +148,6 @@ def find_lost_nodes(
 def make_node_id(world: World) -> str:
     """A random id: 16 hexadecimal digits, so that a signed head still fits into a disk sector."""
     return world.new_id().replace("-", "")[-_ID_DIGITS:]
-
-
-def is_live(row: NodeRow, now: int) -> bool:
-    """Whether the node may be running."""
-    return row.heartbeat > now - LIVE_SECONDS * SECOND
-
-
-def lowest_live_level(rows: Iterable[NodeRow], now: int) -> int:
-    """The lowest level of the nodes that may be running; this program's where none does.
-
-    Ask it in the transaction that writes (`require_level`): a node that knows less than that cannot
-    join later, since the database has its migration by then (`store_newer`).
-    """
-    return min((row.level for row in rows if is_live(row, now)), default=SCHEMA_LEVEL)
-
-
-def require_level(tx: StoreTx, level: int, now: int) -> None:
-    """Refuse to write a column that came with migration number `level` while a node lacks it.
-
-    An older node would take the row for a damaged one, since the column is in the row's MAC. Raises
-    `ConflictError` (`nodes_outdated`).
-    """
-    rows = tx.select(NODES, StoreQuery())
-    if lowest_live_level(rows, now) >= level:
-        return
-    names = sorted(row.name or row.id for row in rows if is_live(row, now) and row.level < level)
-    raise ConflictError(
-        "nodes_outdated",
-        f"this takes a newer version on every node; upgrade {', '.join(names)}",
-    )
 
 
 class NodeHeartbeat:

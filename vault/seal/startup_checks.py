@@ -151,7 +151,8 @@ class StartupState:
         if (b"" if stored is None else stored.value) != self.resume_point.replaced_row:
             raise UnavailableError(
                 "store_behind",
-                "another agent has committed while what was accepted was counted: unseal again",
+                "another agent has committed while what was accepted was counted: unseal again; if "
+                "that lasts, stop the other agents until this one is unsealed",
             )
 
     def require_same_keys(self, tx: StoreTx, root_key: bytes, keyring: Keyring) -> None:

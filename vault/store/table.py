@@ -83,7 +83,9 @@ class Table(Generic[R]):
     which is of one field then. Of `many` there may be a million: a cache keeps them packed.
     Of a table that `has_folders` the key is a path, which is searched for by folder. `identity` is
     the unique field that says which row it is, whatever its key: one that goes in a transaction and
-    comes under another key is moved, and what refers to it stays.
+    comes under another key is moved, and what refers to it stays. `level` is the migration that
+    made the table, `column_levels` those that added columns later: nodes of older programs may
+    still run (`level_of`).
     """
 
     def __init__(
@@ -103,6 +105,8 @@ class Table(Generic[R]):
         many: bool = False,
         has_folders: bool = False,
         identity: str = "",
+        level: int = 0,
+        column_levels: Mapping[str, int] | None = None,
     ) -> None:
         self.name = name
         self.row = row
@@ -117,6 +121,8 @@ class Table(Generic[R]):
         self.kept_packed = many
         self.has_folders = has_folders
         self.identity = identity
+        self._level = level
+        self._column_levels = tuple((column_levels or {}).items())
         self.columns = tuple(_column(field, texts) for field in msgspec.structs.fields(row))
         self.kinds = {column.name: column.kind for column in self.columns}
         self.is_guarded = "mac" in self.kinds
@@ -144,6 +150,14 @@ class Table(Generic[R]):
 
     def __repr__(self) -> str:
         return f"<Table {self.name}>"
+
+    def level_of(self, row: R) -> int:
+        """The migration that a node must know to read the row; 0: every node does."""
+        level = self._level
+        for name, own in self._column_levels:
+            if own > level and getattr(row, name) is not UNSET:
+                level = own
+        return level
 
     def normalize_row(self, row: R) -> R:
         """The row as any database would return it: its strings are plain `str`.

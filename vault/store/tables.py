@@ -7,11 +7,19 @@ from vault.store.table import Table
 
 SCHEMA_LEVEL: Final = 18
 """The last migration that this program knows. See `NodeRow.level`."""
+MFA_LEVEL: Final = 16
+SESSIONS_LEVEL: Final = 17
 SYSTEM: Final = Table("system", records.SystemRow, ("name",))
 HEAD_ROW: Final = "mark"
 """Of `SYSTEM`: every transaction of an open vault changes it, so whoever has it locked is the only
 one who commits."""
-MOUNTS: Final = Table("mounts", records.MountRow, ("path",), texts=("description",))
+MOUNTS: Final = Table(
+    "mounts",
+    records.MountRow,
+    ("path",),
+    texts=("description",),
+    column_levels={"default_lease_ttl": 18, "max_lease_ttl": 18},
+)
 SECRETS: Final = Table(
     "secrets",
     records.SecretRow,
@@ -52,10 +60,15 @@ TOKENS: Final = Table(
     ("id",),
     unique=("accessor",),
     indexes=("parent", "user_id", "expires_at"),
+    column_levels={"mfa_at": MFA_LEVEL, "session": SESSIONS_LEVEL},
 )
 CUBBYHOLE: Final = Table("cubbyhole", records.CubbyholeRow, ("token_id", "path"), cached=False)
 SESSIONS: Final = Table(
-    "sessions", records.SessionRow, ("token_id",), indexes=("user_id", "idle_until")
+    "sessions",
+    records.SessionRow,
+    ("token_id",),
+    indexes=("user_id", "idle_until"),
+    level=SESSIONS_LEVEL,
 )
 POLICIES: Final = Table("policies", records.PolicyRow, ("name",))
 USAGE: Final = Table(
@@ -123,8 +136,8 @@ GROUP_ALIASES: Final = Table(
     indexes=("mount_accessor",),
 )
 GROUP_MEMBERS: Final = Table("group_members", records.GroupMemberRow, ("group_id", "entity_id"))
-MOUNT_MOVES: Final = Table("mount_moves", records.MountMoveRow, ("id",))
-ACCESS_GRANTS: Final = Table("access_grants", records.AccessGrantRow, ("id",))
+MOUNT_MOVES: Final = Table("mount_moves", records.MountMoveRow, ("id",), level=18)
+ACCESS_GRANTS: Final = Table("access_grants", records.AccessGrantRow, ("id",), level=18)
 
 ALL: Final[tuple[Table[Any], ...]] = (
     SYSTEM,

@@ -13,11 +13,13 @@ import msgspec
 from msgspec import Struct
 
 from vault.store.interface import ConstraintError, StoreBackend, StoreSession, WriteSet
+from vault.store.node_levels import lowest_live_level, nodes_outdated_error
 from vault.store.query import apply_query, can_answer, check_query
 from vault.store.row_cache import MISSING, ChangedRow, RowCache, StampedKey
 from vault.store.row_guard import SEALED_ROW_GUARD, RowGuard, check_row, stamp_row
 from vault.store.row_index import IndexChanges, RowChange, RowIndex, tampered_error
 from vault.store.table import MAX_LIMIT, Key, StoreQuery, Table, plain_key
+from vault.store.tables import NODES
 
 R = TypeVar("R", bound=Struct)
 T = TypeVar("T")
@@ -53,9 +55,27 @@ class StoreTx:
         return {key: row for key, row in found if row is not None}
 
     def put(self, table: Table[R], row: R) -> None:
-        """Insert or replace. Raises `ValidationError` for a row that a database could not hold."""
+        """Insert or replace. Raises `ValidationError` for a row that a database could not hold.
+
+        Raises `ConflictError` (`nodes_outdated`) for one that a node which may be running could
+        not read.
+        """
+        if level := table.level_of(row):
+            self.require_level(level)
         row = self._batch.stamp(table, table.normalize_row(row))
         self.written.setdefault(table, {})[table.key_of(row)] = row
+
+    def lowest_level(self) -> int:
+        """The lowest schema level of the nodes that may be running."""
+        return lowest_live_level(self.select(NODES, StoreQuery()))
+
+    def require_level(self, level: int) -> None:
+        """Raise `ConflictError` (`nodes_outdated`) unless each node that may run knows the level.
+
+        For what an older node would not heed. Rows that it could not read are refused as they are.
+        """
+        if level and self.lowest_level() < level:
+            raise nodes_outdated_error(self.select(NODES, StoreQuery()), level)
 
     def insert_new(self, table: Table[R], rows: Iterable[R]) -> None:
         """Insert rows whose keys are new by how they are made, as the next number of a sequence is.

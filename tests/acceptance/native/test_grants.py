@@ -118,6 +118,38 @@ def test_a_grant_lives_from_the_access_of_its_granter(agent: Agent) -> None:
     assert read(agent, job).status == 403
 
 
+def test_a_grant_ends_with_the_policies_of_its_granter(agent: Agent) -> None:
+    """Who is no administrator any more has granted nothing, with a credential that still stands."""
+    job, _ = token(agent, "default")
+    held = {"username": "granter", "policies": ["grants", "reads"]}
+    user = ok(agent, "POST", "users", held)["id"]
+    key = ok(agent, "POST", "keys", {"user": "granter", "name": "granting"})["key"]
+    assert grant(agent, refused(agent, job), key).status == 201
+    assert read(agent, job).status == 200
+    ok(agent, "PATCH", f"users/{user}", {"policies": ["grants"]})
+    assert read(agent, job).status == 403
+    ok(agent, "PATCH", f"users/{user}", {"policies": ["reads"]})
+    assert read(agent, job).status == 200
+
+
+def test_a_grant_ends_with_what_the_granter_s_entity_had(agent: Agent) -> None:
+    """A policy that is taken from them, and a denial that they come to have, end it at once."""
+    ok(agent, "POST", "auth/mounts/bosses", {"type": "userpass"})
+    vault = "/v1/auth/bosses"
+    agent.call("POST", f"{vault}/users/bo", {"password": "pw-of-bo", "token_policies": "grants"})
+    done = agent.call("POST", f"{vault}/login/bo", {"password": "pw-of-bo"}, token="").json["auth"]
+    entity = f"{API}/entities/{done['entity_id']}"
+    denial = {"effect": "deny", "paths": ["secret/pay/*"], "capabilities": ["read"]}
+    ok(agent, "PUT", "policies/denied-now", {"rules": [denial]})
+    job, _ = token(agent, "default")
+    assert agent.call("PATCH", entity, {"policies": ["reads"]}).status == 200
+    assert grant(agent, refused(agent, job), done["client_token"]).status == 201
+    assert read(agent, job).status == 200
+    for now, status in (([], 403), (["reads"], 200), (["reads", "denied-now"], 403)):
+        assert agent.call("PATCH", entity, {"policies": now}).status == 200
+        assert read(agent, job).status == status, now
+
+
 def test_a_granted_access_is_not_granted_on(agent: Agent) -> None:
     """It is no access of one's own."""
     granter, _ = token(agent, "grants")

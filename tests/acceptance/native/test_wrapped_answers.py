@@ -83,6 +83,15 @@ def test_what_is_not_wrapped(agent: Agent) -> None:
     assert "paths" in health.json
 
 
+def test_a_wrapping_token_makes_no_session(agent: Agent) -> None:
+    """Which would have the `default` policy, while the answer still waits."""
+    made = wrap(agent, "GET", f"secrets/{SECRET}").json["wrap"]["token"]
+    for body in ({}, {"exchange": True}):
+        told = agent.call("POST", f"{API}/sessions", body, token=made)
+        assert (told.status, told.json["code"]) == (400, "restricted_parent")
+    assert ok(agent, "POST", "wrapping/unwrap", token=made)["value"] == {"user": "ann"}
+
+
 def test_of_many_who_unwrap_one_gets_the_answer(agent: Agent) -> None:
     """By both APIs, whichever process they come to."""
     token = wrap(agent, "GET", f"secrets/{SECRET}").json["wrap"]["token"]

@@ -19,6 +19,7 @@ from vault.store.tables import SCHEMA_LEVEL
 
 SHARES = {"secret_shares": 1, "secret_threshold": 1}
 LINK = "/api/v1/system/link"
+ENFORCEMENT = "/api/v1/mfa/enforcements/people"
 
 
 @pytest.fixture(scope="module", params=[NAME])
@@ -204,11 +205,44 @@ def test_one_agent_after_another(older: Older, postgresql: Callable[[], str]) ->
                     assert read(new["a"], "secret/app") == 2
                     ok(new["a"], "PUT", "/api/v1/secrets/secret/app", {"value": 3})
                     assert read(old["b"], "secret/app") == 3
+                    people_log_in(new["a"], old["b"])
                     assert "newer version" in refused_start(older, new["c"])
                     old["b"].stop()
                     with running(new["b"]):
                         ok(new["b"], "PUT", "/v1/sys/unseal", {"key": share}, token="")
                         assert read(new["b"], "secret/app") == 3
+                        token = log_in(new["b"])  # from now on it is a session
+                        found = ok(new["a"], "GET", "/api/v1/sessions", token=token)
+                        assert len(found["sessions"]) == 1
+
+
+def log_in(agent: Agent) -> str:
+    """A person's token."""
+    shown = {"password": "correct horse"}
+    made = ok(agent, "POST", "/v1/auth/people/login/ann", shown, token="")
+    return str(made["auth"]["client_token"])
+
+
+def people_log_in(new: Agent, old: Agent) -> None:
+    """A login at the newer one counts at the older one. What that could not heed is refused."""
+    ok(new, "POST", "/v1/sys/auth/people", {"type": "userpass"})
+    ok(new, "POST", "/v1/auth/people/users/ann", {"password": "correct horse"})
+    token = log_in(new)
+    refused = new.call("PUT", ENFORCEMENT, {"methods": ["totp"], "types": ["ldap"]})
+    assert refused.status == 409, refused.body
+    assert refused.json["code"] == "nodes_outdated"
+    policy: Any = {"rules": [{
+        "effect": "allow", "paths": ["secret/x"], "capabilities": ["read"],
+        "conditions": [{"type": "mfa_present"}],
+    }]}  # fmt: skip
+    ok(new, "PUT", "/api/v1/policies/shown", policy)
+    policy["rules"][0]["conditions"] = [{"type": "mfa_present", "max_age": "15m"}]
+    refused = new.call("PUT", "/api/v1/policies/shown", policy)
+    assert (refused.status, refused.json["code"]) == (409, "nodes_outdated"), refused.body
+    for agent in (new, old):
+        ok(agent, "GET", "/v1/auth/token/lookup-self", token=token)
+        assert read(agent, "secret/app") == 3
+    assert ok(new, "GET", "/api/v1/sessions", token=token)["sessions"] == []
 
 
 def shared_agent(folder: Path, url: str) -> Agent:

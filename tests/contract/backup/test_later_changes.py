@@ -20,7 +20,7 @@ from vault.backup.keys import VaultKeys
 from vault.backup.later_changes import LaterChanges, NotApplied, read_later_changes
 from vault.crypto.keyring import Keyring
 from vault.errors import ConflictError
-from vault.model.records import AuthEntryRow, NodeRow, PolicyRow, RoleRow, UsageRow
+from vault.model.records import AuthEntryRow, NodeRow, PolicyRow, RoleRow, SessionRow, UsageRow
 from vault.store.sql import SqlBackend
 from vault.store.tables import (
     ACCESS,
@@ -30,6 +30,7 @@ from vault.store.tables import (
     POLICIES,
     ROLES,
     SECRETS,
+    SESSIONS,
     TOKENS,
     USAGE,
     USERS,
@@ -71,6 +72,7 @@ def fill(vault: Vault, *logs: AuditLog) -> None:
             replace(token("of key"), parent="key:key-1"),
             replace(token("of eve"), user_id="eve"),
         ),
+        put(SESSIONS, *(session(name) for name in ("plain", "parent"))),
         put(POLICIES, *(policy(name) for name in ("one", "two"))),
         put(USAGE, *(UsageRow(credential_id=name, uses=1) for name in ("plain", "child", "key-2"))),
     )
@@ -85,6 +87,13 @@ def fill(vault: Vault, *logs: AuditLog) -> None:
 def role(name: str, *policies: str) -> RoleRow:
     """A role with these policies."""
     return RoleRow(name=name, policies=list(policies), created_at=1, updated_at=1)
+
+
+def session(name: str) -> SessionRow:
+    """The session that a token is."""
+    return SessionRow(
+        token_id=f"id of {name}", accessor=name, user_id="ann", created_at=1, active_at=1
+    )
 
 
 def policy(name: str) -> PolicyRow:
@@ -165,6 +174,7 @@ def test_credentials(case: Case) -> None:
     }
     assert column(rows, TOKENS, "accessor") == ["plain"]
     assert column(rows, USAGE, "credential_id") == ["plain"]
+    assert column(rows, SESSIONS, "accessor") == ["plain"]
     assert column(rows, USERS, "status") == ["active", "active"]  # was enabled again
 
 
@@ -179,6 +189,17 @@ def test_a_token_that_ended_itself(case: Case, ending: str) -> None:
     assert "plain" not in column(rows, TOKENS, "accessor")
 
 
+@pytest.mark.parametrize("ending", ["session.revoke", "session.revoke_of_user"])
+def test_a_session_that_was_revoked(case: Case, ending: str) -> None:
+    """By its accessor, which the request has."""
+    vault, log, folder = case
+    manifest = back_up(vault, folder)
+    log.append(ending, "sys/sessions", request={"accessor": "plain"})
+    rows, counts = restored(vault, folder, manifest.id, later(vault, manifest, log))
+    assert counts == {"tokens_revoked": 1}
+    assert "plain" not in column(rows, TOKENS, "accessor")
+
+
 def test_without_tokens(case: Case) -> None:
     """They are all left out, and not counted as revoked."""
     vault, log, folder = case
@@ -186,7 +207,7 @@ def test_without_tokens(case: Case) -> None:
     log.append("token.revoke", "auth/token/revoke", response={"accessor": "parent"})
     changes = later(vault, manifest, log)
     rows, counts = restored(vault, folder, manifest.id, changes, keep_tokens=False)
-    assert (counts, rows[TOKENS.name]) == ({}, [])
+    assert (counts, rows[TOKENS.name], rows[SESSIONS.name]) == ({}, [], [])
 
 
 def test_one_time_logins(case: Case) -> None:
@@ -207,12 +228,16 @@ def test_one_time_logins(case: Case) -> None:
 
 
 def test_logins_are_listed(case: Case) -> None:
-    """What was changed of auth mounts and revoked of issuers; a new secret-id is no loss."""
+    """What was changed of mounts, factors and grants, and revoked of issuers.
+
+    A new secret-id is no loss.
+    """
     vault, log, folder = case
     manifest = back_up(vault, folder)
     operations = [
         "auth.action.delete", "auth.action.update", "auth.entry.delete", "auth.entry.write",
         "auth.mount.disable", "auth.mount.move", "auth.mount.tune", "jwt.revoke",
+        "mfa.own.recovery_codes", "mount.move", "policy.revoke_grant",
     ]  # fmt: skip
     for operation in operations:
         log.append(operation, "auth/m")

@@ -26,7 +26,7 @@ from vault.audit.writer import AuditConfig
 from vault.barrier import KEYRING_ROW, HmacRowGuard
 from vault.crypto.keyring import Keyring
 from vault.errors import ConflictError, TamperedError, UnavailableError
-from vault.model.records import NodeRow, SystemRow
+from vault.model.records import MountMoveRow, MountRow, NodeRow, SystemRow
 from vault.seal.anchor import acceptance
 from vault.seal.anchor.acceptance import Acceptance
 from vault.seal.anchor.commit_stamp import CommitStampWriter
@@ -35,23 +35,23 @@ from vault.seal.bootstrap import BackendSystemTable
 from vault.seal.bound_keys import bind_audit_keys
 from vault.seal.nodes import (
     HEARTBEAT_INTERVAL,
-    LIVE_SECONDS,
     SILENCE_SECONDS,
     NodeHeartbeat,
-    lowest_live_level,
-    require_level,
 )
 from vault.seal.startup_checks import SealPaths, StartupState, run_startup_checks
 from vault.store.interface import StoreSession
+from vault.store.node_levels import LIVE_SECONDS
 from vault.store.row_index import RowIndex
 from vault.store.server import Role, ServerBackend, run
 from vault.store.store import Store, open_store
 from vault.store.table import StoreQuery
-from vault.store.tables import NODES, SCHEMA_LEVEL, SECRETS
+from vault.store.tables import MOUNT_MOVES, MOUNTS, NODES, SCHEMA_LEVEL, SECRETS
 from vault.store.transaction import StoreTx
 
 KEYRING = Keyring.create(NOW, org="o", vault="v")
 ROOT_KEY = bytes(32)
+MOUNT = MountRow(path="kv/", id="m", accessor="kv_m", created_at=NOW)
+MOVE = MountMoveRow(id="1", mount_id="m", source="old/", target="kv/", moved_at=NOW, moved_by="ann")
 
 
 class Machine:
@@ -452,19 +452,29 @@ def as_level(level: int, node: str) -> Callable[[StoreTx], None]:
     return change
 
 
-async def test_a_column_is_written_once_every_node_knows_it(machines: list[Machine]) -> None:
-    """The lowest level counts, of those that may be running."""
+def lease(tx: StoreTx) -> None:
+    """A row with a column that came with the last migration."""
+    tx.put(MOUNTS, replace(MOUNT, default_lease_ttl=1))
+
+
+def move(tx: StoreTx) -> None:
+    """A row of a table that came with it."""
+    tx.put(MOUNT_MOVES, MOVE)
+
+
+async def test_a_row_is_written_once_every_node_can_read_it(machines: list[Machine]) -> None:
+    """The lowest level counts, of those that may be running. What all can read is written."""
     async with machines[0].open() as one, machines[1].open() as two:
         await two.store.commit(as_level(SCHEMA_LEVEL - 1, two.node))
-        now = machines[0].world.now()
-        with pytest.raises(ConflictError, match="upgrade two") as refused:
-            await one.store.commit(partial(require_level, level=SCHEMA_LEVEL, now=now))
-        assert refused.value.code == "nodes_outdated"
-        later = now + round((LIVE_SECONDS + 1) * 1e9)
-        await one.store.commit(partial(require_level, level=SCHEMA_LEVEL, now=later))
-        found = list((await rows(one)).values())
-        assert lowest_live_level(found, now) == SCHEMA_LEVEL - 1
-        assert lowest_live_level(found, later) == SCHEMA_LEVEL
+        for change in (lease, move):
+            with pytest.raises(ConflictError, match="upgrade two") as refused:
+                await one.store.commit(change)
+            assert refused.value.code == "nodes_outdated"
+        await one.store.commit(put(MOUNTS, MOUNT))
+        later = FakeWorld(now=machines[0].world.now() + round((LIVE_SECONDS + 1) * 1e9))
+        await one.store.commit(partial(one.startup.node.beat, now=later.now()))
+        for change in (lease, move):
+            await one.store.commit(change)
 
 
 async def test_a_node_that_newer_ones_have_left_behind(machines: list[Machine]) -> None:

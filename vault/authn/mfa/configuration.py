@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from actors.world import World
 from vault.authn.lockout import FAILURES
-from vault.authn.methods.method import EntryTx, RowTx
+from vault.authn.methods.method import EntryTx, LoginTx, RowTx
 from vault.authn.mfa.enforcement import (
     MAX_ENFORCEMENTS,
     MAX_IDS,
@@ -25,7 +25,7 @@ from vault.authn.mfa.totp import ALGORITHMS, MAX_KEY, MAX_PERIOD, MIN_KEY
 from vault.errors import ConflictError, NotFoundError, ValidationError
 from vault.model.auth_mounts import MFA_MOUNT
 from vault.store.table import StoreQuery
-from vault.store.tables import AUTH_MOUNTS, GROUPS, USERS
+from vault.store.tables import AUTH_MOUNTS, GROUPS, MFA_LEVEL, USERS
 
 MAX_METHODS: Final = 64
 MAX_NAME: Final = 128  # characters
@@ -164,7 +164,8 @@ class MfaConfiguration:
         _check_given(wanted)
         new_id = self._world.new_id()
 
-        def change(entries: EntryTx, rows: RowTx) -> Enforcement:
+        def change(entries: EntryTx, rows: LoginTx) -> Enforcement:
+            rows.rows.require_level(MFA_LEVEL)  # an older node would ask for no factor
             _check_existing(entries, rows, wanted)
             found = _read(entries)
             if name not in found and len(found) >= MAX_ENFORCEMENTS:

@@ -235,7 +235,7 @@ class LoginFactors:
                 return _GONE
             ended = None
             if row.session:
-                ended = self._parts.sessions.open(rows.rows, row, found.address, now)
+                row, ended = self._parts.sessions.open(rows.rows, row, found.address, now)
             if not found.is_batch:
                 rows.put(TOKENS, row)
             return _Finished(row=row, waiting=found, ended=ended)

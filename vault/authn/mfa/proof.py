@@ -60,10 +60,14 @@ class Factor(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class SignedChallenge(Struct, frozen=True, kw_only=True):
-    """What a passkey has signed, verified: its factor, the challenge, and its counter."""
+    """What a passkey has signed, verified: its factor, the challenge, and its counter.
+
+    `purpose` is the name of the challenge, `challenge` what was signed, in hexadecimal.
+    """
 
     factor: str
     public_key: str
+    purpose: str
     challenge: str
     sign_count: int
 
@@ -200,12 +204,13 @@ def _check_signed(
 ) -> tuple[str, Callable[[], None]] | None:
     name = own_name(entity_id, signed.factor)
     factor = read_factor(entries, FACTOR, name)
-    challenge = entries.get(CHALLENGE, signed.challenge)
+    challenge = entries.get(CHALLENGE, signed.purpose)
     if (
         factor is None
         or factor.type != WEBAUTHN
         or factor.public_key != signed.public_key
         or challenge is None
+        or challenge.document["challenge"] != signed.challenge  # not secret; it may be a new one
         or entries.now >= challenge.expires_at
     ):
         return None
@@ -215,7 +220,7 @@ def _check_signed(
     used = msgspec.structs.replace(factor, sign_count=signed.sign_count, used_at=entries.now)
 
     def use() -> None:
-        entries.delete(CHALLENGE, signed.challenge)
+        entries.delete(CHALLENGE, signed.purpose)
         write_factor(entries, name, used)
 
     return name, use

@@ -434,7 +434,8 @@ class SecondFactors:
         return SignedChallenge(
             factor=factor_id,
             public_key=factor.public_key,
-            challenge=purpose,
+            purpose=purpose,
+            challenge=challenge.document["challenge"],
             sign_count=count,
         )
 

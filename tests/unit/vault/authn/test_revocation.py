@@ -9,7 +9,8 @@ from actors.slewed_clock import SlewedClock
 from vault.authn import revocation as module
 from vault.authn.tokens import NewToken
 from vault.errors import AuthenticationError, UnavailableError
-from vault.store.tables import USAGE
+from vault.model.records import SessionRow
+from vault.store.tables import SESSIONS, USAGE
 
 HOUR = 3600 * 10**9
 
@@ -93,6 +94,22 @@ async def test_sweep(desk: Any) -> None:
     assert await desk.who(alive)
     assert len(await desk.tokens.list_accessors()) == 3
     assert await desk.revoker.revoke_expired(desk.clock) == 0
+
+
+async def test_sweep_of_a_session_without_its_token(desk: Any) -> None:
+    """A row that is left of a session goes, so that no sweep finds it again."""
+    left = SessionRow(
+        token_id="gone",
+        accessor="a",
+        user_id="ann",
+        created_at=1,
+        active_at=1,
+        idle=1,
+        idle_until=2,
+    )
+    await desk.store.commit(lambda tx: tx.put(SESSIONS, left))
+    assert await desk.revoker.revoke_expired(desk.clock) == 0
+    assert await desk.store.get(SESSIONS, "gone") is None
 
 
 async def test_sweep_of_many(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:

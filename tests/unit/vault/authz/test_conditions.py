@@ -9,10 +9,19 @@ import pytest
 from protocols.instant import SECOND
 from vault.authz.access import AccessRequest
 from vault.authz.conditions import UndecidableError, compile_check, condition_needs_facts
-from vault.authz.policy import validate_policy
+from vault.authz.policy import policy_document, validate_policy
 from vault.errors import ValidationError
 from vault.model.operation import SecretFacts
 
+CONTROLLED = """path "a" {
+  capabilities = ["read"]
+  control_group = {
+    factor "two" {
+      controlled_capabilities = ["read"]
+      identity { group_names = ["g"] approvals = 1 }
+    }
+  }
+}"""
 Make = Callable[..., AccessRequest]
 
 
@@ -197,3 +206,23 @@ def test_needs_facts() -> None:
         )
     ]
     assert asks == [True, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("document", "is_new"),
+    [
+        ({"conditions": [{"type": "mfa_present"}]}, False),
+        ({"conditions": [{"type": "mfa_present", "max_age": 60}]}, True),
+        ({"cas_required": False}, True),
+        ({"acl": 'path "a" { capabilities = ["read"] }'}, False),
+        ({"acl": CONTROLLED}, True),
+    ],
+)
+def test_what_older_nodes_cannot_read(document: dict[str, Any], is_new: bool) -> None:
+    """What did not exist before is in the document of no other policy."""
+    policy = validate_policy({"name": "p", **document})
+    assert (policy.level > 0) == is_new
+    if not is_new:
+        written = policy_document(policy)
+        assert "cas_required" not in written
+        assert all("max_age" not in one for one in written["conditions"])

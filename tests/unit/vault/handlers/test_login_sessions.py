@@ -11,6 +11,7 @@ from actors.slewed_clock import SlewedClock
 from tests.unit.vault.handlers.conftest import HERE, NOW, ROOT, SECOND, House
 from vault.authn.entities import EntityDirectory
 from vault.authn.logins import Logins
+from vault.authn.mfa.enforcement import EnforcementRules
 from vault.authn.sessions import (
     NOTED_EVERY,
     PRECISION,
@@ -373,6 +374,47 @@ async def test_a_login_becomes_a_browsers_session(people: House) -> None:
             break
         await ask(people, "session.renew", there)
     assert people.world.time <= made.ends_at + IDLE
+
+
+@pytest.mark.parametrize(
+    ("user", "longest"),
+    [
+        ({"token_max_ttl": MINUTE}, MINUTE),
+        ({"token_max_ttl": HOUR}, HOUR),
+        ({"token_explicit_max_ttl": MINUTE}, MINUTE),
+        ({"token_period": 24 * HOUR}, LONGEST),
+    ],
+)
+async def test_a_browsers_session_ends_as_the_login_would(
+    people: House, user: dict[str, int], longest: int
+) -> None:
+    """The maximum of the user holds for it, renewed or not."""
+    await people.put_entry("user", "userpass/users/ann", **user)
+    issued = await log_in(people)
+    made = await exchange(people, await caller(people, issued))
+    last = issued.row.created_at + longest
+    assert (made.ends_at, made.expires_at) == (last, min(last, people.world.now() + IDLE))
+    there = await people.tokens.identity_of(made.accessor)
+    while there is not None:
+        renewed = await ask(people, "session.renew", there)
+        assert renewed.expires_at == min(last, people.world.now() + IDLE)
+        people.world.time += IDLE - SECOND
+        there = await people.tokens.identity_of(made.accessor)
+    assert people.world.time <= last + IDLE
+
+
+async def test_without_its_factor_a_login_is_not_exchanged(people: House) -> None:
+    """It would live on, where it could not be renewed."""
+    issued = await log_in(people)
+    strict = EnforcementRules(required_for=["userpass"])
+    people.tokens = Tokens(
+        people.store, people.login_parts.scheme, people.revoker, people.world, LIMITS,
+        enforcements=strict, batch=people.login_parts.batch,
+    )  # fmt: skip
+    with pytest.raises(VaultError) as refused:
+        await exchange(people, await caller(people, issued))
+    assert refused.value.code == "second_factor_needed"
+    assert await who(people, issued.text) is not None
 
 
 @pytest.mark.parametrize(

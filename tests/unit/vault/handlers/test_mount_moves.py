@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from tests.unit.vault.handlers.conftest import NOW, ROOT, House
 from vault.errors import AuthorizationError, ConflictError, NotFoundError, ValidationError
-from vault.model.identity import Identity
+from vault.model.identity import Identity, Permission
 from vault.model.payloads import MoveMount, ReadSecret, WritePolicy
 from vault.model.records import FolderPolicyRow, MountMoveRow, RotationRow
 from vault.store.table import StoreQuery
@@ -194,6 +194,22 @@ async def test_a_move_lifts_no_denial_in_vaults_language(kv: House) -> None:
     assert refused.value.code == "denial_lifted"
 
 
+@pytest.mark.parametrize(
+    "denied", ["auth/people/*", "auth/+/users/ann", "sys/auth/people/tune", "auth/people*"]
+)
+async def test_a_move_of_an_auth_mount_lifts_no_denial(house: House, denied: str) -> None:
+    """Else whoever is kept from its users sets their passwords at the new path."""
+    await house.enable("userpass", "people")
+    rights = _rule("allow", "sys/auth/*", "auth/*")
+    ann = await _admin(house, rights, _rule("deny", denied))
+    with pytest.raises(AuthorizationError) as refused:
+        await house.do("auth.mount.move", "sys/auth/people", MoveMount(to="x"), by=ann)
+    assert refused.value.code == "denial_lifted"
+    ann = await _admin(house, rights, _rule("deny", "auth/peoples/*"))
+    moved = await house.do("auth.mount.move", "sys/auth/people", MoveMount(to="x"), by=ann)
+    assert moved.target == "auth/x/"
+
+
 async def test_denials_that_hold_at_both_places_are_no_hindrance(kv: House) -> None:
     """Nor are those of other places."""
     ann = await _admin(kv, ADMIN, _rule("deny", "kvx/*", "b", "kw*"), _rule("deny", "k*"))
@@ -201,6 +217,100 @@ async def test_denials_that_hold_at_both_places_are_no_hindrance(kv: House) -> N
         await move(kv, "kv", "x", by=ann)
     ann = await _admin(kv, _rule("allow", "sys/mounts/*"), _rule("deny", "kvx/*", "k*"))
     assert (await move(kv, "kv", "kw", by=ann)).target == "kw/"
+
+
+def _allow(*paths: str) -> dict[str, object]:
+    return {"effect": "allow", "paths": list(paths), "capabilities": ["read", "update"]}
+
+
+MOVES = {"effect": "allow", "paths": ["sys/mounts/*", "sys/auth/*"], "capabilities": ["sudo"]}
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        [_allow("x/*")],
+        [_allow("x/app/db")],
+        [_allow("+/app/db", "x/+")],
+        [_allow("x*"), _allow("kv/+")],
+        [_allow("x/*"), {**_allow("kv/*"), "capabilities": ["read"]}],
+    ],
+)
+async def test_a_move_gives_no_access(kv: House, rules: list[dict[str, object]]) -> None:
+    """Who may do something in the folder that it goes to could not do it where it was."""
+    ann = await _admin(kv, MOVES, *rules)
+    with pytest.raises(AuthorizationError) as refused:
+        await move(kv, "kv", "x", by=ann)
+    assert refused.value.code == "more_privileged"
+    assert await kv.head("kv/app/db") is not None
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        [],
+        [_allow("kv/*", "y/*")],
+        [_allow("kv/*"), _allow("x/*")],
+        [_allow("+/app/*")],
+        [_allow("*")],
+        [_allow("kv/app/*"), _allow("x/app/db", "x/app/+")],
+    ],
+)
+async def test_who_is_allowed_no_more_may_move(kv: House, rules: list[dict[str, object]]) -> None:
+    """Whatever the rules are called by which they have it."""
+    ann = await _admin(kv, MOVES, *rules)
+    assert (await move(kv, "kv", "x", by=ann)).target == "x/"
+
+
+@pytest.mark.parametrize(
+    ("acl", "is_gain"),
+    [
+        ('path "x/data/*" { capabilities = ["read"] }', True),
+        ('path "x/metadata/app" { capabilities = ["list"] }', True),
+        ('path "x/*" { capabilities = ["read"] } path "kv/data/*" { capabilities = ["read"] } '
+         'path "kv/data/app/*" { capabilities = ["list"] }', True),
+        ('path "x/data/*" { capabilities = ["read"] } '
+         'path "kv/data/*" { capabilities = ["read"] }', False),
+        ('path "+/data/app/*" { capabilities = ["read"] }', False),
+    ],
+)  # fmt: skip
+async def test_a_move_gives_no_access_in_vaults_language(
+    kv: House, acl: str, *, is_gain: bool
+) -> None:
+    """The same, as these policies say it."""
+    ann = await _admin(kv, MOVES, acl=acl)
+    if not is_gain:
+        assert (await move(kv, "kv", "x", by=ann)).target == "x/"
+        return
+    with pytest.raises(AuthorizationError) as refused:
+        await move(kv, "kv", "x", by=ann)
+    assert refused.value.code == "more_privileged"
+
+
+async def test_a_key_that_is_cut_down_moves_nothing_into_its_reach(kv: House) -> None:
+    """Its permissions are its bound, whatever its user may do."""
+    ann = await _admin(kv, {**MOVES, "paths": ["*"], "capabilities": ["*"]})
+    permissions = (
+        Permission(capabilities=("sudo",), paths=("sys/mounts/*",)),
+        Permission(capabilities=("read",), paths=("x/*",)),
+    )
+    with pytest.raises(AuthorizationError) as refused:
+        await move(kv, "kv", "x", by=replace(ann, permissions=permissions))
+    assert refused.value.code == "more_privileged"
+    assert (await move(kv, "kv", "y", by=replace(ann, permissions=permissions))).target == "y/"
+
+
+async def test_a_move_of_an_auth_mount_gives_no_access(house: House) -> None:
+    """Else who manages users in one place would set the passwords of others."""
+    await house.enable("userpass", "people")
+    for rules, is_gain in (([_allow("auth/x/*")], True), ([_allow("auth/*")], False)):
+        ann = await _admin(house, MOVES, *rules)
+        if is_gain:
+            with pytest.raises(AuthorizationError) as refused:
+                await house.do("auth.mount.move", "sys/auth/people", MoveMount(to="x"), by=ann)
+            assert refused.value.code == "more_privileged"
+        else:
+            await house.do("auth.mount.move", "sys/auth/people", MoveMount(to="x"), by=ann)
 
 
 async def test_sudo_is_needed_where_it_goes(kv: House) -> None:

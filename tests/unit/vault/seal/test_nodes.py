@@ -18,18 +18,17 @@ from vault.model.records import NodeRow
 from vault.seal.anchor.anchor_file import AnchorFile
 from vault.seal.anchor.state import Anchor
 from vault.seal.nodes import (
-    LIVE_SECONDS,
     RETRY_INTERVAL,
     SILENCE_SECONDS,
     HeartbeatFollower,
     NodeIdentity,
     find_node_id,
-    lowest_live_level,
     make_node_id,
     run_heartbeat,
 )
 from vault.store.interface import BackendError, StoreSession, WriteSet
 from vault.store.memory import MemoryBackend
+from vault.store.node_levels import LIVE_SECONDS, lowest_live_level
 from vault.store.store import open_store
 from vault.store.tables import SCHEMA_LEVEL
 
@@ -156,5 +155,6 @@ def test_the_lowest_level_is_of_nodes_that_run() -> None:
         NodeRow(id="runs", level=3, heartbeat=NOW + 1),
         NodeRow(id="newer", level=4, heartbeat=now),
     ]
-    assert lowest_live_level(rows, now) == 3
-    assert lowest_live_level(rows[:2], now) == SCHEMA_LEVEL
+    assert lowest_live_level(rows) == 3
+    assert lowest_live_level(rows[:1]) == SCHEMA_LEVEL
+    assert lowest_live_level([]) == SCHEMA_LEVEL

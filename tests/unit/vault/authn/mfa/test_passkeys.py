@@ -152,6 +152,12 @@ async def test_what_was_verified_must_still_be_so(site: Site) -> None:
     assert await refused(lambda: site.factors.verify(site.row, late)) == "second_factor_refused"
     answer = key.get(await site.options())
     signed = await site.factors.check_assertion(site.entity.id, purpose, answer)
+    again = key.get(await site.options())  # another challenge in its place
+    of_before = Proof(signed=signed)
+    assert await refused(lambda: site.factors.verify(site.row, of_before)) == (
+        "second_factor_refused"
+    )
+    signed = await site.factors.check_assertion(site.entity.id, purpose, again)
     await site.factors.destroy(ROOT, site.entity.id, "")
     await site.register(SoftwareKey(ORIGIN, HOST))  # of the same id
     old = Proof(signed=signed)
