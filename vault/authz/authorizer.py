@@ -91,7 +91,7 @@ class Authorizer:
     def find_gained_access(
         self, identity: Identity, origin: Origin, now: int, source: str, target: str
     ) -> str:
-        """A path in `target` where more is allowed than in its place in `source`; empty: none.
+        """A path below `target` where more is allowed than at its place below `source`, or "".
 
         It tries one name for each path that the rules and permissions speak of, in both folders.
         What depends on a secret's tags is not seen.
