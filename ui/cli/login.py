@@ -54,7 +54,8 @@ def login(
     role: Annotated[str, typer.Option(help="Role of oidc, saml, jwt, kubernetes or cert.")] = "",
     port: Annotated[int, typer.Option(help="Where the browser comes back to.")] = 8250,
     keyring: Annotated[
-        bool, typer.Option(help="Keep the token in the system's keyring, where there is one.")
+        bool,
+        typer.Option(help="Keep it in the system's keyring (pip install 'freehold[keyring]')."),
     ] = True,
 ) -> None:
     """Check a token or API key, or log in by a method; asks without echo or reads stdin.
@@ -225,7 +226,8 @@ def logout(
     forget_token(settings.address)
     if fault is None:
         print_note(note)
-    _print_variable(AGENT)
+    if variable := token_variable(AGENT):
+        print_note(f"{variable} is set and counts further: `unset {variable}`")
     if fault is not None:
         raise CliError(f"the token is removed here, but not revoked: {fault}", fault.exit_code)
 

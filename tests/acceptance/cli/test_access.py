@@ -104,7 +104,7 @@ def test_tokens_end_with_their_parent(shared_agent: Agent, shared: Command, tmp_
     """By accessor, or by the text from stdin."""
     parent = decoded(shared("token", "create", "--ttl", "1h", "-o", "json"))
     as_parent = commands(shared_agent, tmp_path, parent["token"])
-    child = decoded(as_parent("token", "create", "-o", "json"))
+    child = decoded(as_parent("token", "create", "--ttl", "1h", "-o", "json"))
     assert child["accessor"] in shared("token", "list").stdout.split()
     shared("token", "get", "--stdin", stdin=child["token"])
     shared("token", "revoke", parent["accessor"])

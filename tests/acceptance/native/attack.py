@@ -18,6 +18,7 @@ CONDITIONS: dict[str, Any] = {
     **dict.fromkeys(("days", "from", "to", "tz"), WINDOW),
     "networks": {"type": "source_network", "networks": ["10.0.0.0/8"]},
     **{name: {"type": "tags", name: ["t"]} for name in ("any", "all", "none")},
+    "max_age": {"type": "mfa_present", "max_age": "1h"},
     "key": {"type": "metadata", "key": "k", "equals": "v"},
     "equals": {"type": "metadata", "key": "k", "equals": "v"},
     "in": {"type": "metadata", "key": "k", "in": ["v"]},

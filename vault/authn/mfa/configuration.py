@@ -153,12 +153,7 @@ class MfaConfiguration:
 
     async def write_enforcement(self, name: str, wanted: Enforcement) -> Enforcement:
         """Make or replace an enforcement. Raises `ValidationError` for what it names and is not."""
-        if not 1 <= len(name) <= MAX_NAME or not name.isprintable() or "/" in name:
-            raise ValidationError(
-                "name_invalid",
-                f"the name of an enforcement is 1 to {MAX_NAME} printable characters without /",
-                field="name",
-            )
+        _check_name(name)
         if name in self._rules.configured:
             raise _of_the_settings()
         _check_given(wanted)
@@ -193,7 +188,8 @@ class MfaConfiguration:
         return dict(sorted(found.items()))
 
     async def delete_enforcement(self, name: str) -> None:
-        """Delete an enforcement; one that is not there is no error."""
+        """Delete an enforcement; one that is not there is no error. Raises `ValidationError`."""
+        _check_name(name)
         if name in self._rules.configured:
             raise _of_the_settings()
 
@@ -203,6 +199,15 @@ class MfaConfiguration:
                 _write(entries, found)
 
         await self._store.transact_rows(MFA_MOUNT.id, change)
+
+
+def _check_name(name: str) -> None:
+    if not 1 <= len(name) <= MAX_NAME or not name.isprintable() or "/" in name:
+        raise ValidationError(
+            "name_invalid",
+            f"the name of an enforcement is 1 to {MAX_NAME} printable characters without /",
+            field="name",
+        )
 
 
 def _read(entries: EntryTx) -> dict[str, Enforcement]:

@@ -261,6 +261,7 @@ class NewEnforcement(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     body=FinishBody,
     returns=TokenBody,
     public=True,
+    errors=(401,),
 )
 async def finish_login(dialect: Dialect, request: Request, *, body: FinishBody) -> TokenBody:
     issued = await dialect.run_operation(request, operations.FINISH_LOGIN, _LOGIN, body.payload())
@@ -274,7 +275,7 @@ async def finish_login(dialect: Dialect, request: Request, *, body: FinishBody) 
     body=WaitingLoginBody,
     returns=BrowserOptions,
     public=True,
-    errors=(404,),
+    errors=(401, 404),
 )
 async def begin_login_passkey(
     dialect: Dialect, request: Request, *, body: WaitingLoginBody

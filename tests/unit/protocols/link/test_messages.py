@@ -167,7 +167,32 @@ def test_every_operation_of_the_agent_has_its_word():
         *("secret.consumers", "secret.readers", "identity.exposure", "identity.revoke"),
         *("rotation.resume", "rotation.undo", "rotation.select"),
         *("rotation.refuse", "rotation.schedule"),
-        *("request.malformed", "request.refused", "policy.explain"),
+        *("request.malformed", "request.refused", "policy.explain", "policy.convert"),
+        *("policy.grant", "policy.grants", "policy.revoke_grant", "policy.resultant", "sys.help"),
+        *("mount.move", "mount.moves", "mount.move_status"),
+        *("session.list", "session.list_of_user", "session.revoke", "session.revoke_of_user"),
+        *("auth.login.finish", "auth.login.passkey"),
+        *(
+            f"mfa.{what}.{verb}"
+            for what in ("enforcement", "method")
+            for verb in ("read", "list", "write", "delete")
+        ),
+        *(f"mfa.factor.{verb}" for verb in ("destroy", "generate", "list")),
+        *(
+            f"mfa.own.{step}"
+            for step in (
+                "begin_passkey",
+                "begin_totp",
+                "challenge",
+                "confirm_totp",
+                "generate",
+                "list",
+                "recovery_codes",
+                "register_passkey",
+                "remove",
+                "verify",
+            )
+        ),
         *(
             f"auth.{what}.{verb}"
             for what in ("action", "entry")
