@@ -33,8 +33,8 @@ HIDDEN = {
     *(
         f"{place}.*{key}"
         for place in (
-            "entities_create metadata", "entities_update metadata", "groups_create metadata",
-            "entities_write_alias custom_metadata", "groups_update metadata",
+            "groups_create metadata", "groups_update metadata",
+            "entities_write_alias custom_metadata",
         )
         for key in ("", " key")
     ),

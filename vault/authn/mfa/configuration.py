@@ -153,7 +153,12 @@ class MfaConfiguration:
 
     async def write_enforcement(self, name: str, wanted: Enforcement) -> Enforcement:
         """Make or replace an enforcement. Raises `ValidationError` for what it names and is not."""
-        _check_name(name)
+        if not 1 <= len(name) <= MAX_NAME or not name.isprintable() or "/" in name:
+            raise ValidationError(
+                "name_invalid",
+                f"the name of an enforcement is 1 to {MAX_NAME} printable characters without /",
+                field="name",
+            )
         if name in self._rules.configured:
             raise _of_the_settings()
         _check_given(wanted)
@@ -177,7 +182,7 @@ class MfaConfiguration:
         """An enforcement. Raises `NotFoundError`."""
         found = (await self.list_enforcements()).get(name)
         if found is None:
-            raise NotFoundError("enforcement_not_found", "there is no such enforcement")
+            raise _no_enforcement()
         return found
 
     async def list_enforcements(self) -> dict[str, Enforcement]:
@@ -188,26 +193,21 @@ class MfaConfiguration:
         return dict(sorted(found.items()))
 
     async def delete_enforcement(self, name: str) -> None:
-        """Delete an enforcement; one that is not there is no error. Raises `ValidationError`."""
-        _check_name(name)
+        """Delete an enforcement. Raises `NotFoundError`."""
         if name in self._rules.configured:
             raise _of_the_settings()
 
         def change(entries: EntryTx, _: RowTx) -> None:
             found = _read(entries)
-            if found.pop(name, None) is not None:
-                _write(entries, found)
+            if found.pop(name, None) is None:
+                raise _no_enforcement()
+            _write(entries, found)
 
         await self._store.transact_rows(MFA_MOUNT.id, change)
 
 
-def _check_name(name: str) -> None:
-    if not 1 <= len(name) <= MAX_NAME or not name.isprintable() or "/" in name:
-        raise ValidationError(
-            "name_invalid",
-            f"the name of an enforcement is 1 to {MAX_NAME} printable characters without /",
-            field="name",
-        )
+def _no_enforcement() -> NotFoundError:
+    return NotFoundError("enforcement_not_found", "there is no such enforcement")
 
 
 def _read(entries: EntryTx) -> dict[str, Enforcement]:

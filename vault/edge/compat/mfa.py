@@ -1,5 +1,6 @@
 """`identity/mfa` and `sys/mfa`: methods, enforcements and the second phase of logins."""
 
+from contextlib import suppress
 from typing import Any, Final
 
 from msgspec import Struct
@@ -192,9 +193,10 @@ async def read_enforcement(dialect: Dialect, request: Request, name: str) -> Rep
 @routes.add("DELETE", template="identity/mfa/login-enforcement/{name}")
 async def delete_enforcement(dialect: Dialect, request: Request, name: str) -> Reply:
     """Delete an enforcement; one that is not there is no error."""
-    await dialect.run_operation(
-        request, operations.DELETE_ENFORCEMENT, _at(_ENFORCEMENTS, name), Nothing()
-    )
+    with suppress(NotFoundError):
+        await dialect.run_operation(
+            request, operations.DELETE_ENFORCEMENT, _at(_ENFORCEMENTS, name), Nothing()
+        )
     return NO_CONTENT_REPLY
 
 

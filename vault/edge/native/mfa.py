@@ -490,7 +490,13 @@ async def write_enforcement(
     return EnforcementBody.of(name, stored)
 
 
-@mfa.add("DELETE", "mfa/enforcements/{name}", "Delete an enforcement", status=204, errors=(409,))
+@mfa.add(
+    "DELETE",
+    "mfa/enforcements/{name}",
+    "Delete an enforcement",
+    status=204,
+    errors=(404, 409),
+)
 async def delete_enforcement(dialect: Dialect, request: Request, name: str) -> None:
     await dialect.run_operation(
         request, operations.DELETE_ENFORCEMENT, system_path("mfa/enforcements", name), Nothing()
