@@ -118,7 +118,10 @@ def stop_holder(cluster: Cluster, seed: int = 0) -> Result:
         result.recoveries.append(recovery(load, moment))
         time.sleep(max(0.0, STOPPED - (time.monotonic_ns() - moment) / 1e9))
         if cluster.resume(pid):
-            await_true(outcome.exists, "the stopped process does not go on")
+            await_true(
+                lambda: outcome.exists() and outcome.read_text() != "",  # written once it is made
+                "the stopped process does not go on",
+            )
             told = outcome.read_text()
             result.notes.append(f"its commit: {told}")
             if not told.startswith("refused"):
