@@ -76,6 +76,10 @@ def extreme_rows() -> list[tuple[Table[Any], Any]]:
         str | UnsetType: HOSTILE,
         dict[str, str] | UnsetType: {HOSTILE: HOSTILE, "": ""},
         int | UnsetType: INTEGER_MIN,
+        bool | UnsetType: True,
+        records.GrantAuthority: records.GrantAuthority(
+            policies=[HOSTILE], from_login=[HOSTILE], method=HOSTILE, ip=HOSTILE
+        ),
         Labels | UnsetType: Labels(metadata={HOSTILE: ""}, tags=[HOSTILE]),
         list[dict[str, list[str]]]: [{"paths": ["a/*"], "capabilities": []}, {}],
     }
@@ -93,6 +97,8 @@ def extreme_rows() -> list[tuple[Table[Any], Any]]:
 
 
 def _least(value: Any) -> Any:
+    if isinstance(value, records.GrantAuthority):
+        return records.GrantAuthority(policies=[], method="", ip="")
     return INTEGER_MAX if type(value) is int else type(value)()
 
 

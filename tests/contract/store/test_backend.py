@@ -15,6 +15,7 @@ from vault.store.tables import (
     ALL,
     API_KEYS,
     MOUNTS,
+    NODES,
     SECRETS,
     SYSTEM,
     TOKENS,
@@ -104,7 +105,9 @@ class TestRoundTrip:
         """Every column that is not of the key can change."""
         for table, row in samples.extreme_rows():
             store(backend, table, row)
-        for table, row in reversed(samples.extreme_rows()):
+        rows = list(reversed(samples.extreme_rows()))
+        rows.sort(key=lambda pair: pair[0] is NODES)  # a node of no level takes no newer rows
+        for table, row in rows:
             plain = {c: v for c, v in _defaults(table).items() if c not in _pinned(table)}
             changed = type(row)(**({c.name: getattr(row, c.name) for c in table.columns} | plain))
             store(backend, table, changed)
