@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 WAIT_SECONDS: Final = 300.0  # seconds in all; as long as the control plane keeps the code
 MAX_REQUESTS: Final = 32  # a browser also asks for an icon; something else may ask for anything
 STALL_SECONDS: Final = 10.0  # seconds for one request with its answer, however slowly it comes
-MAX_TOLD: Final = 300  # characters of a reason that is shown
+MAX_REASON: Final = 300  # characters of a reason that is shown
 MAX_HEAD: Final = 64 * 1024  # bytes of a request: it may have cookies of others on this machine
 DONE_PAGE: Final = b"<!doctype html><title>Freehold</title><p>You can close this page."
 
@@ -128,9 +128,9 @@ async def _answer(stream: "trio.SocketStream", path: str, names: tuple[str, ...]
             async with stream:
                 said = _parse_callback(await _head(stream), path, names)
                 status = "200 OK" if said else "404 Not Found"
-                told = f"HTTP/1.1 {status}\r\nContent-Type: text/html; charset=utf-8\r\n"
-                told += f"Content-Length: {len(DONE_PAGE)}\r\nConnection: close\r\n\r\n"
-                await stream.send_all(told.encode() + DONE_PAGE)
+                head = f"HTTP/1.1 {status}\r\nContent-Type: text/html; charset=utf-8\r\n"
+                head += f"Content-Length: {len(DONE_PAGE)}\r\nConnection: close\r\n\r\n"
+                await stream.send_all(head.encode() + DONE_PAGE)
     except trio.BrokenResourceError:
         pass  # it left; what it brought counts
     return said
@@ -160,9 +160,9 @@ def _parse_callback(head: bytes, path: str, names: tuple[str, ...]) -> dict[str,
     return {name: said[name][0] for name in names if name in said}
 
 
-def refusal_text(told: str) -> str:
+def refusal_text(reason: str) -> str:
     """What a browser brought in place of a code, as a terminal may show it."""
-    text = "".join(c for c in told[:MAX_TOLD] if c.isascii() and c.isprintable())
+    text = "".join(c for c in reason[:MAX_REASON] if c.isascii() and c.isprintable())
     return text or "the identity provider refused: see its page in the browser"
 
 

@@ -97,7 +97,7 @@ class Authorizer:
         What depends on a secret's tags is not seen.
         """
         snapshot = self._policies.snapshot
-        own, of_api = snapshot.spoken_paths(identity)
+        own, of_api = snapshot.paths_of_rules(identity)
         found = snapshot.compiled_for(identity)
 
         def allowed(capability: Capability, path: str, api: ApiAccess) -> bool:

@@ -266,7 +266,7 @@ class PolicySnapshot:
                 found += () if policy.acl_policy is None else policy.acl_policy.denials
         return found
 
-    def spoken_paths(self, identity: Identity) -> tuple[set[str], set[str]]:
+    def paths_of_rules(self, identity: Identity) -> tuple[set[str], set[str]]:
         """The paths that rules and permissions of an identity speak of, and those in Vault's API.
 
         Of a path with templates what it stands for.

@@ -156,7 +156,7 @@ class AccessGrantHandlers:
                 capability=Capability.SUDO,
                 mutates=True,
                 audit_request=lambda asked: {"duration": asked.duration},
-                audit_response=_told,
+                audit_response=_response,
             ),
             Handler(operations.LIST_GRANTS, run=self.list_all, capability=Capability.LIST),
             Handler(
@@ -164,7 +164,7 @@ class AccessGrantHandlers:
                 run=self.revoke,
                 capability=Capability.DELETE,
                 mutates=True,
-                audit_response=_told,
+                audit_response=_response,
             ),
         )
 
@@ -367,7 +367,7 @@ def _is_same(one: AccessGrantRow, two: AccessGrantRow) -> bool:
     )  # fmt: skip
 
 
-def _told(row: AccessGrantRow) -> object:
+def _response(row: AccessGrantRow) -> object:
     """What the audit record says."""
     return {
         "grant": row.id,

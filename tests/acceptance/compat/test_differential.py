@@ -57,7 +57,7 @@ def test_a_difference_is_seen_and_shortened(fuzzer: Fuzzer) -> None:
     assert without.shortened(calls, found[-1]) == calls[-1:]
 
 
-def test_what_is_accepted_is_told_apart() -> None:
+def test_accepted_differences_are_recognized() -> None:
     """Each entry has a reason, and none accepts all."""
     call = Call("GET", "{r}kv2/data/a")
     anything = Difference(call, "body.data.data.a", 1, 2)

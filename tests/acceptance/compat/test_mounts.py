@@ -214,7 +214,7 @@ def test_help_is_of_the_routes(both: Both) -> None:
     assert hidden == ask(server, Call("GET", "nowhere?help=1", token="{held}"), kept)
 
 
-def test_a_lookup_tells_the_policies_of_the_entity(both: Both) -> None:
+def test_a_lookup_has_the_policies_of_the_entity(both: Both) -> None:
     """As OpenBao, in whatever order that has them."""
     seen = []
     for server in both:

@@ -29,7 +29,7 @@ def wrap(agent: Agent, method: str, path: str, body: object = None, **more: Any)
     return agent.call(method, f"{API}/{path}", body, headers=headers, **more)
 
 
-def test_an_answer_waits_and_is_told_once(agent: Agent) -> None:
+def test_an_answer_is_unwrapped_once(agent: Agent) -> None:
     """What it is of is known before; who is not allowed the request gets no token."""
     plain = ok(agent, "GET", f"secrets/{SECRET}")
     told = wrap(agent, "GET", f"secrets/{SECRET}")

@@ -42,7 +42,7 @@ def write(out: Path, number: int, calls: list[Call], found: list[Difference]) ->
     out.mkdir(parents=True, exist_ok=True)
     path = out / f"difference-{number:03d}.json"
     document: dict[str, Any] = {
-        "differences": [each.told().splitlines() for each in found],
+        "differences": [each.describe().splitlines() for each in found],
         "calls": calls,
     }
     path.write_bytes(msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n")
@@ -67,7 +67,7 @@ def main() -> int:
                 msgspec.json.decode(given.replay.read_bytes())["calls"], list[Call]
             )
             found = both.play(calls).differences
-            sys.stdout.write("".join(f"{each.told()}\n" for each in found) or "no difference\n")
+            sys.stdout.write("".join(f"{each.describe()}\n" for each in found) or "no difference\n")
             return bool(found)
         return _compare(both, given)
 
@@ -86,7 +86,7 @@ def _compare(both: Fuzzer, given: argparse.Namespace) -> int:
             met[found.kind] = met.get(found.kind, 0) + 1
             if met[found.kind] > 1:
                 continue
-            sys.stdout.write(f"seed {seed}: {found.told()}\n")
+            sys.stdout.write(f"seed {seed}: {found.describe()}\n")
             if len(met) <= given.shorten:
                 shorter = both.shortened(calls[: outcome.compared], found)
                 path = write(given.out, len(met), shorter, both.play(shorter).differences)

@@ -94,8 +94,8 @@ class Difference:
         words = [_WORDS.sub("", _text(each))[:120] for each in (self.there, self.here)]
         return ("/".join(segments), unnumbered(self.field), *words)
 
-    def told(self) -> str:
-        """For people."""
+    def describe(self) -> str:
+        """The difference, as people read it."""
         return (
             f"{self.call.method} {self.call.path}: {self.field}\n"
             f"  OpenBao:  {_text(self.there)}\n  Freehold: {_text(self.here)}"

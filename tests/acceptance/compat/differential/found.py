@@ -69,11 +69,11 @@ FOUND: Final[dict[str, list[Call]]] = {
         _mount("mounts", "m", type="kv-v2", options={"version": "1"}),
         Call("GET", "sys/mounts/{r}m"),
     ],
-    "a negative time was told as it was given": [
+    "a negative time was shown as it was given": [
         KV2, Call("POST", "{r}kv2/config", body={"delete_version_after": "-1h"}),
         Call("GET", "{r}kv2/config"),
     ],
-    "a list was told the command of a read": [KV2, Call("LIST", "{r}kv2/nothing")],
+    "an empty list suggested the command of a read": [KV2, Call("LIST", "{r}kv2/nothing")],
     "the default policy was given though it was not wanted": [
         Call("POST", "auth/token/create", name="bare",
              body={"policies": ["default"], "no_default_policy": True, "ttl": "1h"}),

@@ -136,7 +136,7 @@ def test_logout_without_the_agent_removes_and_says_so(
     assert cli("logout").code == 0
 
 
-def test_a_locked_keyring_is_told(agent: FakeAgent, cli: Run, ring: Ring) -> None:
+def test_a_locked_keyring_is_an_error(agent: FakeAgent, cli: Run, ring: Ring) -> None:
     """With what to do, and not with what it said."""
     ring.is_locked = True
     agent.answer(POLICIES)
@@ -147,7 +147,7 @@ def test_a_locked_keyring_is_told(agent: FakeAgent, cli: Run, ring: Ring) -> Non
     assert "kept-text" not in done.err
 
 
-def test_a_keyring_that_cannot_be_reached_is_told(
+def test_a_keyring_that_cannot_be_reached_is_an_error(
     agent: FakeAgent, cli: Run, ring: Ring, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By ssh, say: the token is where it is."""

@@ -13,7 +13,7 @@ import pytest
 from control.crypto import pkce_challenge, short_fingerprint
 from ui.cli import loopback as module
 from ui.cli.errors import CliError
-from ui.cli.loopback import MAX_TOLD, LoopbackReceiver, loopback, refusal_text
+from ui.cli.loopback import MAX_REASON, LoopbackReceiver, loopback, refusal_text
 
 CONTROL = "https://control.example"
 
@@ -164,5 +164,5 @@ def test_what_a_browser_says_of_a_refusal() -> None:
         refusal_text("login refused: it was shown before") == "login refused: it was shown before"
     )
     assert refusal_text("\x1b[2Jnow\r\n\u202etype") == "[2Jnowtype"
-    assert len(refusal_text("x" * 10_000)) == MAX_TOLD
+    assert len(refusal_text("x" * 10_000)) == MAX_REASON
     assert "identity provider refused" in refusal_text("\n")

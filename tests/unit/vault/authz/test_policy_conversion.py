@@ -114,7 +114,7 @@ def test_what_maps_exactly(text: str, rules: list[tuple[str, list[str]]]) -> Non
          'path "old/a" { capabilities = ["read"] }'), "allowed more natively", 2),
     ],
 )  # fmt: skip
-def test_what_does_not_map_is_told(text: str, word: str, rules: int) -> None:
+def test_what_does_not_map_is_reported(text: str, word: str, rules: int) -> None:
     """And what would allow more is left out."""
     found = to_native(parse_acl_policy("p", text), MOUNTS)
     assert any(word in note for note in found.notes), found.notes

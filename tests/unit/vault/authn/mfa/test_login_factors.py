@@ -89,7 +89,7 @@ async def test_a_login_waits_five_minutes(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("request_id", ["", "x", "00000000-0000-4000-8000-000000000000"])
-async def test_an_id_that_nobody_was_told(desk: Desk, request_id: str) -> None:
+async def test_an_unknown_request_id(desk: Desk, request_id: str) -> None:
     """Finds nothing."""
     await ready(desk)
     assert await refused(lambda: desk.logins.find(request_id)) == "mfa_request_unknown"
