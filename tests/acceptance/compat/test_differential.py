@@ -35,7 +35,7 @@ def fuzzer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fuzzer]:
 def test_what_was_found_is_mended(fuzzer: Fuzzer, wrong: str) -> None:
     """To the last call: a round that ends before says nothing."""
     outcome = fuzzer.play(FOUND[wrong])
-    assert [each.told() for each in outcome.differences] == []
+    assert [each.describe() for each in outcome.differences] == []
     assert outcome.compared == len(FOUND[wrong])
 
 
@@ -45,7 +45,7 @@ def test_random_calls_are_answered_alike(fuzzer: Fuzzer, domain: str, seed: int)
     """The same calls in each run of the tests."""
     calls = random_round(seed, LENGTH, (domain,))
     assert calls == random_round(seed, LENGTH, (domain,))
-    assert [each.told() for each in fuzzer.play(calls).differences] == []
+    assert [each.describe() for each in fuzzer.play(calls).differences] == []
 
 
 def test_a_difference_is_seen_and_shortened(fuzzer: Fuzzer) -> None:
