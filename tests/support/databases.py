@@ -59,10 +59,12 @@ def database_name(url: str) -> str:
 
 
 def server_backend(url: str, **options: Any) -> ServerBackend:
-    """A closed backend of the URL's kind."""
+    """A closed backend of the URL's kind; it has time, since the machine may be busy."""
     kind = url.partition(":")[0]
     backend = PostgresqlBackend if kind == "postgresql" else MysqlBackend
-    return backend(parse_server_address(url, kind), **options)  # type: ignore[arg-type]
+    made = backend(parse_server_address(url, kind), **options)  # type: ignore[arg-type]
+    made.look_seconds = SqlBackend.look_seconds
+    return made
 
 
 def make_backend(url: str) -> SqlBackend:

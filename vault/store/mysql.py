@@ -136,12 +136,17 @@ class MysqlBackend(ServerBackend):
         )
         try:
             run(connection, f"{_ISOLATION} {level}")
-            if role is Role.WRITE and _is_mariadb(connection):
-                run(connection, f"SET SESSION idle_write_transaction_timeout={HEAD_IDLE_SECONDS}")
+            if role is Role.WRITE:
+                self.limit_idle_time(connection, HEAD_IDLE_SECONDS)
         except BaseException:
             connection.close()
             raise
         return connection
+
+    def limit_idle_time(self, connection: Any, seconds: int) -> None:
+        """See `ServerBackend`. MySQL has no such limit."""
+        if _is_mariadb(connection):
+            run(connection, f"SET SESSION idle_write_transaction_timeout={seconds}")
 
     def unsafe_settings(self, connection: Any) -> Iterable[str]:
         """See `ServerBackend`."""

@@ -214,6 +214,10 @@ class PostgresqlBackend(ServerBackend):
         if notice.severity_nonlocalized == "WARNING":
             self.warnings.append(notice.message_primary or "")
 
+    def limit_idle_time(self, connection: Any, seconds: int) -> None:
+        """See `ServerBackend`."""
+        run(connection, f"SET idle_in_transaction_session_timeout = '{seconds}s'")
+
     def unsafe_settings(self, connection: Any) -> Iterable[str]:
         """See `ServerBackend`. Also detects a pooler between agent and server."""
         names = [*_DURABLE, "idle_in_transaction_session_timeout", "server_encoding"]

@@ -40,6 +40,8 @@ HEAD_WAIT_SECONDS: Final = 10
 HEAD_IDLE_SECONDS: Final = 5
 """Idle time after which the server ends a transaction, so that an agent that is stopped or cut off
 releases the head. A commit takes a few milliseconds."""
+MIGRATION_IDLE_SECONDS: Final = 60
+"""The same for the transaction of a migration: a busy machine may pause it between two steps."""
 QUERY_SECONDS: Final = 30
 """Timeout of a query, and of a wait for a free connection."""
 GONE_SECONDS: Final = 10
@@ -112,6 +114,10 @@ class ServerBackend(SqlBackend):
     @abstractmethod
     def connect_driver(self, role: Role) -> Any:
         """Open a connection of the driver in autocommit mode: this class sends BEGIN and COMMIT."""
+
+    @abstractmethod
+    def limit_idle_time(self, connection: Any, seconds: int) -> None:
+        """Have the server end a transaction of this connection that is idle for so long."""
 
     @abstractmethod
     def unsafe_settings(self, connection: Any) -> Iterable[str]:
@@ -315,7 +321,10 @@ class ServerBackend(SqlBackend):
         """Run the migrations, one agent at a time. Raises `BackendError` (`store_locked`)."""
         with closing(self._take_migration_lock()):
             self._prepare_upgrade(writer)
+            driver = writer.connection.dbapi_connection
+            self.limit_idle_time(driver, MIGRATION_IDLE_SECONDS)
             super()._upgrade(writer)
+            self.limit_idle_time(driver, HEAD_IDLE_SECONDS)
 
     def _prepare_upgrade(self, writer: sa.Connection) -> None:
         """Called before the migrations run, with their lock held."""

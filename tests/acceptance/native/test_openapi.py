@@ -43,7 +43,7 @@ def test_nothing_undocumented_and_no_fault(agent: Agent, folder: Path) -> None:
     without a credential.
     """
     (folder / "schemathesis.toml").write_text(ONE_METHOD)
-    schemathesis(agent, folder, "--max-examples", "6")
+    schemathesis(agent, folder, "--max-examples", "2")
     assert "internal" not in agent.output()
 
 
@@ -57,5 +57,5 @@ def test_things_that_are_there(agent: Agent, folder: Path) -> None:
     ):
         assert agent.call(method, f"/api/v1/{path}", body).status in {200, 201}
     (folder / "schemathesis.toml").write_text(KNOWN)
-    schemathesis(agent, folder, "--max-examples", "10", "--phases", "fuzzing")
+    schemathesis(agent, folder, "--max-examples", "5", "--phases", "fuzzing")
     assert "internal" not in agent.output()

@@ -16,10 +16,10 @@ from loadtests.database_servers import DatabasePlace
 from tests.acceptance.agent import own_folder
 from tests.support.databases import SERVERS, Server
 
-OPERATIONS = 700
-DELAYED, SHARE, DELAY = 60, 0.1, 2.0  # operations; of the feed's queries; seconds
+OPERATIONS = 400
+DELAYED, SHARE, DELAY = 40, 0.1, 2.0  # operations; of the feed's queries; seconds
 KILLS = 4  # one at each place of a transaction
-TRIES = 60  # of revoked tokens
+TRIES = 40  # of revoked tokens
 PATIENCE = 300.0  # seconds for a command
 PAUSE = 0.03  # seconds of a client between two operations, of those that go on through faults
 CUTS = 9  # of connections at COMMIT: of each agent's, at each place
