@@ -27,7 +27,7 @@ import trio
 
 from actors import BatchActor, Failure, Worker, World
 from protocols.errors import locate
-from vault.errors import TamperedError
+from vault.errors import TamperedError, UnavailableError
 from vault.store.change_feed import ENTRIES_PER_READ, FedChanges, FeedBehindError, feed_behind_error
 from vault.store.interface import (
     NOTHING_STORED,
@@ -298,7 +298,7 @@ class Committer:
             return
         if self._damage is not None:
             raise copy(self._damage)
-        if self._is_partial:
+        if self._is_partial or (self.index is not None and self.index.is_torn):
             raise feed_behind_error()
         with self._record_tampering():
             for number, piece in enumerate(self._stamper.catch_up(session, most=most)):
@@ -376,7 +376,34 @@ class Committer:
         if not self._backend.exclusive:
             self._apply_feed(session, most=most)
         elif self.index is not None:
+            if self.index.is_torn:
+                self._recount(session, self.index)
             self.index.resolve_in_doubt(session.get_macs)
+
+    def _recount(self, session: StoreSession, index: RowIndex) -> None:
+        """Count the rows of this view anew, in the turn to commit; for a database of our own.
+
+        The index lacks a part of what we have committed. To compare rows with it would look like
+        tampering, or hide it. Raises as `_reload`.
+        """
+        if self._stamper is None:
+            raise UnavailableError(
+                "store_full", "the index of rows lacks a commit; restart the agent", outcome="none"
+            )
+        log.warning("the index of rows lacks a commit: all rows are counted anew")
+        rows = self._counting = RowIndexBuilder()
+        if self._is_stopping:
+            rows.stop()
+        try:
+            with self._record_tampering():
+                counted = self._stamper.count_rows(session, self._guard, rows)
+            index.replace(RowIndex(rows))
+        finally:
+            self._counting = None
+            rows.clear()
+        self._stamper.resume(counted)
+        self._set_applied(self._stamper)
+        log.warning("all rows are counted, as of commit %d", self._applied)
 
     def invalidate_all(self) -> None:
         """Forget every cached row and count every table as changed; no commit is under way."""
@@ -480,7 +507,8 @@ class Committer:
     def _publish_commit(self, batch: TransactionBatch, index_changes: IndexChanges) -> None:
         """Give what is durable now to the index and the cache; a fault here fails no change.
 
-        The cache then forgets the rows that the transaction touched.
+        The cache then forgets the rows that the transaction touched. An index that could not take
+        it over is torn: all rows are counted anew before it is asked again.
         """
         try:
             if self.index is not None:

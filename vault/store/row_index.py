@@ -151,6 +151,8 @@ class RowIndex:
         self._in_doubt: list[IndexChanges] = []  # of commits that may be stored or not
         self.finding: TamperedError | None = None
         """A row that was not ours, once one was met; it stays."""
+        self.is_torn = False
+        """Whether taking over a commit broke off: nothing may be compared with it any more."""
         words, members = rows.words, rows.members
         self._grow((len(words) + len(members)) // 2 + len(rows.sums))
         for first in range(0, len(words), _WORDS_PER_STEP):
@@ -167,7 +169,7 @@ class RowIndex:
     def replace(self, other: "RowIndex") -> None:
         """Be as the other one, which nobody else has. In the thread that commits."""
         self._segments, self._taken = other._segments, other._taken  # noqa: SLF001  # one of its class
-        self._in_doubt = []
+        self._in_doubt, self.is_torn = [], False
 
     def matches(self, table: Table[Any], key: Key, mac: bytes | None) -> bool:
         """Whether the row has this stamp now, or is not there (None)."""
@@ -238,10 +240,12 @@ class RowIndex:
             raise
 
     def apply(self, changes: IndexChanges) -> None:
-        """These are committed."""
+        """These are committed. What it raises leaves the index torn: it is to be made anew."""
+        was_torn, self.is_torn = self.is_torn, True
         for table, rows in changes.items():
             for change in rows:
                 self._apply(table, change)
+        self.is_torn = was_torn
 
     def mark_in_doubt(self, changes: IndexChanges) -> None:
         """These may be committed or not: `resolve_in_doubt` finds out."""
@@ -262,7 +266,7 @@ class RowIndex:
             ]
             self._in_doubt.pop(0)
             for table, change in stored:
-                self._apply(table, change)
+                self.apply({table: [change]})
 
     def _apply(self, table: Table[Any], change: RowChange) -> None:
         place, old, new = _hash(table, change.key), change.old_mac, change.new_mac
