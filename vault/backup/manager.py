@@ -18,6 +18,7 @@ import msgspec
 import trio
 
 from actors import World
+from actors.world import uptime_ns
 from protocols import json_text
 from protocols.cron import next_time
 from protocols.errors import locate
@@ -41,7 +42,9 @@ from vault.backup.runs import (
     MADE,
     MISSING,
     RESTORED,
+    SERVICE,
     VALIDATED,
+    RequestedBackups,
     Run,
     RunHistory,
     SecretWriter,
@@ -175,6 +178,7 @@ class BackupManager:
         self._plan = parts.plan
         self._world = parts.world
         self._runs = RunHistory()
+        self._requested = RequestedBackups()
         self._current: dict[RunKind, Run] = {}
         self._catalogs: dict[str, Catalog] = {}
         self._faults: dict[str, DestinationFault] = {}
@@ -221,13 +225,19 @@ class BackupManager:
         return self._stored(name, entry)
 
     async def start(self, wanted: CreateBackup, by: RunRequester) -> RunState:
-        """Begin a backup. Raises `ConflictError` (`backup_running`), `NotFoundError`."""
+        """Begin a backup.
+
+        Raises `ConflictError` (`backup_running`), `NotFoundError`, and `RateLimitError` unless the
+        schedule asks.
+        """
         names = self._names(wanted.destinations)
         if not names:
             raise NotFoundError(
                 "backup_destination_missing",
                 "the agent has no destination for backups: configure backup.destinations",
             )
+        if by.id != SERVICE:
+            self._requested.require_room(uptime_ns(self._world))
         run = self._new_run(RunKind.BACKUP, by)
         try:
             await self._take_lease()
@@ -544,6 +554,8 @@ class BackupManager:
                 await self._record_cancelled(run)
             if run.kind is RunKind.BACKUP:
                 self._parts.counts.last_seconds = self._world.uptime() - begun
+                if run.by.id != SERVICE and any(result.backup for result in run.results):
+                    self._requested.add(uptime_ns(self._world))
                 await self._give_back()
             # Told last, all at once: whoever sees the end may begin the next run.
             run.phase, run.outcome, run.ended = "Finished", outcome, self._world.now()

@@ -1,7 +1,7 @@
 """Runs: backups that are being made or validated, and the last ones that were."""
 
 import re
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -9,8 +9,9 @@ from typing import Final, Protocol
 
 import trio
 
+from protocols.instant import DAY, HOUR, SECOND
 from vault.audit.record import AuditEvent
-from vault.errors import AuthorizationError, NotFoundError
+from vault.errors import AuthorizationError, NotFoundError, RateLimitError
 from vault.model.backup_runs import (
     ListRestored,
     RestoreAction,
@@ -35,6 +36,11 @@ MAX_RUNS: Final = 100
 """Runs that are remembered, until the vault is sealed."""
 MAX_DETAILED: Final = 4
 """The last restores, of which it is remembered what was done with each secret."""
+MAX_HOURLY: Final = 12
+"""Backups on request within an hour. Retention keeps whatever is younger than 30 days, so without a
+bound whoever may begin one could fill a destination."""
+MAX_DAILY: Final = 48
+"""The same within a day: about 1,500 in those 30 days."""
 _RUN: Final = re.compile(r"[0-9a-f-]{1,64}\.([0-9a-f-]{1,64})")
 
 
@@ -136,6 +142,35 @@ class Run:
         """Remember the first failure."""
         if not self.error_code:
             self.error_code, self.error = code, message
+
+
+class RequestedBackups:
+    """When backups were made on request, since the vault was opened here. Times in ns of uptime.
+
+    Those of the schedule do not count, nor what came to nothing: that leaves nothing behind.
+    """
+
+    def __init__(self) -> None:
+        self._made = deque[int](maxlen=MAX_DAILY)
+
+    def add(self, now: int) -> None:
+        """One more."""
+        self._made.append(now)
+
+    def require_room(self, now: int) -> None:
+        """Raise `RateLimitError` (`backup_too_often`) if there were as many as there may be."""
+        for most, span, words in (
+            (MAX_DAILY, DAY, "a day"),
+            (MAX_HOURLY, HOUR, "an hour"),
+        ):
+            wait = self._made[-most] + span - now if len(self._made) >= most else 0
+            if wait > 0:
+                raise RateLimitError(
+                    "backup_too_often",
+                    f"{most} backups were made on request within {words}, and no more may be: "
+                    "wait, or have them made by the schedule (backup.schedule)",
+                    retry_after=-(-wait // SECOND),
+                )
 
 
 class RunHistory:

@@ -24,15 +24,17 @@ from vault.backup.certificate import Phases, RestoreCertificate, write_certifica
 from vault.backup.destinations.directory import LocalDirectory
 from vault.backup.format import DATA, MANIFEST, sign_manifest
 from vault.backup.keys import VaultKeys
+from vault.backup.runs import MAX_DAILY, MAX_HOURLY
 from vault.barrier import KEYRING_ROW
 from vault.crypto.backup_keys import Identity
-from vault.errors import ConflictError, NotFoundError
+from vault.errors import ConflictError, NotFoundError, RateLimitError
 from vault.model.backup import BackupState
-from vault.model.backup_runs import CreateBackup, ListBackups, RunOutcome
+from vault.model.backup_runs import CreateBackup, ListBackups, RunOutcome, RunRequester, RunState
 from vault.model.records import SystemRow
 from vault.store.tables import SYSTEM
 
 SECONDS_A_DAY = 86_400.0
+SOMEBODY = RunRequester(request_id="request", id="ann", name="ann", method="token")
 
 
 def certify(place: Place, backup: str, keys: VaultKeys) -> str:
@@ -169,6 +171,41 @@ async def test_backups_from_the_future_do_not_stop_the_schedule(managed: Managed
         assert run is not None
         assert {each.kind for each in run.results} == {"full"}
         assert await behind.tick() is None
+
+
+async def test_backups_on_request_are_bounded_and_the_schedule_goes_on(vault: Vault) -> None:
+    """Within an hour and within a day; what fails leaves nothing, and does not count."""
+    place = Place()
+    managed = Managed(vault, {"one": place}, keep_count=1, keep_age=MINUTE)
+
+    async def ask(by: RunRequester = SOMEBODY) -> RunState:
+        return await managed.wait(await managed.manager.start(CreateBackup(full=True), by))
+
+    async with managed.serving():
+        place.fails = True
+        for _ in range(MAX_HOURLY):
+            assert (await ask()).outcome is RunOutcome.FAILED
+        place.fails = False
+        for _ in range(MAX_HOURLY):
+            assert (await ask()).outcome is RunOutcome.SUCCEEDED
+            managed.world.advance(60.0)
+        with pytest.raises(RateLimitError) as refused:
+            await ask()
+        assert refused.value.code == "backup_too_often"
+        assert refused.value.details["retry_after"] == 3600 - 60 * MAX_HOURLY
+        assert (await ask(BY)).outcome is RunOutcome.SUCCEEDED
+        managed.world.advance(3600.0)
+        for _ in range(MAX_DAILY - MAX_HOURLY):
+            managed.world.advance(600.0)
+            assert (await ask()).outcome is RunOutcome.SUCCEEDED
+        managed.world.advance(3600.0)
+        with pytest.raises(RateLimitError) as refused:
+            await ask()
+        managed.world.advance(refused.value.details["retry_after"] - 1.0)
+        with pytest.raises(RateLimitError):
+            await ask()
+        managed.world.advance(1.0)
+        assert (await ask()).outcome is RunOutcome.SUCCEEDED
 
 
 async def test_late(managed: Managed) -> None:
