@@ -106,7 +106,10 @@ from vault.store.tables import SYSTEM
 from vault.store.transaction import StoreTx
 
 LEASE_CHECK: Final = 1.0
-"""Seconds between two looks at whether the lease of a run still lasts."""
+"""Seconds between two looks at whether the lease of a run still lasts, and its time."""
+MOST_SECONDS: Final = 4 * 3_600.0
+"""For writing one backup to one destination. The database is read in one view meanwhile, which
+keeps SQLite's log, or the old row versions of a server. It is the time of 100 million secrets."""
 ENDING_SECONDS: Final = 2.0
 """For the record of a run that ends with the vault, and for giving its lease back."""
 THREADS: Final = len(RunKind)
@@ -564,6 +567,7 @@ class BackupManager:
     async def _back_up_all(self, run: Run, *, names: list[str], full: bool) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._watch_lease, run)
+            nursery.start_soon(self._watch_time, run)
             for name in names:
                 run.begin(name)
                 try:
@@ -616,7 +620,15 @@ class BackupManager:
                 compress=self._plan.compress,
             )
 
-        made = await run_backup_work(self._world, self._threads, work, run.progress)
+        with run.limit_writing(self._world.uptime() + MOST_SECONDS) as scope:
+            made = await run_backup_work(self._world, self._threads, work, run.progress)
+        if scope.cancelled_caught:
+            raise UnavailableError(
+                "backup_too_slow",
+                f"the backup was not written within {MOST_SECONDS / 3600:.0f} hours, and was given "
+                "up, since the database keeps its log meanwhile: see what is slow, the destination "
+                "or this machine",
+            )
         run.made = RunResult(
             destination=name,
             backup=backup,
@@ -768,6 +780,12 @@ class BackupManager:
             await self._world.sleep(LEASE_CHECK)
         run.fail("lease_lost", "the lease of this run was lost: the database did not answer")
         run.scope.cancel()
+
+    async def _watch_time(self, run: Run) -> None:
+        """End the writing at a destination that takes too long."""
+        while True:
+            await self._world.sleep(LEASE_CHECK)
+            run.end_if_late(self._world.uptime())
 
     async def _take_lease(self) -> None:
         if not await self._parts.leases.take(BACKUP):

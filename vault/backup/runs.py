@@ -89,6 +89,23 @@ class Run:
     """Of the secrets, by what was done with them: kept where the secrets are not."""
     made: RunResult | None = None
     """The backup that is there already, of the destination that it works at."""
+    _writing: trio.CancelScope | None = None
+    _write_until: float = 0.0
+
+    @contextmanager
+    def limit_writing(self, until: float) -> Iterator[trio.CancelScope]:
+        """Have `end_if_late` cancel the block once `World.uptime` is later than this."""
+        self._write_until = until
+        try:
+            with trio.CancelScope() as self._writing:
+                yield self._writing
+        finally:
+            self._writing = None
+
+    def end_if_late(self, now: float) -> None:
+        """`now`: of `World.uptime`."""
+        if self._writing is not None and now > self._write_until:
+            self._writing.cancel()
 
     @property
     def state(self) -> RunState:

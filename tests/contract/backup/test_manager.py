@@ -11,6 +11,7 @@ from typing import BinaryIO, cast
 
 import pytest
 import trio
+import trio.testing
 from msgspec.msgpack import encode
 from msgspec.structs import replace
 
@@ -24,6 +25,7 @@ from vault.backup.certificate import Phases, RestoreCertificate, write_certifica
 from vault.backup.destinations.directory import LocalDirectory
 from vault.backup.format import DATA, MANIFEST, sign_manifest
 from vault.backup.keys import VaultKeys
+from vault.backup.manager import MOST_SECONDS
 from vault.backup.runs import MAX_DAILY, MAX_HOURLY
 from vault.barrier import KEYRING_ROW
 from vault.crypto.backup_keys import Identity
@@ -206,6 +208,32 @@ async def test_backups_on_request_are_bounded_and_the_schedule_goes_on(vault: Va
             await ask()
         managed.world.advance(1.0)
         assert (await ask()).outcome is RunOutcome.SUCCEEDED
+
+
+async def test_a_backup_that_takes_too_long_is_given_up(managed: Managed) -> None:
+    """It keeps a view of the database open: nothing is left of it, and other destinations go on."""
+    begun, may = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        begun.set()
+        assert may.wait(60)
+
+    slow = managed.places["one"]
+    slow.on_write = hold
+    async with managed.serving() as manager:
+        run = await manager.start(CreateBackup(), BY)
+        await trio.to_thread.run_sync(begun.wait, 60)
+        managed.world.advance(MOST_SECONDS - 60.0)
+        await trio.testing.wait_all_tasks_blocked()
+        managed.world.advance(120.0)
+        await trio.testing.wait_all_tasks_blocked()
+        may.set()
+        ended = await managed.wait(run)
+        slow.on_write = lambda: None
+        assert [each.error_code for each in ended.results] == ["backup_too_slow", ""]
+        assert (ended.outcome, ended.error_code) == (RunOutcome.FAILED, "backup_too_slow")
+        assert not slow.objects
+        assert (await managed.back_up()).outcome is RunOutcome.SUCCEEDED
 
 
 async def test_late(managed: Managed) -> None:
