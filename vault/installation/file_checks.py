@@ -249,16 +249,28 @@ def check_secret_files(what: Installation) -> Iterator[Finding]:
 def _secret_files(settings: Settings) -> Iterator[tuple[str, Path]]:
     telemetry = settings.monitoring.telemetry
     redis = settings.cache.redis
-    hsm, cloud = settings.encryption.hsm, settings.encryption.cloud_kms
-    transit = None if cloud is None else cloud.transit
     named = {
         "storage.password_file": settings.storage.password_file,
         "monitoring.telemetry.remote_write.token_file": telemetry.remote_write.token_file,
         "monitoring.telemetry.otlp.token_file": telemetry.otlp.token_file,
         "cache.redis.password_file": None if redis is None else redis.password_file,
-        "encryption.hsm.pin_file": None if hsm is None else hsm.pin_file,
-        "encryption.cloud_kms.transit.token_file": None if transit is None else transit.token_file,
     }
+    encryption = settings.encryption
+    providers = [("encryption", encryption.hsm, encryption.cloud_kms)]
+    for each in encryption.providers:
+        key = f"encryption.providers.{each.name}"
+        providers.append((key, each.hsm, each.cloud_kms))
+        if each.key_file is not None and each.key_file.exists():  # the agent makes it
+            named[f"{key}.key_file"] = each.key_file
+    for key, hsm, cloud in providers:
+        if hsm is not None:
+            named[f"{key}.hsm.pin_file"] = hsm.pin_file
+        if cloud is not None:
+            named |= {
+                f"{key}.cloud_kms.{kind}.{name}": getattr(getattr(cloud, kind), name, None)
+                for kind in ("aws", "gcp", "transit")
+                for name in ("credentials_file", "token_file")
+            }
     for place in settings.backup.destinations:
         for name in ("credentials_file", "key_file"):
             named[f"backup.destinations.{place.name}.{name}"] = getattr(place, name, None)

@@ -22,10 +22,12 @@ from vault.app import make_server_backend
 from vault.authz.ceiling import read_ceiling
 from vault.config import Settings
 from vault.config.backup_destinations import LocalDestination, SftpDestination
+from vault.config.key_providers import CloudKmsSettings, HsmSettings
 from vault.control_link.null import link_folder
-from vault.errors import VaultError
+from vault.errors import TamperedError, VaultError
 from vault.installation.finding import Finding, Installation, error, warning
 from vault.installation.machine import existing
+from vault.seal.inspection import ROWS, break_glass_state, provider_wrappings
 from vault.seal.manager import SEAL_ROW
 from vault.seal.seal_record import SealRecord
 from vault.store.inspection import inspect_file
@@ -35,6 +37,7 @@ _ROOT_KEY_BYTES: Final = 32
 _SLOW: Final = 0.25
 """Seconds for a look at a database: a request takes several round trips."""
 _SEALED: Final = "/v1/sys/seal-status"
+_GOOGLE: Final = "https://cloudkms.googleapis.com"
 
 
 def check_database(what: Installation) -> Iterator[Finding]:
@@ -43,9 +46,9 @@ def check_database(what: Installation) -> Iterator[Finding]:
     begun = world.uptime()
     try:
         if storage.server is not None:
-            state = make_server_backend(storage, storage.server).inspect(SEAL_ROW)
+            state = make_server_backend(storage, storage.server).inspect(*ROWS)
         elif storage.file is not None and storage.file.exists():
-            state = inspect_file(storage.file, SEAL_ROW)
+            state = inspect_file(storage.file, *ROWS)
         else:
             state = DatabaseState()
     except VaultError as failure:
@@ -105,12 +108,12 @@ def _check_state(state: DatabaseState) -> Iterator[Finding]:
 
 def _check_seal(state: DatabaseState, what: Installation) -> Iterator[Finding]:
     settings = what.settings
-    if not state.seal:
+    if SEAL_ROW not in state.rows:
         if not state.too_old:
             yield from _check_new(what)
         return
     try:
-        record = json_text.decode(state.seal, type=SealRecord)
+        record = json_text.decode(state.rows[SEAL_ROW], type=SealRecord)
     except msgspec.MsgspecError:
         yield error(
             "seal_damaged",
@@ -118,16 +121,20 @@ def _check_seal(state: DatabaseState, what: Installation) -> Iterator[Finding]:
             "restore a backup",
         )
         return
-    wanted = settings.encryption.key_management
+    wanted, is_moving = settings.encryption.key_management, settings.encryption.migrate_from
     has = "provider" if record.is_wrapped else record.type
-    if has != {"hsm": "provider", "cloud_kms": "provider"}.get(wanted, wanted):
+    if has == (wanted if wanted in {"shamir", "file"} else "provider"):
+        if settings.encryption.key_file is not None:
+            yield from _check_root_key(settings.encryption.key_file)
+        elif not is_moving:  # else it has the former seal until then
+            yield from _check_wrappings(record, what)
+    elif not is_moving:
         yield error(
             "key_management_changed",
             f"encryption.key_management is {wanted}, and the vault was made with {record.type}",
             "set it back; 'freehold operator rekey' is the way to change it",
         )
-    elif settings.encryption.key_file is not None:
-        yield from _check_root_key(settings.encryption.key_file)
+    yield from _check_break_glass(record, state)
     if not settings.anchor_file.exists():
         yield error(
             "anchor_missing",
@@ -179,6 +186,70 @@ def _check_root_key(file: Path) -> Iterator[Finding]:
             )
 
 
+def _check_wrappings(record: SealRecord, what: Installation) -> Iterator[Finding]:
+    """Whether each key provider could unseal the vault."""
+    encryption = what.settings.encryption
+    found = provider_wrappings(record, encryption, what.machine.world)
+    if found and not any(each.wrapped for each in found):
+        yield error(
+            "seal_mismatch",
+            "no key provider of encryption has wrapped the root key; those that have: "
+            + ", ".join(f"{each.provider} ({each.type})" for each in record.wrappings),
+            "put one of these back, under its name: docs/guides/seal-migration.md",
+        )
+        return
+    for name, _, wrapped in found:
+        if wrapped is None:
+            yield warning(
+                "key_provider_not_wrapping",
+                f"the key provider {name} has not wrapped the root key, and cannot unseal",
+                "start the agent with it and unseal: it has it wrap within a minute. If it does "
+                "not, its log says why",
+            )
+        elif wrapped.is_behind:
+            yield warning(
+                "key_provider_behind",
+                f"the key provider {name} was away when the others rotated their keys",
+                "see that the agent reaches it: it then has it wrap anew",
+            )
+    wrapping = {each.name for each in found if each.wrapped is not None}
+    for each in encryption.providers:
+        if each.key_file is not None and each.name in wrapping and not each.key_file.is_file():
+            yield error(
+                "wrapping_keys_missing",
+                f"encryption.providers: {each.name}: {each.key_file} is gone, and the root key is "
+                "wrapped by a key in it",
+                "put the copy back that you keep elsewhere; the other providers unseal until then",
+            )
+
+
+def _check_break_glass(record: SealRecord, state: DatabaseState) -> Iterator[Finding]:
+    """Whether there is another way in where the root key is at one place only."""
+    try:
+        found = break_glass_state(record, state.rows)
+    except TamperedError:
+        yield error(
+            "break_glass_damaged",
+            "the row of the break-glass set is damaged: its shares open nothing",
+            "restore a backup, and find out who can write the database",
+        )
+        return
+    if not found.set:
+        if record.type != "shamir":  # else people have shares already
+            yield warning(
+                "break_glass_missing",
+                "there is no break-glass set: without its key provider or key file nobody opens "
+                "the vault",
+                "run: freehold operator break-glass init --shares 5 --threshold 3",
+            )
+    elif found.set_uses:
+        yield warning(
+            "break_glass_spent",
+            "the break-glass set has opened the vault: who saw its shares may open it again",
+            "run: freehold operator break-glass init --replace",
+        )
+
+
 def _check_sealed(settings: Settings) -> Iterator[Finding]:
     answer = probe(*settings.server.address, _SEALED, tls=settings.server.tls.enabled)
     if answer is not None and b'"sealed":true' in answer.body.replace(b" ", b""):
@@ -190,28 +261,58 @@ def _check_sealed(settings: Settings) -> Iterator[Finding]:
 
 
 def check_key_provider(what: Installation) -> Iterator[Finding]:
-    """Whether what unseals the vault is installed."""
+    """Whether what unseals the vault is installed, and somebody answers at its address.
+
+    Whether a provider does what it is asked to, only the agent can tell: it has the credentials.
+    """
     encryption = what.settings.encryption
-    cloud = encryption.cloud_kms
+    yield from _check_provider("encryption.", encryption.hsm, encryption.cloud_kms)
+    for each in encryption.providers:
+        yield from _check_provider(f"encryption.providers: {each.name}: ", each.hsm, each.cloud_kms)
+
+
+def _check_provider(
+    key: str, hsm: HsmSettings | None, cloud: CloudKmsSettings | None
+) -> Iterator[Finding]:
     needs = {
-        "hsm": ("pkcs11", encryption.hsm is not None),
+        "hsm": ("pkcs11", hsm is not None),
         "aws": ("botocore", cloud is not None and cloud.aws is not None),
         "gcp": ("google.cloud.kms_v1", cloud is not None and cloud.gcp is not None),
         "azure": ("azure.keyvault.keys", cloud is not None and cloud.azure is not None),
     }
     for extra, (library, wanted) in needs.items():
         if wanted and not _is_installed(library):
+            section = "hsm" if cloud is None else "cloud_kms"
             yield error(
                 "library_missing",
-                f"encryption.key_management needs the library {library}",
+                f"{key}{section} needs the library {library}",
                 f"run: pip install 'freehold[{extra}]'",
             )
-    if encryption.hsm is not None and not encryption.hsm.module.is_file():
+    if hsm is not None and not hsm.module.is_file():
         yield error(
             "hsm_module_missing",
-            f"encryption.hsm.module: there is no file {encryption.hsm.module}",
+            f"{key}hsm.module: there is no file {hsm.module}",
             "install the vendor's PKCS#11 module, or set its path",
         )
+    address = "" if cloud is None else _address_of(cloud)
+    if address and not _is_reachable(address):
+        yield warning(
+            "key_provider_unreachable",
+            f"{key}cloud_kms: nobody answers at {address}",
+            "see that name, route and firewall let this machine there; without a way there but by "
+            "a proxy (HTTPS_PROXY) this is as it should be",
+        )
+
+
+def _address_of(cloud: CloudKmsSettings) -> str:
+    """Where it is called; empty: its library finds that out."""
+    if cloud.transit is not None:
+        return cloud.transit.address
+    if cloud.azure is not None:
+        return cloud.azure.vault
+    if cloud.gcp is not None:
+        return cloud.gcp.endpoint or _GOOGLE
+    return "" if cloud.aws is None else cloud.aws.endpoint
 
 
 def check_login_methods(what: Installation) -> Iterator[Finding]:
@@ -355,13 +456,17 @@ def _check_enrolment(certificate: Path, key: Path, what: Installation) -> Iterat
         )
 
 
-def _check_reachable(address: str) -> Iterator[Finding]:
+def _is_reachable(address: str) -> bool:
     parts = urlsplit(address)
+    port = parts.port or (80 if parts.scheme == "http" else 443)
     try:
-        is_open = is_port_open(parts.hostname or "", parts.port or 443)
+        return is_port_open(parts.hostname or "", port)
     except socket.gaierror:
-        is_open = False
-    if not is_open:
+        return False
+
+
+def _check_reachable(address: str) -> Iterator[Finding]:
+    if not _is_reachable(address):
         yield warning(
             "control_plane_unreachable",
             f"nobody answers at the control plane's {address}",

@@ -17,8 +17,11 @@ _QUICK: Final = 64 * 2**20
 _BUSY_MS: Final = 2000
 
 
-def inspect_file(path: Path, seal_row: str) -> DatabaseState:
-    """Of a SQLite file. Raises `BackendError` (`store_corrupt`, `store_unavailable`)."""
+def inspect_file(path: Path, *rows: str) -> DatabaseState:
+    """Of a SQLite file, with these rows of `system`.
+
+    Raises `BackendError` (`store_corrupt`, `store_unavailable`).
+    """
     # Without a log nobody has it open, and SQLite would make one to read it.
     is_open = path.with_name(f"{path.name}-wal").exists()
     address = f"{path.absolute().as_uri()}?{'mode=ro' if is_open else 'immutable=1'}"
@@ -30,17 +33,16 @@ def inspect_file(path: Path, seal_row: str) -> DatabaseState:
             if VERSION_TABLE not in tables:
                 return DatabaseState()
             if path.stat().st_size <= _QUICK:
-                (found,) = database.execute("PRAGMA quick_check(1)").fetchone()
-                if found != "ok":
+                (answer,) = database.execute("PRAGMA quick_check(1)").fetchone()
+                if answer != "ok":
                     raise BackendError("store_corrupt", "its pages contradict each other")
             steps = [step for (step,) in database.execute(SELECT_STEPS)]
-            row = database.execute(
-                f"SELECT value FROM {SYSTEM.name} WHERE name = ?",  # noqa: S608  # a name of ours
-                (seal_row,),
-            ).fetchone()
+            query = f"SELECT value FROM {SYSTEM.name} WHERE name = ?"  # noqa: S608  # a name of ours
+            found = {name: database.execute(query, (name,)).fetchone() for name in rows}
     except sqlite3.DatabaseError as error:
         code = error.sqlite_errorcode & 0xFF if hasattr(error, "sqlite_errorcode") else 0
         if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
             raise BackendError("store_corrupt", "SQLite cannot read it") from error
         raise BackendError("store_unavailable", str(error)) from error
-    return DatabaseState(step="".join(steps[:1]), seal=bytes(row[0]) if row else b"")
+    there = {name: bytes(row[0]) for name, row in found.items() if row is not None}
+    return DatabaseState(step="".join(steps[:1]), rows=there)

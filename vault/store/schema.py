@@ -55,14 +55,14 @@ SELECT_STEPS: Final = f"SELECT version_num FROM {VERSION_TABLE}"  # noqa: S608  
 
 
 class DatabaseState(Struct, frozen=True, kw_only=True):
-    """`step`: of the schema; empty: there is none yet. `seal`: the row that says how it is sealed.
+    """`step`: of the schema; empty: there is none yet. `rows`: of `system`, by name, as asked for.
 
     `unsafe`: why what was acknowledged could be lost there, each with what to do. `too_old`: the
     server's version, if this program does not support it.
     """
 
     step: str = ""
-    seal: bytes = b""
+    rows: dict[str, bytes] = {}
     unsafe: tuple[str, ...] = ()
     too_old: str = ""
 

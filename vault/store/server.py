@@ -457,9 +457,10 @@ class ServerBackend(SqlBackend):
         except Exception as error:
             raise self._store_error(error) from error
 
-    def inspect(self, seal_row: str) -> DatabaseState:
+    def inspect(self, *rows: str) -> DatabaseState:
         """What is there, over a connection of its own; nothing is locked, migrated or written.
 
+        `rows`: of `system`, which are told as well.
         Raises `BackendError`.
         """
         dialect = sa.create_engine(self.url, paramstyle="format").dialect
@@ -472,11 +473,12 @@ class ServerBackend(SqlBackend):
                 if not any(line.startswith("table ") for line in self.describe_schema(connection)):
                     return DatabaseState(unsafe=unsafe)
                 steps = [str(step) for (step,) in run(connection, SELECT_STEPS)]
-                row = self._session(connection, dialect).get(SYSTEM, (seal_row,))
+                session = self._session(connection, dialect)
+                found = session.get_many(SYSTEM, [(name,) for name in rows])
         except Exception as error:
             raise self._store_error(error) from error
-        seal = b"" if row is None else row.value
-        return DatabaseState(step="".join(steps[:1]), seal=seal, unsafe=unsafe)
+        there = {row.name: row.value for row in found.values()}
+        return DatabaseState(step="".join(steps[:1]), rows=there, unsafe=unsafe)
 
     def _select_head(self) -> bytes:
         if self._reads is None:

@@ -40,10 +40,11 @@ def test_a_database_that_an_agent_has_open(make: Callable[[], ServerBackend]) ->
         more = {CHANGES: [ChangeRow(seq=2, node="n", changes=b"", chain=b"2")]}
         seal = [SystemRow(name=ROW, value=b"record")]
         backend.write(lambda _: WriteSet(inserts={SYSTEM: seal, **more}))
-        found = make().inspect(ROW)
+        found = make().inspect(ROW, "another")
     finally:
         backend.close()
-    assert (found.step, found.seal, found.unsafe, found.too_old) == (HEAD, b"record", (), "")
+    assert (found.step, found.unsafe, found.too_old) == (HEAD, (), "")
+    assert found.rows == {ROW: b"record"}
     assert not any((found.is_older, found.is_newer, found.is_unfinished))
 
 

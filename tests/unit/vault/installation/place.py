@@ -12,6 +12,7 @@ import yaml
 from actors.testing import FakeWorld
 from protocols.instant import SECOND
 from tests.newest import place_vault
+from vault.crypto.break_glass import BreakGlassRecord, BreakGlassSet
 from vault.installation.doctor import examine
 from vault.installation.finding import Finding
 from vault.installation.first_run import FirstRun, make_certificate, prepare
@@ -87,12 +88,31 @@ class Place:
         database.close()
         self.own()
 
+    def store(self, name: str, value: bytes) -> None:
+        """Put a row of the system table there."""
+        self.query("INSERT OR REPLACE INTO system (name, value) VALUES (?, ?)", name, value)
+
     def own(self) -> None:
         """All files of the agent belong to it, and are old."""
         for path in (*self.run.data.iterdir(), *self.run.anchor.iterdir(), *self.run.key.iterdir()):
             if os.geteuid() == 0:
                 os.chown(path, self.run.user.uid, self.run.user.gid)
             os.utime(path, ns=(NOW, NOW))
+
+
+def break_glass(uses: int = 0) -> BreakGlassRecord:
+    """Of a set that has opened the vault so often."""
+    made = BreakGlassSet(
+        id="0a1b2c3d",
+        shares=5,
+        threshold=3,
+        public_key=bytes(32),
+        sealed=bytes(80),
+        made_at=NOW,
+        made_by="root",
+        uses=uses,
+    )
+    return BreakGlassRecord(org="local", vault="v", in_force=made, uses=uses)
 
 
 def make_place(folder: Path, port: int) -> Place:
@@ -131,7 +151,8 @@ def make_place(folder: Path, port: int) -> Place:
     (run.key / "root.key").write_bytes(bytes(32))
     (run.key / "root.key").chmod(0o600)
     record = SealRecord(type="file", shares=1, threshold=1, org="local", vault="v", created_at=NOW)
-    place.query("INSERT INTO system (name, value) VALUES (?, ?)", "seal", record.encode())
+    place.store("seal", record.encode())
+    place.store("break_glass", break_glass().encode())
     elsewhere = {"type": "sftp", "host": "b.example", "user": "f", "path": "/b"}
     files = {"key_file": "backup.key", "known_hosts_file": "known"}
     place.change(backup={"enabled": True, "destinations": [elsewhere | files]})

@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 
 from protocols.instant import DAY, SECOND
-from tests.unit.vault.installation.place import Place, Plant, Usage
+from tests.unit.vault.installation.place import Place, Plant, Usage, break_glass
 from vault.config.settings import METHOD_LIBRARIES
 from vault.installation.doctor import CHECKS, FIRST_RUN, examine
 from vault.installation.first_run import make_certificate, renew_certificate
 from vault.installation.machine import Machine
+from vault.seal.root_keys.provider import WrappedKey
+from vault.seal.seal_record import SealRecord
 
 AS_ROOT = os.geteuid() == 0
 OTHER_DISK = "30 1 8:1 / / rw,relatime - {kind} /dev/sda1 rw{options}"
@@ -216,6 +218,73 @@ def _no_module(place: Place) -> None:
     )
 
 
+def _providers(*wrapped: str, is_behind: bool = False) -> Plant:
+    """A vault with two providers, files in `wrapping` both; these have wrapped its root key."""
+
+    def plant(place: Place) -> None:
+        folder = place.folder / "wrapping"
+        folder.mkdir(mode=0o700)
+        keys = {name: folder / f"{name}.keys" for name in ("near", "far")}
+        for file in keys.values():
+            file.touch(mode=0o600)
+        if AS_ROOT:
+            for path in (folder, *keys.values()):
+                os.chown(path, place.run.user.uid, place.run.user.gid)
+        place.change(
+            encryption={
+                "key_management": "providers",
+                "key_file": None,
+                "providers": [{"name": name, "key_file": str(keys[name])} for name in keys],
+            }
+        )
+        record = SealRecord(
+            type="static", shares=1, threshold=1, org="local", vault="v", created_at=1
+        )
+        wrappings = [
+            WrappedKey(
+                provider=name, type="static", key=name, algorithm="AES-GCM", ciphertext=b"x",
+                is_behind=is_behind,
+            )
+            for name in wrapped
+        ]  # fmt: skip
+        place.store("seal", record.with_wrappings(tuple(wrappings)).encode())
+
+    return plant
+
+
+def _planted(*plants: Plant) -> Plant:
+    """All of them, in turn."""
+
+    def plant(place: Place) -> None:
+        for each in plants:
+            each(place)
+
+    return plant
+
+
+def _cloud(place: Place) -> None:
+    transit = {"address": "http://127.0.0.1:1", "key": "k", "token_variable": "T"}
+    file = place.folder / "wrapping/near.keys"
+    place.change(
+        encryption={
+            "providers": [
+                {"name": "near", "key_file": str(file)},
+                {"name": "far", "cloud_kms": {"transit": transit}},
+            ]
+        }
+    )
+
+
+def _token(place: Place) -> None:
+    """One of several providers, whose module is not there."""
+    hsm = {"module": "/none.so", "token": "t", "key_label": "k", "pin_variable": "P"}
+    place.change(encryption={"providers": [{"name": "near", "hsm": hsm}]})
+
+
+def _break_glass(value: bytes) -> Plant:
+    return lambda place: place.store("break_glass", value)
+
+
 def _linked(**keys: object) -> Plant:
     return lambda place: place.change(control_plane={"enabled": True, **keys})
 
@@ -323,6 +392,20 @@ PLANTED: dict[str, Plant] = {
     "key_management_changed": _people,
     "anchor_missing": _remove("data-anchor/vault.anchor"),
     "hsm_module_missing": _no_module,
+    "hsm_module_missing (one of several)": _planted(_providers("near"), _token),
+    "key_provider_not_wrapping": _providers("near"),
+    "key_provider_behind": _providers("near", "far", is_behind=True),
+    "key_provider_unreachable": _planted(_providers("near"), _cloud),
+    "seal_mismatch": _providers("former"),
+    "wrapping_keys_missing": _planted(_providers("near", "far"), _remove("wrapping/far.keys")),
+    "secret_file_not_private (wrapping keys)": _planted(
+        _providers("near", "far"), _mode("wrapping/far.keys", 0o604)
+    ),
+    "break_glass_missing": lambda place: place.query(
+        "DELETE FROM system WHERE name = 'break_glass'"
+    ),
+    "break_glass_spent": _break_glass(break_glass(uses=1).encode()),
+    "break_glass_damaged": _break_glass(b"{"),
     # audit log, backups, control plane
     "syslog_missing": lambda place: (
         place.on(syslog=place.folder / "none"),
@@ -361,6 +444,31 @@ def test_a_planted_fault_is_found(place: Place, name: str) -> None:
     assert code in found, sorted(found)
     assert found[code].problem
     assert found[code].remedy
+
+
+def test_several_key_providers_that_are_in_order(place: Place) -> None:
+    """Each has wrapped the root key: nothing is found."""
+    _providers("near", "far")(place)
+    assert place.findings() == ()
+
+
+def test_a_vault_of_peoples_shares_needs_no_break_glass_set(place: Place) -> None:
+    """Holders open it anyway."""
+    _people(place)
+    record = SealRecord(type="shamir", shares=5, threshold=3, org="local", vault="v", created_at=1)
+    place.store("seal", record.encode())
+    place.query("DELETE FROM system WHERE name = 'break_glass'")
+    assert place.findings() == ()
+
+
+def test_a_vault_that_is_to_move_to_another_seal(place: Place) -> None:
+    """It has the former one until then: that is no fault."""
+    _providers("near")(place)
+    former = {"key_file": str(place.folder / "data-key/root.key")}
+    place.change(encryption={"migrate_from": former})
+    record = SealRecord(type="file", shares=1, threshold=1, org="local", vault="v", created_at=1)
+    place.store("seal", record.encode())
+    assert place.findings() == ()
 
 
 def test_a_port_that_another_program_has(place: Place) -> None:
