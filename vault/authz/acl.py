@@ -114,7 +114,7 @@ class AclRules:
         said = rule.said
         if _C.DENY in said.capabilities:
             return AclDecision(allowed=False, denied=True, rule=rule.label)
-        if access.operation in said.controlled:
+        if _is_controlled(said, access):
             return AclDecision(allowed=False, denied=True, rule=rule.label, controlled=True)
         allowed = (
             access.operation in said.capabilities
@@ -155,7 +155,7 @@ class AclRules:
         if rule is None:
             return f"no path of a policy in Vault's language covers {asked}"
         said = rule.said
-        if access.operation in said.controlled:
+        if _is_controlled(said, access):
             return f"{rule.label} asks for the approval of a control group, which cannot be given"
         wanted = {access.operation} | ({_C.SUDO} if access.needs_sudo else set())
         if missing := sorted(wanted - said.capabilities):
@@ -316,6 +316,11 @@ def _merge_parameters(all_parameters: Iterable[Parameters]) -> Parameters:
             if not values:
                 any_value.add(name)
     return {name: () if name in any_value else tuple(values) for name, values in found.items()}
+
+
+def _is_controlled(said: AclPath, access: ApiAccess) -> bool:
+    """Whether others would have to approve: `sudo` is of the requests that take it."""
+    return access.operation in said.controlled or (access.needs_sudo and _C.SUDO in said.controlled)
 
 
 def _limits_hold(said: AclPath, access: ApiAccess) -> bool:
