@@ -129,6 +129,17 @@ class AclRules:
             list_filter=said.list_filter if access.operation in _LISTS else None,
         )
 
+    def limits_hold(self, access: ApiAccess, now: int, *, knows_fields: bool = True) -> bool:
+        """Whether the limits of the path that decides hold, whatever it allows.
+
+        Without `knows_fields` those on wrapping alone are asked.
+        """
+        rule = self._find(access, now)
+        if rule is None:
+            return True
+        holds = _limits_hold if knows_fields else _wrapping_holds
+        return holds(rule.said, access)
+
     def capabilities(self, path: str, now: int) -> frozenset[AclCapability]:
         """What `sys/capabilities` tells of a path; empty: nothing."""
         rule = self._find(ApiAccess(path=path, operation=_C.LIST), now)
@@ -323,11 +334,15 @@ def _is_controlled(said: AclPath, access: ApiAccess) -> bool:
     return access.operation in said.controlled or (access.needs_sudo and _C.SUDO in said.controlled)
 
 
-def _limits_hold(said: AclPath, access: ApiAccess) -> bool:
+def _wrapping_holds(said: AclPath, access: ApiAccess) -> bool:
     wrapping = access.wrapping_ttl
     if said.max_wrapping_ttl and not 0 < wrapping <= said.max_wrapping_ttl:
         return False
-    if wrapping < said.min_wrapping_ttl:
+    return wrapping >= said.min_wrapping_ttl
+
+
+def _limits_hold(said: AclPath, access: ApiAccess) -> bool:
+    if not _wrapping_holds(said, access):
         return False
     if access.operation in _LISTS:
         return not said.pagination_limit or _page_holds(said, access)
