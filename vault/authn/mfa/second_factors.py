@@ -450,10 +450,10 @@ class SecondFactors:
         """Use up what is shown of an own factor; count it as wrong where it is not right."""
         if is_locked(entries, OWN, entity_id):
             return False
-        own = methods or dict.fromkeys(
+        own = tuple(methods) or tuple(
             factor.method for factor in _own_factors(entries, entity_id).values()
         )
-        shown = self._proofs.check(entries, entity_id, own, proof)
+        shown = self._proofs.check(entries, entity_id, (own,), proof)
         if not shown.methods:
             count_failure(entries, OWN, entity_id)
             return False
