@@ -5,8 +5,9 @@ from contextlib import AbstractContextManager
 from functools import partial
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
+from loadtests.dashboard.browser import chromium as running_chromium
 from tests.acceptance.agent import Agent
 from tests.browser.estate import Estate
 from tests.browser.estate import estate as made
@@ -26,14 +27,9 @@ def estate() -> Iterator[Estate]:
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
-    """The distribution's own, without a window."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path="/usr/bin/chromium",
-            args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"],
-        )
+    """One for all tests."""
+    with running_chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture

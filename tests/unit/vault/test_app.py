@@ -49,7 +49,9 @@ def test_counts_are_of_each_worker() -> None:
 
 async def test_a_method_whose_library_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is refused by the name of its key, with the command that helps; nothing is opened."""
-    monkeypatch.setattr(msgspec_init, "prepare_structs", lambda: None)  # other tests have broken ones
+    monkeypatch.setattr(
+        msgspec_init, "prepare_structs", lambda: None
+    )  # other tests have broken ones
     monkeypatch.setitem(METHOD_LIBRARIES, "saml", ("no_such_module", "signxml"))
     named = settings(1, "128MiB").model_copy(
         update={"authentication": AuthenticationSettings(methods=("token", "saml"))}
