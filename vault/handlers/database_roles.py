@@ -127,7 +127,7 @@ class DatabaseRoleHandlers:
         def change(tx: LeaseTx) -> ConnectionRow:
             now = self.world.now()
             stored = tx.get_connection(path)
-            if secret != path and not tx.connect(secret):
+            if secret != path and not tx.connect(secret):  # not secret: a path
                 raise connected_secret_missing()
             if stored is None and len(tx.list_connections(mount.path, MAX_ROWS)) == MAX_ROWS:
                 raise ValidationError("connections_full", f"a mount has {MAX_ROWS} connections")
