@@ -70,6 +70,7 @@ _ENDS_TOKENS: Final = frozenset({
     "token.revoke_orphan",
     "token.revoke_self",
     "session.close",
+    "session.open",  # in the place of a login's token; others are left out
     "session.revoke",
     "session.revoke_of_user",
 })  # fmt: skip
@@ -83,7 +84,6 @@ _APPLIED: Final = frozenset({
     "policy.delete",
     "role.delete",
     "role.write",
-    "session.open",
     "user.delete",
     "user.update",
 })  # fmt: skip
@@ -540,11 +540,6 @@ class _Folder:
         changes, operation = self._changes, action.operation
         if operation in _ENDS_TOKENS:
             return [self._note_token(action)]
-        if operation == "session.open":  # others than exchanges are left out
-            if _exchanged(action) is None:
-                return [_NOT_ON_RECORD]
-            changes.ended_tokens.add(action.credential)
-            return []
         if operation == "key.revoke":
             changes.revoked_keys.add(action.name)
             return []
@@ -572,7 +567,9 @@ class _Folder:
 
     def _note_token(self, action: _Action) -> str:
         changes = self._changes
-        if action.operation in {"token.revoke_self", "session.close"}:
+        if action.operation == "session.open" and _exchanged(action) is None:
+            return _NOT_ON_RECORD
+        if action.operation in {"token.revoke_self", "session.close", "session.open"}:
             is_key = action.method == Method.API_KEY
             (changes.revoked_keys if is_key else changes.ended_tokens).add(action.credential)
             return ""

@@ -214,6 +214,9 @@ def test_a_token_that_was_exchanged(case: Case, outcome: str | None) -> None:
     rows, counts = restored(vault, folder, manifest.id, changes)
     assert (counts, changes.not_applied) == ({"tokens_revoked": 3}, [])
     assert column(rows, TOKENS, "accessor") == ["of eve", "of key", "plain"]
+    log.append("session.open", "sys/sessions", credential="plain", intent=False)
+    (unknown,) = later(vault, manifest, log).not_applied
+    assert (unknown.operation, unknown.count) == ("session.open", 1)
 
 
 def test_without_tokens(case: Case) -> None:
