@@ -22,7 +22,7 @@ from loadtests.durability.process import KEPT_VERSIONS, run_this_code
 SQLITE: Final = "sqlite"
 WITHIN: Final = 60.0  # seconds for anything, on a busy machine
 PAUSE: Final = 0.01  # seconds between two looks
-SHORT: Final = 5.0  # seconds that a look at an agent waits for it
+SHORT: Final = 30.0  # seconds that a look at an agent waits for it
 
 
 class Cluster:
@@ -37,6 +37,8 @@ class Cluster:
         self.token = ""
         self.pause = 0.0
         """Seconds that a client waits between two operations while something befalls the agents."""
+        self.margin = 1.0
+        """Seconds that a busy machine may add to what an agent promises."""
         self._workers = workers
         self._folders = itertools.count()
 

@@ -23,7 +23,6 @@ RESUMED_WITHIN: Final = (
     10.0  # seconds: the server ends an idle holder after 5, and a machine is busy
 )
 UNREADY_WITHIN: Final = 1.0  # seconds until an agent without a database says so
-MARGIN: Final = 1.0  # seconds that a busy machine may add
 CUT: Final = 12.0  # seconds that an agent is cut off; it may hold the head for half of them
 REVOKERS: Final = 4  # clients at once
 BATCH: Final = 20  # tokens that are made, revoked by their parent's revocation, and tried
@@ -131,7 +130,7 @@ def stop_holder(cluster: Cluster, seed: int = 0) -> Result:
             cluster.restore(pid)
         time.sleep(1.0)
         result.faults += 1
-    if result.recoveries[-1] > RESUMED_WITHIN:
+    if result.recoveries[-1] > RESUMED_WITHIN + cluster.margin:
         result.findings.append(f"the others went on after {result.recoveries[-1]:.1f} s only")
     await_ready(cluster)
     return result.judge(cluster, load.history)
@@ -146,7 +145,7 @@ def cut_off(cluster: Cluster, seed: int = 0) -> Result:
         time.sleep(1.0)
         proxy.freeze()
         moment = time.monotonic_ns()
-        result.findings += _require_outage(agent, result)
+        result.findings += _require_outage(agent, result, cluster.margin)
         time.sleep(max(0.0, CUT - (time.monotonic_ns() - moment) / 1e9))
         waited = await_true(
             lambda: any(load.since(moment, lambda one: _is_write(one) and one.agent != victim)),
@@ -177,7 +176,9 @@ def restart_database(cluster: Cluster, server: DatabaseServer, seed: int = 0) ->
         server.stop()
         try:
             with ThreadPoolExecutor(len(cluster.agents)) as pool:
-                looks = pool.map(lambda agent: _require_outage(agent, result), cluster.agents)
+                looks = pool.map(
+                    lambda agent: _require_outage(agent, result, cluster.margin), cluster.agents
+                )
                 result.findings += [wrong for look in looks for wrong in look]
         finally:
             server.start()
@@ -306,7 +307,7 @@ def _is_ready(agent: Agent) -> bool:
     return answer is not None and answer.status in {HTTPStatus.OK, HTTPStatus.NOT_FOUND}
 
 
-def _require_outage(agent: Agent, result: Result) -> list[str]:
+def _require_outage(agent: Agent, result: Result, margin: float) -> list[str]:
     """What is wrong with the answers of an agent that just lost its database."""
     findings: list[str] = []
     begun = time.monotonic()
@@ -316,7 +317,7 @@ def _require_outage(agent: Agent, result: Result) -> list[str]:
         ("POST", "/v1/secret/data/outage", {"data": {"w": "outage"}}),
     ):
         answer, seconds = ask(agent, method, path, body)
-        limit = UNREADY_WITHIN + MARGIN if method == "GET" else RESUMED_WITHIN * 2
+        limit = margin + (UNREADY_WITHIN if method == "GET" else RESUMED_WITHIN * 2)
         if answer is None or answer.status != UNAVAILABLE:
             findings.append(f"{method} {path} without a database: {answer} after {seconds:.1f} s")
         elif seconds > limit:

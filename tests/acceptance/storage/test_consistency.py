@@ -22,6 +22,7 @@ KILLS = 4  # one at each place of a transaction
 TRIES = 40  # of revoked tokens
 PATIENCE = 300.0  # seconds for a command
 PAUSE = 0.03  # seconds of a client between two operations, of those that go on through faults
+MARGIN = 20.0  # seconds that the machine may add: it has other tests to do
 CUTS = 9  # of connections at COMMIT: of each agent's, at each place
 
 
@@ -29,7 +30,7 @@ CUTS = 9  # of connections at COMMIT: of each agent's, at each place
 def cluster(server: DatabasePlace | None) -> Iterator[Cluster]:
     """Three agents on the server, or three workers; their logs verify at the end."""
     with own_folder() as folder, running_cluster(folder, server, 3) as made:
-        made.pause = PAUSE
+        made.pause, made.margin = PAUSE, MARGIN
         yield made
         made.stop()
         assert made.verify_logs() == []

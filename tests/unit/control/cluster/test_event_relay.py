@@ -196,7 +196,7 @@ async def test_one_that_is_alone_hears_nobody_and_agrees_with_nobody(
 async def test_others_are_heard(core: Core, world: FakeWorld) -> None:
     """Once the line is open."""
     async with join_cluster(core.store, core.bus, MemoryPubSub(), "keys", world):
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             while not core.bus.is_connected():  # noqa: ASYNC110
                 await trio.sleep(0.01)
 

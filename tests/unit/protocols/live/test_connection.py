@@ -55,7 +55,7 @@ async def run(wire: Wire, *texts: str | bytes, bounds: LiveLimits = LiveLimits()
     for text in texts:
         kind = "text" if isinstance(text, str) else "bytes"
         await wire.says.send({"type": "websocket.receive", kind: text})
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(talk.run, wire.receive, wire.send, do, wire.wait_over)
             await trio.testing.wait_all_tasks_blocked()

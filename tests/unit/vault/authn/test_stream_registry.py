@@ -31,7 +31,7 @@ async def test_revoked_before_it_registered() -> None:
     """A stream that registers after the revocation it raced with is cut at once."""
     sessions = StreamRegistry()
     sessions.cancel_streams(["a"])
-    with trio.fail_after(5), sessions.open_stream("a") as scope:
+    with trio.fail_after(30), sessions.open_stream("a") as scope:
         await trio.sleep_forever()
     assert scope.cancelled_caught
     assert len(sessions) == 0
