@@ -243,7 +243,7 @@ def read_later_changes(
     seen = _heads(witnesses, keys)
     changes = LaterChanges()
     hasher = ValueHasher(bind_audit_keys(keys.keyring, "").mac)
-    opened_beside = hasher.hash_value(False)
+    opened_beside = hasher.hash_value(value=False)
     actions: list[_Action] = []
     with progress("Reading audit logs", None) as advance:
         for log in logs:
