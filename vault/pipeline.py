@@ -108,12 +108,14 @@ class Pipeline:
         if op.served is not None:
             op.served.add_read(self._commits(), context.as_of)
         try:
+            if not self._snapshots.is_current:  # who it is depends on them: on mounts of logins
+                await self._refresh_snapshots(context.handler)
             context.identity = await self._authenticate(context)  # 1
             self._limits.acquire(context.identity.id)
             if context.handler.is_self_service:
                 self._acquire_self_service(context)
-            if not self._snapshots.is_current:
-                await self._refresh_snapshots(context.handler)
+            if not (self._snapshots.is_current or context.handler.only_restricts):
+                await self._refresh_snapshots(context.handler)  # a login commits
             if not self._authorizer.is_ready(context.identity):
                 await self._authorizer.prepare(context.identity)
             facts = await self._load_facts(context)
@@ -176,8 +178,7 @@ class Pipeline:
 
     async def knows(self, credential: str | None, origin: Origin) -> bool:
         """Whether step 1 would succeed: asked before a large body is decoded."""
-        if self._catch_up is not None:
-            await self._catch_up()
+        await self.catch_up()
         return await self._authenticator.knows(credential, origin)
 
     async def catch_up(self) -> None:

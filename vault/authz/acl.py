@@ -114,7 +114,7 @@ class AclRules:
         said = rule.said
         if _C.DENY in said.capabilities:
             return AclDecision(allowed=False, denied=True, rule=rule.label)
-        if access.operation in said.controlled:
+        if _is_controlled(said, access):
             return AclDecision(allowed=False, denied=True, rule=rule.label, controlled=True)
         allowed = (
             access.operation in said.capabilities
@@ -128,6 +128,17 @@ class AclRules:
             page_limit=said.pagination_limit if access.operation in _LISTS else 0,
             list_filter=said.list_filter if access.operation in _LISTS else None,
         )
+
+    def limits_hold(self, access: ApiAccess, now: int, *, knows_fields: bool = True) -> bool:
+        """Whether the limits of the path that decides hold, whatever it allows.
+
+        Without `knows_fields` those on wrapping alone are asked.
+        """
+        rule = self._find(access, now)
+        if rule is None:
+            return True
+        holds = _limits_hold if knows_fields else _wrapping_holds
+        return holds(rule.said, access)
 
     def capabilities(self, path: str, now: int) -> frozenset[AclCapability]:
         """What `sys/capabilities` tells of a path; empty: nothing."""
@@ -155,7 +166,7 @@ class AclRules:
         if rule is None:
             return f"no path of a policy in Vault's language covers {asked}"
         said = rule.said
-        if access.operation in said.controlled:
+        if _is_controlled(said, access):
             return f"{rule.label} asks for the approval of a control group, which cannot be given"
         wanted = {access.operation} | ({_C.SUDO} if access.needs_sudo else set())
         if missing := sorted(wanted - said.capabilities):
@@ -318,11 +329,20 @@ def _merge_parameters(all_parameters: Iterable[Parameters]) -> Parameters:
     return {name: () if name in any_value else tuple(values) for name, values in found.items()}
 
 
-def _limits_hold(said: AclPath, access: ApiAccess) -> bool:
+def _is_controlled(said: AclPath, access: ApiAccess) -> bool:
+    """Whether others would have to approve: `sudo` is of the requests that take it."""
+    return access.operation in said.controlled or (access.needs_sudo and _C.SUDO in said.controlled)
+
+
+def _wrapping_holds(said: AclPath, access: ApiAccess) -> bool:
     wrapping = access.wrapping_ttl
     if said.max_wrapping_ttl and not 0 < wrapping <= said.max_wrapping_ttl:
         return False
-    if wrapping < said.min_wrapping_ttl:
+    return wrapping >= said.min_wrapping_ttl
+
+
+def _limits_hold(said: AclPath, access: ApiAccess) -> bool:
+    if not _wrapping_holds(said, access):
         return False
     if access.operation in _LISTS:
         return not said.pagination_limit or _page_holds(said, access)

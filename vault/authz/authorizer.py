@@ -10,7 +10,7 @@ from vault.authz.access import AccessRequest, Decision
 from vault.authz.acl import literal_start
 from vault.authz.api_paths import nearest_api_access
 from vault.authz.compile import can_reach, is_mixed_folder
-from vault.authz.evaluate import CompiledPolicies, is_listed
+from vault.authz.evaluate import CompiledPolicies, is_listed, limits_hold
 from vault.authz.pattern import GLOB, SEGMENT
 from vault.authz.policy import Policy
 from vault.authz.policy_store import PolicySnapshot, PolicyStore
@@ -42,6 +42,11 @@ class Authorizer:
     def could_allow(self, access: AccessRequest) -> str:
         """The rule that allows an access under some conditions; empty where none ever does."""
         return self._policies.snapshot.compiled_for(access.identity).could_allow(access)
+
+    def limits_hold(self, access: AccessRequest, *, knows_fields: bool = True) -> bool:
+        """Whether wrapping and fields are within what the policies set, whatever they allow."""
+        rules = self._policies.snapshot.compiled_for(access.identity).rules
+        return limits_hold(rules, access, knows_fields=knows_fields)
 
     def compiled_policies(self, identity: Identity) -> CompiledPolicies:
         """The identity's policies as they are now; later changes do not affect the result."""

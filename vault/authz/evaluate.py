@@ -181,6 +181,14 @@ def explain(rules: RuleSet, grants: tuple[Grant, ...], access: AccessRequest) ->
     return structs.replace(decision, missing=tuple(missing))
 
 
+def limits_hold(rules: RuleSet, access: AccessRequest, *, knows_fields: bool = True) -> bool:
+    """Whether the limits hold that policies in Vault's language set on a request, if any do."""
+    acl = rules.acl
+    return acl is None or acl.limits_hold(
+        _api_access(rules, access), access.now, knows_fields=knows_fields
+    )
+
+
 def could_allow(rules: RuleSet, access: AccessRequest) -> str:
     """The rule that allows an access under some conditions; empty where none ever does.
 

@@ -70,6 +70,7 @@ _ENDS_TOKENS: Final = frozenset({
     "token.revoke_orphan",
     "token.revoke_self",
     "session.close",
+    "session.open",  # in the place of a login's token; others are left out
     "session.revoke",
     "session.revoke_of_user",
 })  # fmt: skip
@@ -241,13 +242,15 @@ def read_later_changes(
     checkpoints = _heads(manifest.checkpoints, keys)
     seen = _heads(witnesses, keys)
     changes = LaterChanges()
+    hasher = ValueHasher(bind_audit_keys(keys.keyring, "").mac)
+    opened_beside = hasher.hash_value(value=False)
     actions: list[_Action] = []
     with progress("Reading audit logs", None) as advance:
         for log in logs:
             reader = _LogReader(LogLayout(log), keys, checkpoints, seen, accept_gap=accept_faults)
             try:
                 for found in reader.actions(advance):
-                    actions += found
+                    actions += [each for each in found if _exchanged(each) != opened_beside]
                     if len(actions) > MAX_ACTIONS:
                         raise UnavailableError(
                             "too_many_changes",
@@ -267,7 +270,6 @@ def read_later_changes(
                 )
     read = {reading.node for reading in changes.readings}
     changes.missing_nodes = sorted(set(map(origin_node, checkpoints)) - read)
-    hasher = ValueHasher(bind_audit_keys(keys.keyring, "").mac)
     actions.sort(key=lambda each: (_instant(each.time), each.node, each.seq))
     _Folder(changes, hasher).fold(actions)
     return changes
@@ -458,6 +460,11 @@ def _action(
     )
 
 
+def _exchanged(action: _Action) -> Any:
+    """Of a session that was opened: whether it took the place of its credential, as a hash."""
+    return _field(action.request, "exchange") if action.operation == "session.open" else None
+
+
 def _instant(time: str) -> str:
     """The text of a time so that texts sort as the times do: no closing zeros are written."""
     seconds, _, fraction = time.removesuffix("Z").partition(".")
@@ -560,7 +567,9 @@ class _Folder:
 
     def _note_token(self, action: _Action) -> str:
         changes = self._changes
-        if action.operation in {"token.revoke_self", "session.close"}:
+        if action.operation == "session.open" and _exchanged(action) is None:
+            return _NOT_ON_RECORD
+        if action.operation in {"token.revoke_self", "session.close", "session.open"}:
             is_key = action.method == Method.API_KEY
             (changes.revoked_keys if is_key else changes.ended_tokens).add(action.credential)
             return ""

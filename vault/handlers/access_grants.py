@@ -1,8 +1,9 @@
 """Grants: access to one path for one caller that ends by itself, for the ticket of a refusal.
 
-A grant lifts "no rule allows it", and the want of a control group's approval; never a denial, the
-permissions of a key or a ceiling. It lives from the access of whoever granted it: what that person
-may not do any more, nobody may by it. It shows nothing in lists and reaches nothing but its path.
+A grant lifts "no rule allows it", and the want of a control group's approval; never a denial, a
+limit on wrapping or parameters, the permissions of a key or a ceiling. It lives from the access of
+whoever granted it: what that person may not do any more, nobody may by it. It shows nothing in
+lists and reaches nothing but its path.
 """
 
 from collections.abc import Awaitable, Callable
@@ -69,7 +70,11 @@ class AccessGrants:
     async def decide(self, access: AccessRequest, refused: Decision) -> Decision:
         """Return the decision on what was refused: the refusal, or that a grant allows it."""
         row = self.find(access, refused)
-        if row is None or not await self._is_backed(row, access):
+        if (
+            row is None
+            or not self._authorizer.limits_hold(access)
+            or not await self._is_backed(row, access)
+        ):
             return refused
         return Decision(allowed=True, rule=f"{GRANT}:{row.id}", reason=GRANT, alert=refused.alert)
 
@@ -299,14 +304,19 @@ class AccessGrantHandlers:
             )
 
     def _require_liftable(self, access: AccessRequest) -> None:
-        """Raise `ConflictError` where there is nothing to grant, or a denial."""
+        """Raise `ConflictError` where there is nothing to grant, or a denial or limit.
+
+        A ticket has the request of the Vault-compatible API without its fields.
+        """
         decision = self.authorizer.decide(access)
         if decision.allowed:
             raise ConflictError("already_allowed", "a policy allows this already: nothing is done")
-        if decision.reason not in LIFTED:
+        is_within = self.authorizer.limits_hold(access, knows_fields=access.api is None)
+        if decision.reason not in LIFTED or not is_within:
             raise ConflictError(
                 "denied_by_rule",
-                "a rule denies this, and a grant lifts no denial: see 'freehold policy explain'",
+                "a rule denies this, or limits it (wrapping, parameters), and a grant lifts "
+                "neither: see 'freehold policy explain'",
             )
 
     async def _require_own_access(self, call: Call[GrantAccess], access: AccessRequest) -> None:

@@ -127,6 +127,8 @@ class DatabaseRoleHandlers:
         def change(tx: LeaseTx) -> ConnectionRow:
             now = self.world.now()
             stored = tx.get_connection(path)
+            if secret != path and not tx.connect(secret):  # not secret: a path
+                raise connected_secret_missing()
             if stored is None and len(tx.list_connections(mount.path, MAX_ROWS)) == MAX_ROWS:
                 raise ValidationError("connections_full", f"a mount has {MAX_ROWS} connections")
             if stored is not None and stored.kind != payload.kind and tx.has_users(path):
@@ -405,11 +407,16 @@ async def require_secret_access(handlers: SecretAccess, call: Call[object], path
             "this would connect with a secret that you may not read: ask somebody who may",
         )
     if secret is None:  # its tags and metadata decide, too, and nobody knows them yet
-        raise ValidationError(
-            "connection_invalid",
-            "the secret that it connects with is not there: write it first",
-            field="secret",
-        )
+        raise connected_secret_missing()
+
+
+def connected_secret_missing() -> ValidationError:
+    """Of a connection whose secret is not there."""
+    return ValidationError(
+        "connection_invalid",
+        "the secret that it connects with is not there: write it first",
+        field="secret",
+    )
 
 
 def connection_of(row: ConnectionRow | None) -> ConnectionRow:

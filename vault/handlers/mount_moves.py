@@ -81,12 +81,12 @@ class MountMoveHandlers:
         source, target = self._places(call, MOUNTS)
         require_unreserved(target)
         self._require_access_kept(call, (source, target), MOUNTS)
-        user = await self.store.find_connection_users(source)
+        user, connections = await self.store.find_connection_users(source)
         if user:
             raise ConflictError(
                 "connections_used",
-                f"the rotation of {user} connects with a secret in this mount: give it another "
-                "connection first",
+                f"{user} connects with a secret in this mount, for its rotation or to a database: "
+                "give it another one first",
             )
 
         def change(tx: MountTx) -> MountMoveRow:
@@ -121,6 +121,12 @@ class MountMoveHandlers:
                     "rotation_running",
                     f"{rotated} is being rotated: wait for its end, which 'freehold rotation "
                     "history' shows",
+                )
+            if tx.count_connections() != connections:
+                raise ConflictError(
+                    "connections_changed",
+                    "a rotation or database was given a secret to connect with meanwhile, perhaps "
+                    "one in this mount: move the mount again",
                 )
             tx.move_secrets(secrets, source, target)
             tx.delete_mount(source)

@@ -172,6 +172,8 @@ class RotationHandlers:
         document = None if policy is None else msgspec.to_builtins(policy)
 
         def change(tx: RotationTx) -> None:
+            if policy is not None and policy.connection and not tx.connect(policy.connection):
+                raise _connection_missing()
             if not path.endswith("/"):
                 secret = tx.get_secret(path)
                 check_facts_unchanged(call, secret)
@@ -439,11 +441,15 @@ class RotationHandlers:
                 "may to set the policy",
             )
         if secret is None:  # its tags and metadata decide, too, and nobody knows them yet
-            raise ValidationError(
-                "rotation_policy_invalid",
-                "the secret that it connects with is not there: write it first",
-                field="connection",
-            )
+            raise _connection_missing()
+
+
+def _connection_missing() -> ValidationError:
+    return ValidationError(
+        "rotation_policy_invalid",
+        "the secret that it connects with is not there: write it first",
+        field="connection",
+    )
 
 
 def _cursor_invalid() -> ValidationError:

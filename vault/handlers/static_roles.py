@@ -19,6 +19,7 @@ from vault import operations
 from vault.authz.authorizer import Authorizer
 from vault.errors import NotFoundError, UnavailableError, ValidationError
 from vault.handlers.database_roles import (
+    connected_secret_missing,
     connection_of,
     database_mount,
     database_place,
@@ -134,6 +135,8 @@ class StaticRoleHandlers:
                     "another static role has this user, and would not know of its new passwords",
                     field="username",
                 )
+            if not tx.connect(connection):
+                raise connected_secret_missing()
             if secret is not None:
                 with_policy = replace(secret, rotation_policy=msgspec.to_builtins(policy))
                 tx.put_secret(schedule(tx, with_policy, now))

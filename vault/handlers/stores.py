@@ -91,6 +91,8 @@ MountT = TypeVar("MountT")
 MAX_CONSUMERS: Final = 999  # of one secret; with one more row, a query finds them all
 PAUSED_ROW: Final = "rotations-paused"
 """While it is there no rotation begins or goes on."""
+CONNECTED_ROW: Final = "connections-made"
+"""How often something was given a secret to connect with: a move asks whether it was meanwhile."""
 REWRAPPED_ROW: Final = "kek-rewrapped"
 """The generation that the last whole pass has left all under. It saves one and proves nothing."""
 
@@ -110,6 +112,15 @@ class SecretTx:
     def put_secret(self, secret: SecretRow) -> None:
         """Insert or replace it."""
         self._tx.put(SECRETS, secret)
+
+    def connect(self, path: str) -> bool:
+        """Count that a policy or database is given this secret to connect with; False: it is gone.
+
+        So neither of this and a move of the secret's mount misses the other.
+        """
+        count = _connected(self._tx.get(SYSTEM, CONNECTED_ROW)) + 1
+        self._tx.put(SYSTEM, SystemRow(name=CONNECTED_ROW, value=count.to_bytes(8)))
+        return self._tx.get(SECRETS, path) is not None
 
     def get_mount(self, path: str) -> MountRow | None:
         """The mount at this path as it is now."""
@@ -434,6 +445,10 @@ class RotationStore:
         return self._barrier.transact(
             lambda tx: change(RotationTx(tx)), max_encryptions=max_encryptions
         )
+
+
+def _connected(row: SystemRow | None) -> int:
+    return 0 if row is None else int.from_bytes(row.value)
 
 
 def _connection_of(row: SecretRow) -> tuple[str, str] | None:
@@ -882,6 +897,10 @@ class MountTx(MoveTx):
             last = len(page)
         return rows
 
+    def count_connections(self) -> int:
+        """How often something was given a secret to connect with."""
+        return _connected(self._tx.get(SYSTEM, CONNECTED_ROW))
+
     def find_running_rotation(self, secrets: Sequence[SecretRow]) -> str:
         """The name of a secret that is being rotated; empty: none is."""
         names = {row.id: row.name for row in secrets}
@@ -999,10 +1018,18 @@ class MountStore(RowsOfMounts[MountRow, MountTx]):
     def __init__(self, barrier: Barrier) -> None:
         super().__init__(barrier, MOUNTS, MountTx)
 
-    async def find_connection_users(self, folder: str) -> str:
-        """A secret or folder outside of `folder` that is rotated by a secret in it; empty: none."""
+    async def find_connection_users(self, folder: str) -> tuple[str, int]:
+        """What outside of `folder` connects with a secret in it; empty: nothing.
+
+        A secret or folder that is rotated by it, or a connection to a database server. It reads all
+        secrets, so not in a transaction: there it holds if `MountTx.count_connections` is the
+        number that comes with it.
+        """
+        count = _connected(await self._barrier.get(SYSTEM, CONNECTED_ROW))
         found = await RotationStore(self._barrier).list_connections()
-        return next(
+        databases = await self._barrier.select_all(CONNECTIONS)
+        found += [(row.path, row.secret) for row in databases]
+        user = next(
             (
                 user
                 for user, connection in found
@@ -1010,6 +1037,7 @@ class MountStore(RowsOfMounts[MountRow, MountTx]):
             ),
             "",
         )
+        return user, count
 
 
 class GrantTx:

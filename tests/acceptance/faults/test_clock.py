@@ -14,10 +14,9 @@ from loadtests.agent_process import Client
 from tests.acceptance.agent import PATIENCE, Agent, dev_agent, running
 from tests.acceptance.command import FREEHOLD
 from tests.acceptance.workers.fleet import pinned, workers_of
-from tests.support.polling import await_value
+from tests.support.polling import await_value, looks
 
 DAY: Final = 86_400
-TRIES: Final = 20  # of a request that the rate limit refuses
 CUSTOM: Final = """\
 import pathlib, time
 real, place = time.time_ns, pathlib.Path({place!r})
@@ -72,8 +71,10 @@ def statuses(agent: Agent, text: str) -> set[int]:
 
 def status(client: Client) -> int:
     """What it says, but for its rate limit: a bucket of a clock that was ahead has one token."""
-    answers = (client.call("GET", "/v1/secret/data/a").status for _ in range(TRIES))
-    return next((answer for answer in answers if answer != 429), 429)
+    for _ in looks(PATIENCE):
+        if (answer := client.call("GET", "/v1/secret/data/a").status) != 429:
+            return answer
+    return 429
 
 
 def write(agent: Agent, name: str) -> None:

@@ -200,6 +200,25 @@ def test_a_session_that_was_revoked(case: Case, ending: str) -> None:
     assert "plain" not in column(rows, TOKENS, "accessor")
 
 
+@pytest.mark.parametrize("outcome", ["ok", None])
+def test_a_token_that_was_exchanged(case: Case, outcome: str | None) -> None:
+    """A browser's session took its place, so it ended; one that was opened beside it ends none."""
+    vault, log, folder = case
+    manifest = back_up(vault, folder)
+    about = {"method": "token", "outcome": outcome}
+    log.append("session.open", "sys/sessions", credential="plain", request={"exchange": False})
+    log.append(
+        "session.open", "sys/sessions", credential="parent", request={"exchange": True}, **about
+    )
+    changes = later(vault, manifest, log)
+    rows, counts = restored(vault, folder, manifest.id, changes)
+    assert (counts, changes.not_applied) == ({"tokens_revoked": 3}, [])
+    assert column(rows, TOKENS, "accessor") == ["of eve", "of key", "plain"]
+    log.append("session.open", "sys/sessions", credential="plain", intent=False)
+    (unknown,) = later(vault, manifest, log).not_applied
+    assert (unknown.operation, unknown.count) == ("session.open", 1)
+
+
 def test_without_tokens(case: Case) -> None:
     """They are all left out, and not counted as revoked."""
     vault, log, folder = case

@@ -268,8 +268,8 @@ class LoginFactors:
         first = next(iter(required))
         if is_locked(entries, LOGIN, entity_id, _threshold(entries, required)):
             return first
-        methods = [method for one in required.values() for method in one.methods]
-        shown = self._proofs.check(entries, entity_id, methods, proof)
+        needed = [one.methods for one in required.values()]
+        shown = self._proofs.check(entries, entity_id, needed, proof)
         wrong = unsatisfied(required, shown.methods)
         if wrong:
             count_failure(entries, LOGIN, entity_id)

@@ -1,10 +1,12 @@
 """What somebody shows of a second factor, and what of it counts.
 
 Nothing that is shown counts twice: a code by its step, a recovery code by its row, a passkey by its
-challenge. All of it is checked and used up in one transaction, whichever process or agent it is in.
+challenge. Each stands for one method, however many enforcements need that one. All of it is checked
+and used up in one transaction, whichever process or agent it is in.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -120,46 +122,65 @@ class Proofs:
         self._scheme = scheme
 
     def check(
-        self, entries: EntryTx, entity_id: str, methods: Iterable[str], proof: Proof
+        self,
+        entries: EntryTx,
+        entity_id: str,
+        needed: Iterable[Collection[str]],
+        proof: Proof,
     ) -> Shown:
-        """What of a proof is right, for these methods of an entity. Nothing is used up yet."""
-        right: set[str] = set()
+        """What of a proof is right for an entity. Nothing is used up yet.
+
+        `needed`: by enforcement, methods of which one is needed. A recovery code stands for one
+        method: that which satisfies most of those that nothing else does.
+        """
+        groups = list(needed)
         uses: dict[str, Callable[[], None]] = {}
-        for method in dict.fromkeys(methods):
-            found = self._check_code(entries, entity_id, method, proof.code_for(method))
+        recovered: dict[str, list[str]] = {}  # by the name of a code: what it may stand for
+        for method in dict.fromkeys(method for group in groups for method in group):
+            code = proof.code_for(method)
+            found = _check_code(entries, entity_id, method, code)
             if found is None and proof.signed is not None and method == WEBAUTHN:
                 found = _check_signed(entries, entity_id, proof.signed)
             if found is not None:
-                right.add(method)
-                uses[found[0]] = found[1]
-        return Shown(frozenset(right), tuple(uses.values()))
+                uses[method] = found
+            elif name := self._recovery_code(entries, entity_id, method, code):
+                recovered.setdefault(name, []).append(method)
+        for name, methods in recovered.items():
+            open_groups = [group for group in groups if uses.keys().isdisjoint(group)]
+            method = max(methods, key=lambda one: sum(one in group for group in open_groups))
+            uses[method] = partial(_spend, entries, name)
+        return Shown(frozenset(uses), tuple(uses.values()))
 
-    def _check_code(
-        self, entries: EntryTx, entity_id: str, method: str, code: str
-    ) -> tuple[str, Callable[[], None]] | None:
-        if not code or not entity_id:
-            return None
-        if recovery.looks_like_code(code):
-            name = own_name(entity_id, recovery.code_hash(self._scheme, code))
-            held = entries.get(RECOVERY, name)
-            if held is None or not _has_factor(entries, entity_id, method):
-                return None
-            return name, lambda: _spend(entries, name)
-        name = own_name(entity_id, method)
-        factor = read_factor(entries, FACTOR, name)
-        if factor is None or factor.type != TOTP:
-            return None
-        step = matching_step(
-            factor.secret,
-            factor.parameters,
-            code,
-            now=entries.now,
-            last_step=factor.last_step,
-        )
-        if step is None:
-            return None
-        used = msgspec.structs.replace(factor, last_step=step, used_at=entries.now)
-        return name, lambda: write_factor(entries, name, used)
+    def _recovery_code(self, entries: EntryTx, entity_id: str, method: str, code: str) -> str:
+        """The name of a recovery code that may stand for a method; empty: it is none."""
+        if not entity_id or not recovery.looks_like_code(code):
+            return ""
+        name = own_name(entity_id, recovery.code_hash(self._scheme, code))
+        is_one = entries.get(RECOVERY, name) is not None
+        return name if is_one and _has_factor(entries, entity_id, method) else ""
+
+
+def _check_code(
+    entries: EntryTx, entity_id: str, method: str, code: str
+) -> Callable[[], None] | None:
+    """What uses up a code of an authenticator app; None: it is not right."""
+    if not code or not entity_id:
+        return None
+    name = own_name(entity_id, method)
+    factor = read_factor(entries, FACTOR, name)
+    if factor is None or factor.type != TOTP:
+        return None
+    step = matching_step(
+        factor.secret,
+        factor.parameters,
+        code,
+        now=entries.now,
+        last_step=factor.last_step,
+    )
+    if step is None:
+        return None
+    used = msgspec.structs.replace(factor, last_step=step, used_at=entries.now)
+    return lambda: write_factor(entries, name, used)
 
 
 def is_locked(entries: EntryTx, purpose: str, entity_id: str, threshold: int = FAILURES) -> bool:
@@ -201,7 +222,7 @@ def _spend(entries: EntryTx, name: str) -> None:
 
 def _check_signed(
     entries: EntryTx, entity_id: str, signed: SignedChallenge
-) -> tuple[str, Callable[[], None]] | None:
+) -> Callable[[], None] | None:
     name = own_name(entity_id, signed.factor)
     factor = read_factor(entries, FACTOR, name)
     challenge = entries.get(CHALLENGE, signed.purpose)
@@ -223,7 +244,7 @@ def _check_signed(
         entries.delete(CHALLENGE, signed.purpose)
         write_factor(entries, name, used)
 
-    return name, use
+    return use
 
 
 def factor_document(factor: Factor) -> dict[str, Any]:

@@ -191,6 +191,21 @@ def test_what_a_control_group_controls_is_refused() -> None:
     assert C.READ in found.capabilities("a", 1)  # as `sys/capabilities` tells it in OpenBao
 
 
+def test_a_control_group_of_sudo_controls_what_takes_it() -> None:
+    """A request for administrators, whichever its verb; others of the path are as they were."""
+    found = rules(
+        CONTROLLED.replace('["read", "list"]', '["read", "update", "sudo"]').replace(
+            'controlled_capabilities = ["read"]', 'controlled_capabilities = ["sudo"]'
+        )
+    )
+    for verb in (C.READ, C.UPDATE):
+        asked = ApiAccess(path="a", operation=verb, needs_sudo=True)
+        decided = found.decide(asked, 1)
+        assert (decided.allowed, decided.denied, decided.controlled) == (False, True, True)
+        assert "control group" in found.explain(asked, 1)
+        assert allows(found, "a", verb)
+
+
 def test_a_control_group_binds_whoever_came_from_one_it_binds() -> None:
     """What its path allows does not count for them, what it controls does."""
     found = rules(CONTROLLED, 'path "*" { capabilities = ["read"] }', denied_by=("p0",))

@@ -68,6 +68,21 @@ async def test_put_get_delete(store: Any, world: Any) -> None:
         await book.delete("app", by=caller("ann"))
 
 
+async def test_a_policy_that_is_written_again_begins_anew(store: Any, world: Any) -> None:
+    """The version counts from 1, as docs/reference/policies.md says of `cas`; the id tells."""
+    book, by = PolicyStore(store, world), caller("ann")
+    first = await book.put(_document("app"), by=by)
+    edited = await book.put(_document("app"), by=by, cas=first.version)
+    await book.delete("app", by=by)
+    with pytest.raises(ConflictError):
+        await book.put(_document("app"), by=by, cas=edited.version)
+    again = await book.put(_document("app"), by=by, cas=0)
+    assert again.version == 1
+    assert again.id != first.id
+    with pytest.raises(ConflictError):
+        await book.put(_document("app"), by=by, cas=edited.version)
+
+
 async def test_versions(store: Any, world: Any) -> None:
     """Writing again keeps the id and counts the version; `create_only` refuses."""
     book = PolicyStore(store, world)

@@ -1,18 +1,38 @@
 """Moves of mounts: everything is at the new path afterwards, or nothing has happened."""
 
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 import pytest
 from msgspec.structs import replace
 
 from tests.unit.vault.handlers.conftest import NOW, ROOT, House
+from vault.authz.authorizer import Authorizer
+from vault.barrier import Barrier
 from vault.errors import AuthorizationError, ConflictError, NotFoundError, ValidationError
 from vault.handlers import mount_moves, stores
+from vault.handlers.adoption import StoredAdoption
+from vault.handlers.mount_moves import MountMoveHandlers
+from vault.handlers.mount_snapshot import MountSnapshot
+from vault.handlers.rotations import RotationHandlers
+from vault.handlers.stores import (
+    AuthMountStore,
+    ConsumerStore,
+    MountStore,
+    MoveStore,
+    RotationStore,
+    RotationTx,
+)
 from vault.model.identity import Identity, Permission
-from vault.model.payloads import MoveMount, ReadSecret, WritePolicy
-from vault.model.records import FolderPolicyRow, MountMoveRow, RotationRow
+from vault.model.payloads import MoveMount, ReadSecret, WritePolicy, WriteRotationPolicy
+from vault.model.records import ConnectionRow, FolderPolicyRow, MountMoveRow, RotationRow
+from vault.model.rotation import RotationPolicy
+from vault.rotation.rotator import Rotators
+from vault.rotation.rotators import generated
 from vault.store.table import StoreQuery
-from vault.store.tables import FOLDER_POLICIES, ROTATIONS, SECRETS
+from vault.store.tables import CONNECTIONS, FOLDER_POLICIES, ROTATIONS, SECRETS
+
+T = TypeVar("T")
 
 
 async def move(house: House, source: str, target: str, by: Identity = ROOT) -> MountMoveRow:
@@ -181,6 +201,90 @@ async def test_what_others_connect_with_stays(kv: House) -> None:
         await move(kv, "kv", "x")
     assert used.value.code == "connections_used"
     assert "secret/user" in used.value.message
+
+
+async def test_what_a_database_connects_with_stays(kv: House) -> None:
+    """Nobody could be given a user there any more."""
+    row = ConnectionRow(
+        path="db/config/main", kind="fake", secret="kv/admin", created_at=NOW, updated_at=NOW,
+        updated_by="u",
+    )  # fmt: skip
+    await kv.barrier.transact(lambda tx: tx.put(CONNECTIONS, row))
+    with pytest.raises(ConflictError) as used:
+        await move(kv, "kv", "x")
+    assert used.value.code == "connections_used"
+    assert "db/config/main" in used.value.message
+
+
+class Overtaken(MountStore):
+    """Mounts whose connections are no longer what was found of them."""
+
+    def __init__(self, barrier: Barrier, meanwhile: Callable[[], Awaitable[object]]) -> None:
+        super().__init__(barrier)
+        self._meanwhile = meanwhile
+
+    async def find_connection_users(self, folder: str) -> tuple[str, int]:
+        """As it was a moment ago."""
+        found = await super().find_connection_users(folder)
+        await self._meanwhile()
+        return found
+
+
+async def _connect(house: House, path: str, store: RotationStore | None = None) -> None:
+    """Give a secret, or a folder, a policy that connects with a secret in the mount."""
+    rotators = Rotators()
+    rotators.register(generated.KIND)
+    handlers = RotationHandlers(
+        store or RotationStore(house.barrier), rotators,
+        StoredAdoption(ConsumerStore(house.barrier)), Authorizer(house.book), house.world,
+    )  # fmt: skip
+    house.handlers.update(handlers.handlers())
+    policy = RotationPolicy(rotator="generated", connection="kv/admin")
+    await house.do("rotation.policy.write", path, WriteRotationPolicy(policy=policy))
+
+
+@pytest.mark.parametrize("user", ["secret/user", "secret/"])
+async def test_what_is_connected_while_it_moves_is_not_lost(kv: House, user: str) -> None:
+    """The move is refused, and refused for what is there when it is repeated."""
+    await kv.write("secret/user")
+    overtaken = Overtaken(kv.barrier, lambda: _connect(kv, user))
+    handlers = MountMoveHandlers(
+        MountSnapshot(overtaken, kv.mounts),
+        MountSnapshot(AuthMountStore(kv.barrier), kv.auth_mounts),
+        overtaken,
+        MoveStore(kv.barrier),
+        Authorizer(kv.book),
+        kv.world,
+    )
+    kv.handlers.update(handlers.handlers())
+    for code in ("connections_changed", "connections_used"):
+        with pytest.raises(ConflictError) as refused:
+            await move(kv, "kv", "x")
+        assert refused.value.code == code
+        assert await kv.head("kv/admin") is not None
+
+
+class MovedFirst(RotationStore):
+    """Rotations whose connection is moved once it was looked at."""
+
+    def __init__(self, house: House) -> None:
+        super().__init__(house.barrier)
+        self._house = house
+
+    async def transact(self, change: Callable[[RotationTx], T], *, max_encryptions: int = 0) -> T:
+        """After the move."""
+        await move(self._house, "kv", "x")
+        return await super().transact(change, max_encryptions=max_encryptions)
+
+
+@pytest.mark.parametrize("user", ["secret/user", "secret/"])
+async def test_nothing_connects_with_what_has_just_moved(kv: House, user: str) -> None:
+    """Whoever may read it at its old path has not named it at the new one."""
+    await kv.write("secret/user")
+    with pytest.raises(ValidationError) as refused:
+        await _connect(kv, user, MovedFirst(kv))
+    assert refused.value.code == "rotation_policy_invalid"
+    assert await kv.head("x/admin") is not None
 
 
 async def _admin(house: House, *rules: dict[str, object], acl: str = "") -> Identity:

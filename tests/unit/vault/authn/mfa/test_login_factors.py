@@ -192,6 +192,37 @@ async def test_each_enforcement_is_satisfied_by_one_of_its_methods(desk: Desk) -
     assert (await desk.finish(request_id, both)).row.mfa_at == desk.world.time
 
 
+async def test_a_recovery_code_stands_for_one_method(desk: Desk) -> None:
+    """As a code of an app does: another method takes a code of its own."""
+    entity, app, codes = await ready(desk)
+    written = await desk.configuration.write_method({"issuer": "x", "name": "other"})
+    assert (await desk.factors.generate(ROOT, entity.id, written.id, own=False)).made is not None
+    await desk.enforce("f", methods=(written.id, "webauthn"))
+    request_id = await desk.waiting(entity)
+    by_method = {"totp": (codes[0],), written.id: (codes[0],)}
+    for one in (Proof(passcode=codes[0]), Proof(codes=by_method)):
+        assert await refused(lambda p=one: desk.finish(request_id, p)) == "second_factor_refused"
+    both = Proof(codes=by_method | {written.id: (codes[1],)})
+    assert (await desk.finish(request_id, both)).row.mfa_at == desk.world.time
+    request_id = await desk.waiting(entity)
+    beside = Proof(codes={"totp": (desk.code(app),)}, passcode=codes[2])
+    assert (await desk.finish(request_id, beside)).row.mfa_at == desk.world.time
+    assert (await desk.factors.list_own(entity.id)).recovery_codes == 7
+
+
+async def test_a_recovery_code_stands_for_the_method_that_all_need(desk: Desk) -> None:
+    """Several enforcements of one method take one code, in whichever order they name methods."""
+    entity, _, codes = await ready(desk)
+    written = await desk.configuration.write_method({"issuer": "x", "name": "other"})
+    assert (await desk.factors.generate(ROOT, entity.id, written.id, own=False)).made is not None
+    await desk.enforce(methods=(written.id, "totp"))
+    await desk.enforce("f")
+    request_id = await desk.waiting(entity)
+    token = await desk.finish(request_id, Proof(passcode=codes[0]))
+    assert token.row.mfa_at == desk.world.time
+    assert (await desk.factors.list_own(entity.id)).recovery_codes == 9
+
+
 async def test_factors_that_come_with_a_login(desk: Desk) -> None:
     """Finish it at once, by the name of the method too; wrong ones are counted."""
     entity, app, _ = await ready(desk)

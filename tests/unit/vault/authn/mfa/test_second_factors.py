@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 import trio
 
+from actors.slewed_clock import EARLY
 from protocols.instant import MINUTE
 from tests.support.totp import App
 from tests.unit.vault.authn.mfa.conftest import NOW, ROOT, STEP, Desk, refused
@@ -149,6 +150,21 @@ async def test_a_stolen_token_adds_no_factor(desk: Desk) -> None:
     await desk.factors.verify(row, Proof(passcode=desk.code(app)))
     await desk.factors.begin_totp(await desk.caller(row), row, "new phone")
     desk.world.time += FRESH + 1
+    caller = await desk.caller(row)
+    assert await refused(lambda: desk.factors.begin_totp(caller, row, "mine")) == (
+        "second_factor_required"
+    )
+
+
+async def test_a_factor_that_was_shown_later_than_now_is_not_fresh(desk: Desk) -> None:
+    """A clock that was ahead and is put right would lengthen the ten minutes by its lead."""
+    row = await desk.token(await desk.entity())
+    app, _ = await desk.enrol(row)
+    desk.world.time += STEP
+    await desk.factors.verify(row, Proof(passcode=desk.code(app)))
+    desk.world.time -= EARLY  # what clocks of several machines may differ by
+    await desk.factors.begin_totp(await desk.caller(row), row, "mine")
+    desk.world.time -= 1
     caller = await desk.caller(row)
     assert await refused(lambda: desk.factors.begin_totp(caller, row, "mine")) == (
         "second_factor_required"
