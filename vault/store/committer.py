@@ -27,7 +27,7 @@ import trio
 
 from actors import BatchActor, Failure, Worker, World
 from protocols.errors import locate
-from vault.errors import TamperedError, UnavailableError
+from vault.errors import TamperedError
 from vault.store.change_feed import ENTRIES_PER_READ, FedChanges, FeedBehindError, feed_behind_error
 from vault.store.interface import (
     NOTHING_STORED,
@@ -384,12 +384,11 @@ class Committer:
         """Count the rows of this view anew, in the turn to commit; for a database of our own.
 
         The index lacks a part of what we have committed. To compare rows with it would look like
-        tampering, or hide it. Raises as `_reload`.
+        tampering, or hide it. Raises `TamperedError`, `UnavailableError`, and `BackendError`
+        (`store_full`), until there is memory.
         """
         if self._stamper is None:
-            raise UnavailableError(
-                "store_full", "the index of rows lacks a commit; restart the agent", outcome="none"
-            )
+            raise BackendError("store_full", "the index of rows lacks a commit; restart the agent")
         log.warning("the index of rows lacks a commit: all rows are counted anew")
         rows = self._counting = RowIndexBuilder()
         if self._is_stopping:
@@ -398,6 +397,10 @@ class Committer:
             with self._record_tampering():
                 counted = self._stamper.count_rows(session, self._guard, rows)
             index.replace(RowIndex(rows))
+        except MemoryError:
+            raise BackendError(
+                "store_full", "the rows cannot be counted: the agent has too little memory"
+            ) from None
         finally:
             self._counting = None
             rows.clear()

@@ -312,7 +312,9 @@ class RowIndex:
     def _grow(self, rows: int) -> None:
         most, least = _PLACES
         if len(self._taken) == MAX_SEGMENTS:
-            raise UnavailableError("store_full", "the index of rows is full; restart the agent")
+            raise UnavailableError(
+                "store_full", "the index of rows is full; restart the agent", outcome="none"
+            )
         words = 2 * (max(rows, MIN_SEGMENT_ENTRIES) * most // least)
         self._segments.append(memoryview(bytearray(words * 8)).cast("Q"))
         self._taken.append(0)

@@ -7,9 +7,11 @@ import pytest
 from actors import Failure
 from tests.contract.store.samples import put, remove, user
 from tests.support.shared_files import SharedMemory
-from tests.unit.vault.seal.anchor.places import KEYRING, new_stamp_writer
+from tests.unit.vault.seal.anchor.places import KEYRING, KEYS, new_stamp_writer
 from vault.barrier import HmacRowGuard
 from vault.errors import UnavailableError
+from vault.seal.anchor.commit_stamp import CommitStampWriter, StampBase
+from vault.seal.anchor.row_totals import RowTotals
 from vault.store.committer import CommitCounts, Committer
 from vault.store.interface import UNKNOWN, BackendError
 from vault.store.memory import MemoryBackend
@@ -101,6 +103,30 @@ def test_rows_that_cannot_be_counted_are_not_compared() -> None:
     with pytest.raises(UnavailableError) as refused:
         committer.read_between_commits(lambda *_: None)
     assert refused.value.code == "store_full"
+
+
+def test_too_little_memory_to_count() -> None:
+    """Nothing is compared and nothing stored until there is enough."""
+
+    class Poor(CommitStampWriter):
+        is_poor = True
+
+        def count_rows(self, *args: Any) -> Any:
+            if self.is_poor:
+                raise MemoryError
+            return super().count_rows(*args)
+
+    stamper = Poor(KEYS, base=StampBase(0, RowTotals()), written=b"", node="n")
+    index = RowIndex(RowIndexBuilder())
+    backend = MemoryBackend()
+    committer = Committer(backend, GUARD, RowCache(), CommitCounts(), stamper=stamper, index=index)
+    fill(committer)
+    for _ in range(2):
+        with pytest.raises(BackendError) as refused:
+            committer.commit([remove(USERS, NAMES[0])])
+        assert (refused.value.code, refused.value.details) == ("store_full", {"outcome": "none"})
+    stamper.is_poor = False
+    require_all(committer, NAMES)
 
 
 def test_a_commit_in_doubt_that_finds_no_room() -> None:
