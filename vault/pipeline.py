@@ -508,10 +508,11 @@ class StaleReads(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class PipelineParts:
-    """What a pipeline is made of. `snapshots` are made current before each decision.
+    """What a pipeline is made of.
 
-    `catch_up`: so that what other processes acknowledged is seen. `commits`: the number of the last
-    one that is seen. `stale_reads` None: nothing is answered while that fails.
+    `snapshots` are made current before each authentication and each decision. `catch_up`: so that
+    what other processes acknowledged is seen. `commits`: the number of the last one that is seen.
+    `stale_reads` None: nothing is answered while that fails.
     """
 
     authenticator: Authenticator
