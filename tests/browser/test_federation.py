@@ -1,6 +1,9 @@
 """Signing in at an organization's identity provider, in a real browser, at a real provider."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 
 import pytest
 from playwright.sync_api import expect
@@ -69,11 +72,33 @@ def shows_anew(window: Visit) -> None:
     assert after["name"] == "ann"
 
 
-def for_a_program(window: Visit) -> None:
+class _Program(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        """What the browser brings."""
+        self.send_response(200)
+        self.send_header("Content-Type", "text/plain")
+        self.end_headers()
+        self.wfile.write(b"brought")
+
+    def log_message(self, *_: object) -> None:
+        """Nowhere."""
+
+
+@contextmanager
+def program() -> Iterator[int]:
+    """A port on which a program waits to be told."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Program) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        yield server.server_port
+        server.shutdown()
+        thread.join()
+
+
+def for_a_program(window: Visit, port: int) -> None:
     """A page asks before a program on the machine gets a session; no is told it, yes goes on."""
     challenge = pkce_challenge("v" * 43)
-    query = f"organization=acme&challenge={challenge}&port=4711"
-    window.page.route("http://127.0.0.1:4711/**", lambda route: route.fulfill(body="brought"))
+    query = f"organization=acme&challenge={challenge}&port={port}"
     for answer, brought in (("No", "error=declined"), ("Yes, sign it in", "code=fhs_")):
         window.open(f"/api/v1/oidc/program?{query}")
         window.heading("Let a program sign in as you?")
@@ -82,7 +107,7 @@ def for_a_program(window: Visit) -> None:
         assert window.overflow <= 0
         press(window, answer)
         window.see("brought")
-        assert window.page.url.startswith(f"http://127.0.0.1:4711/?{brought}")
+        assert window.page.url.startswith(f"http://127.0.0.1:{port}/?{brought}")
     window.open("/")
 
 
@@ -122,7 +147,8 @@ def test_a_provider_is_taken_used_and_taken_away(
         assert "code=" not in guest.page.url
         shows_anew(guest)
 
-        for_a_program(guest)
+        with program() as port:
+            for_a_program(guest, port)
         press(owner, "Remove provider…")
         owner.page.get_by_role("dialog").get_by_role("button", name="Remove").click()
         owner.page.get_by_role("button", name="Add provider").wait_for()
