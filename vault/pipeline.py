@@ -28,7 +28,12 @@ from vault.authn.methods.method import LoginStep
 from vault.authz.access import CONTROL_GROUP, AccessRequest, Decision
 from vault.authz.authorizer import Authorizer
 from vault.authz.rate_limits import RateLimiter
-from vault.authz.record_limits import FailureLimits, RecordLimits, TooManyFailuresError
+from vault.authz.record_limits import (
+    FailureLimits,
+    RecordLimits,
+    TooManyFailuresError,
+    address_key,
+)
 from vault.authz.tickets import TICKET, DenialTickets
 from vault.errors import (
     AuthenticationError,
@@ -60,8 +65,6 @@ log: Final = logging.getLogger("freehold.pipeline")
 STALE_READ: Final = "stale_read"
 """Code in the record of a read that was answered from memory, since the database did not answer."""
 _DATABASE_AWAY: Final = frozenset({"store_unavailable", "store_timeout"})
-
-_PACED_BY_ADDRESS: Final = (ANONYMOUS, OPERATOR)  # each call of theirs, by `Pipeline._failures`
 
 
 class Pipeline:
@@ -220,17 +223,21 @@ class Pipeline:
         if handler.authenticate is not None:
             return await self._log_in(context, handler.authenticate)
         if handler.authorized_by_shares or handler.anonymous:
-            if self._failures is not None:
-                self._failures.count_failure(op.origin.ip)
+            self._count_failure(context)
             return OPERATOR if handler.authorized_by_shares else ANONYMOUS
         try:
             if op.inline is not None:
                 return await self._inline_logins.authenticate(op.inline, op.origin)
             return await self._authenticator.authenticate(op.credential, op.origin)
         except AuthenticationError:
-            if self._failures is not None:
-                self._failures.count_failure(op.origin.ip)
+            self._count_failure(context)
             raise
+
+    def _count_failure(self, context: AuditContext[P, R]) -> None:
+        """Hold the address to its pace: only then is what follows from it always recorded."""
+        if self._failures is not None:
+            self._failures.count_failure(context.op.origin.ip)
+        context.is_paced = True
 
     async def _log_in(
         self,
@@ -241,8 +248,7 @@ class Pipeline:
         try:
             context.login = await authenticate(context.op)
         except Exception:
-            if self._failures is not None:
-                self._failures.count_failure(context.op.origin.ip)
+            self._count_failure(context)
             raise
         return context.login.identity
 
@@ -405,8 +411,10 @@ class Pipeline:
         ):
             return False
         allowed = context.is_allowed and not isinstance(failure, RateLimitError)
-        if allowed or context.identity in _PACED_BY_ADDRESS or self._refusals is None:
+        if allowed or context.is_paced or context.op.service or self._refusals is None:
             return True
+        if context.identity == ANONYMOUS:  # it failed before it was asked who it is
+            return self._refusals.allows(address_key(context.op.origin.ip))
         return self._refusals.allows(context.identity.first)
 
     def _count(self, operation: str, status: str) -> None:
@@ -547,6 +555,7 @@ class AuditContext(Generic[P, R]):
         "identity",
         "is_allowed",
         "is_done",
+        "is_paced",
         "login",
         "needs_facts",
         "op",
@@ -562,6 +571,7 @@ class AuditContext(Generic[P, R]):
         self.login: LoginStep | None = None  # of a login, once step 1 is done
         self.needs_facts = False  # tags or metadata of the secret can have a say
         self.is_allowed = False  # a policy allows it: what anybody may try has not been allowed
+        self.is_paced = False  # it has counted as a failure of its address
         self.is_done = False  # a mutation has happened, whatever comes of its record
 
     def intent_event(self) -> AuditEvent:

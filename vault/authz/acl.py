@@ -26,6 +26,7 @@ from vault.model.acl.policy import AclPath, AclPolicy, Parameters
 _C = AclCapability
 _WITH_PARAMETERS: Final = frozenset({_C.READ, _C.CREATE, _C.UPDATE, _C.PATCH})
 _LISTS: Final = frozenset({_C.LIST, _C.SCAN})
+_LIMITS: Final = "has limits on parameters, pages or wrapping that do not hold"
 _DENIES: Final = frozenset({_C.DENY})
 ALL: Final = "*"  # as the name of a parameter: each
 LIMIT: Final = "limit"  # the parameter that `pagination_limit` bounds
@@ -171,10 +172,11 @@ class AclRules:
         wanted = {access.operation} | ({_C.SUDO} if access.needs_sudo else set())
         if missing := sorted(wanted - said.capabilities):
             has = ", ".join(sorted(said.capabilities)) or "nothing"
-            return f"{rule.label} decides about {asked}, with {has}, not {', '.join(missing)}"
+            text = f"{rule.label} decides about {asked}, with {has}, not {', '.join(missing)}"
+            return text if _limits_hold(said, access) else f"{text}, and {_LIMITS}"
         if said.needs_mfa and not has_mfa:
             return f"{rule.label} asks for a second factor (mfa_methods)"
-        return f"{rule.label} has limits on parameters, pages or wrapping that do not hold"
+        return f"{rule.label} {_LIMITS}"
 
     def reaches(self, folder: str) -> bool:
         """Whether something that is allowed, perhaps no longer, may lie below `folder`."""

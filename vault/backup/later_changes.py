@@ -571,6 +571,8 @@ class _Folder:
             return _NOT_ON_RECORD
         if action.operation in {"token.revoke_self", "session.close", "session.open"}:
             is_key = action.method == Method.API_KEY
+            if is_key and action.operation == "session.open":
+                return ""  # it was refused: a key is not exchanged
             (changes.revoked_keys if is_key else changes.ended_tokens).add(action.credential)
             return ""
         accessor = _field(action.response, "accessor") or _field(action.request, "accessor")

@@ -1025,7 +1025,8 @@ class MountStore(RowsOfMounts[MountRow, MountTx]):
         secrets, so not in a transaction: there it holds if `MountTx.count_connections` is the
         number that comes with it.
         """
-        count = _connected(await self._barrier.get(SYSTEM, CONNECTED_ROW))
+        # In a transaction, so that no replica answers what follows from before this count.
+        count = await self.transact(MountTx.count_connections)
         found = await RotationStore(self._barrier).list_connections()
         databases = await self._barrier.select_all(CONNECTIONS)
         found += [(row.path, row.secret) for row in databases]

@@ -203,14 +203,14 @@ def _check_wrappings(record: SealRecord, what: Installation) -> Iterator[Finding
             yield warning(
                 "key_provider_not_wrapping",
                 f"the key provider {name} has not wrapped the root key, and cannot unseal",
-                "start the agent with it and unseal: it has it wrap within a minute. If it does "
-                "not, its log says why",
+                "start the agent with this provider and unseal: within a minute the root key is "
+                "wrapped by it. If not, the agent's log says why",
             )
         elif wrapped.is_behind:
             yield warning(
                 "key_provider_behind",
                 f"the key provider {name} was away when the others rotated their keys",
-                "see that the agent reaches it: it then has it wrap anew",
+                "see that the agent reaches it: the root key is then wrapped by it anew",
             )
     wrapping = {each.name for each in found if each.wrapped is not None}
     for each in encryption.providers:
@@ -219,7 +219,8 @@ def _check_wrappings(record: SealRecord, what: Installation) -> Iterator[Finding
                 "wrapping_keys_missing",
                 f"encryption.providers: {each.name}: {each.key_file} is gone, and the root key is "
                 "wrapped by a key in it",
-                "put the copy back that you keep elsewhere; the other providers unseal until then",
+                "put the copy back that you keep elsewhere; only the other providers that have "
+                "wrapped the root key unseal until then",
             )
 
 
@@ -461,7 +462,7 @@ def _is_reachable(address: str) -> bool:
     port = parts.port or (80 if parts.scheme == "http" else 443)
     try:
         return is_port_open(parts.hostname or "", port)
-    except socket.gaierror:
+    except (socket.gaierror, UnicodeError):  # the latter for a name that cannot be one
         return False
 
 

@@ -1,4 +1,4 @@
-"""What is known of a seal without any key: for whoever looks at a vault from beside it."""
+"""What is known of a seal without any key, from the database alone."""
 
 from collections.abc import Mapping
 from typing import Final, NamedTuple

@@ -279,6 +279,8 @@ class Committer:
             with self._record_tampering(), self._backend.read() as session:
                 counted = stamper.count_rows(session, self._guard, rows)
             index = RowIndex(rows)
+        except MemoryError:
+            raise _too_little_memory() from None
         finally:
             self._counting = None
             rows.clear()
@@ -389,7 +391,9 @@ class Committer:
         """
         if self._stamper is None:
             raise BackendError("store_full", "the index of rows lacks a commit; restart the agent")
-        log.warning("the index of rows lacks a commit: all rows are counted anew")
+        if not self._is_counting_logged:
+            log.warning("the index of rows lacks a commit: all rows are counted anew")
+        self._is_counting_logged = self.is_behind = True
         rows = self._counting = RowIndexBuilder()
         if self._is_stopping:
             rows.stop()
@@ -398,13 +402,12 @@ class Committer:
                 counted = self._stamper.count_rows(session, self._guard, rows)
             index.replace(RowIndex(rows))
         except MemoryError:
-            raise BackendError(
-                "store_full", "the rows cannot be counted: the agent has too little memory"
-            ) from None
+            raise _too_little_memory() from None
         finally:
-            self._counting = None
+            self._counting, self.is_behind = None, False  # the next one who asks tries again
             rows.clear()
         self._stamper.resume(counted)
+        self._is_counting_logged = False
         self._set_applied(self._stamper)
         log.warning("all rows are counted, as of commit %d", self._applied)
 
@@ -598,6 +601,13 @@ class WriterActor(BatchActor[Change]):
     async def on_stop(self) -> None:
         """Let the thread go."""
         self._thread.close()
+
+
+def _too_little_memory() -> BackendError:
+    return BackendError(
+        "store_full",
+        "the rows cannot be counted: the agent has too little memory. Give it more and restart it",
+    )
 
 
 class Checkpointer:

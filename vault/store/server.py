@@ -321,10 +321,15 @@ class ServerBackend(SqlBackend):
         """Run the migrations, one agent at a time. Raises `BackendError` (`store_locked`)."""
         with closing(self._take_migration_lock()):
             self._prepare_upgrade(writer)
-            driver = writer.connection.dbapi_connection
-            self.limit_idle_time(driver, MIGRATION_IDLE_SECONDS)
+            self._limit_idle_time(writer, MIGRATION_IDLE_SECONDS)
             super()._upgrade(writer)
-            self.limit_idle_time(driver, HEAD_IDLE_SECONDS)
+            self._limit_idle_time(writer, HEAD_IDLE_SECONDS)
+
+    def _limit_idle_time(self, writer: sa.Connection, seconds: int) -> None:
+        try:
+            self.limit_idle_time(writer.connection.dbapi_connection, seconds)
+        except Exception as error:
+            raise self._store_error(error) from error
 
     def _prepare_upgrade(self, writer: sa.Connection) -> None:
         """Called before the migrations run, with their lock held."""
@@ -460,7 +465,7 @@ class ServerBackend(SqlBackend):
     def inspect(self, *rows: str) -> DatabaseState:
         """What is there, over a connection of its own; nothing is locked, migrated or written.
 
-        `rows`: of `system`, which are told as well.
+        `rows`: of `system`, which are returned as well.
         Raises `BackendError`.
         """
         dialect = sa.create_engine(self.url, paramstyle="format").dialect

@@ -225,7 +225,7 @@ class Store:
     def has_row(self, table: Table[Any], *key: str | int) -> bool | None:
         """Whether a row exists, without a query; None: only a query can say."""
         index = self._committer.index
-        return None if index is None else index.has_row(table, key)
+        return None if index is None or index.is_torn else index.has_row(table, key)
 
     def is_cached(self, table: Table[Any], *key: str | int) -> bool:
         """Whether a row is cached; it counts as no look."""

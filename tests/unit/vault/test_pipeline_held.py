@@ -4,6 +4,8 @@ import pytest
 import trio
 
 from tests.unit.vault.test_pipeline import Parts, handler, op
+from vault.authz.rate_limits import TokenBuckets
+from vault.authz.record_limits import RecordLimits
 from vault.errors import UnavailableError, VaultError
 from vault.model.identity import Identity
 from vault.model.operation import Origin
@@ -69,6 +71,22 @@ async def test_nothing_is_decided_on_what_is_behind() -> None:
         with pytest.raises(UnavailableError, match="store_unavailable"):
             await pipeline.run_operation(op())
     assert parts.diary == ["refresh", "outcome failed"] * 2
+
+
+@pytest.mark.parametrize("is_behind", [True, False], ids=["behind", "away"])
+async def test_what_fails_before_it_is_asked_who_it_is_has_a_pace(*, is_behind: bool) -> None:
+    """By address: else whoever has no credential could fill the disk with records of an outage."""
+    parts, away = Parts(), UnavailableError("store_unavailable", "gone")
+    parts.refusals = RecordLimits(TokenBuckets(1, 2), TokenBuckets(10, 20), lambda: 0)
+    parts.away = None if is_behind else away
+    pipeline = parts.pipeline(op=handler(parts), held=[Snapshot(parts, away)])
+    for _ in range(5):
+        with pytest.raises(UnavailableError):
+            await pipeline.run_operation(op())
+    assert [event.code for event in parts.events] == ["store_unavailable"] * 2
+    refused = parts.refusals.drain()
+    assert refused is not None
+    assert (refused.count, refused.most) == (3, "10.0.0.1")
 
 
 async def test_what_only_takes_away_is_decided_all_the_same() -> None:
