@@ -219,6 +219,17 @@ def test_a_token_that_was_exchanged(case: Case, outcome: str | None) -> None:
     assert (unknown.operation, unknown.count) == ("session.open", 1)
 
 
+def test_a_key_is_not_exchanged(case: Case) -> None:
+    """To ask for it is refused: an intent whose outcome is unknown revokes no key."""
+    vault, log, folder = case
+    manifest = back_up(vault, folder)
+    log.append(
+        "session.open", "sys/sessions", credential="key", request={"exchange": True},
+        method="api_key", outcome=None,
+    )  # fmt: skip
+    assert not later(vault, manifest, log).revoked_keys
+
+
 def test_without_tokens(case: Case) -> None:
     """They are all left out, and not counted as revoked."""
     vault, log, folder = case

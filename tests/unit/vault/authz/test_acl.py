@@ -230,6 +230,10 @@ def test_a_missing_right_is_explained() -> None:
         assert found.explain(ApiAccess(path=path, operation=verb), 1) == expected
     sudo = ApiAccess(path="a", operation=C.READ, needs_sudo=True)
     assert found.explain(sudo, 1).endswith("with read, not sudo")
+    both = ApiAccess(path="w", operation=C.CREATE)  # a grant for it would not help either
+    assert found.explain(both, 1).endswith(
+        "not create, and has limits on parameters, pages or wrapping that do not hold"
+    )
 
 
 def test_many_stanzas_of_one_path_are_merged_at_once() -> None:
