@@ -16,7 +16,7 @@ PORT ?= 8200
 # Where `make run` keeps its data.
 RUN ?= .run
 # Of the tests: how many files run at once. More than cores, for half of it is waiting for others; 1 GiB each.
-JOBS ?= $(shell echo $$(($$(nproc) * 2)))
+JOBS ?= $(shell echo $$(($$(nproc) * 5 / 2)))
 # The unit tests without those of a whole control plane, of databases and of processes.
 FAST := tests/unit $(addprefix --ignore=tests/unit/,control/compliance control/gateway control/live control/services \
   deploy loadtests vault/audit/sinks vault/store vault/workers)
@@ -52,7 +52,7 @@ run: setup ## start a control plane and two agents from 127.0.0.1:8200 on (PORT=
 test: BESIDE_TYPES := $(PY) -m pytest --collect-only --quiet --quiet > /dev/null || true
 
 .PHONY: test
-test: lint ## lint, then every test, four files at once on two cores (JOBS=…)
+test: lint ## lint, then every test, five files at once on two cores (JOBS=…)
 	@$(PY) -m pytest --numprocesses $(JOBS) --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 .PHONY: test-fast
