@@ -234,7 +234,7 @@ class Pipeline:
             raise
 
     def _count_failure(self, context: AuditContext[P, R]) -> None:
-        """Hold the address to its pace: only then is what follows from it always recorded."""
+        """Count a failure of the address. What it fails with is then recorded without a limit."""
         if self._failures is not None:
             self._failures.count_failure(context.op.origin.ip)
         context.is_paced = True

@@ -332,7 +332,7 @@ def _merge_parameters(all_parameters: Iterable[Parameters]) -> Parameters:
 
 
 def _is_controlled(said: AclPath, access: ApiAccess) -> bool:
-    """Whether others would have to approve: `sudo` is of the requests that take it."""
+    """Whether others would have to approve. `sudo` applies to each request that needs it."""
     return access.operation in said.controlled or (access.needs_sudo and _C.SUDO in said.controlled)
 
 

@@ -243,14 +243,14 @@ def read_later_changes(
     seen = _heads(witnesses, keys)
     changes = LaterChanges()
     hasher = ValueHasher(bind_audit_keys(keys.keyring, "").mac)
-    opened_beside = hasher.hash_value(value=False)
+    not_exchanged = hasher.hash_value(value=False)
     actions: list[_Action] = []
     with progress("Reading audit logs", None) as advance:
         for log in logs:
             reader = _LogReader(LogLayout(log), keys, checkpoints, seen, accept_gap=accept_faults)
             try:
                 for found in reader.actions(advance):
-                    actions += [each for each in found if _exchanged(each) != opened_beside]
+                    actions += [each for each in found if _exchanged(each) != not_exchanged]
                     if len(actions) > MAX_ACTIONS:
                         raise UnavailableError(
                             "too_many_changes",

@@ -175,7 +175,7 @@ class RequestedBackups:
         self._made.append(now)
 
     def require_room(self, now: int) -> None:
-        """Raise `RateLimitError` (`backup_too_often`) if there were as many as there may be."""
+        """Raise `RateLimitError` (`backup_too_often`) at the limit."""
         for most, span, words in (
             (MAX_DAILY, DAY, "a day"),
             (MAX_HOURLY, HOUR, "an hour"),
@@ -184,7 +184,7 @@ class RequestedBackups:
             if wait > 0:
                 raise RateLimitError(
                     "backup_too_often",
-                    f"{most} backups were made on request within {words}, and no more may be: "
+                    f"{most} backups were made on request within {words}, which is the limit: "
                     "wait, or have them made by the schedule (backup.schedule)",
                     retry_after=-(-wait // SECOND),
                 )

@@ -300,8 +300,8 @@ def _check_provider(
         yield warning(
             "key_provider_unreachable",
             f"{key}cloud_kms: nobody answers at {address}",
-            "see that name, route and firewall let this machine there; without a way there but by "
-            "a proxy (HTTPS_PROXY) this is as it should be",
+            "check the name, the route and the firewall; ignore this if the machine reaches it "
+            "by a proxy only (HTTPS_PROXY)",
         )
 
 

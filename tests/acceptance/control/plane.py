@@ -48,11 +48,11 @@ class Plane(Agent):
         """
         answer = self.ask(method, path, body, **more)
         if answer.status == HTTPStatus.FORBIDDEN != status and answer.json["code"] == "step_up":
-            answer = self.ask(method, path, body, self._anew(**more))
+            answer = self.ask(method, path, body, self._sign_in_again(**more))
         assert answer.status == status, (method, path, answer.status, answer.body)
         return answer.json
 
-    def _anew(self, token: str = "") -> str:
+    def _sign_in_again(self, token: str = "") -> str:
         """Sign in again whoever of ours has this token, empty: the super-admin; the new one."""
         for (org, name), known in self.people.items():
             if known == token:

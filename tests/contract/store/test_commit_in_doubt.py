@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import psycopg
 import pytest
+import sqlalchemy as sa
 import trio
 
 from tests.contract.store.harness import cached, opened
@@ -17,6 +18,7 @@ from tests.scratch import open_folder
 from tests.support.cutter import AFTER, BEFORE, LATE, Cutter, cutter
 from tests.support.databases import Server, end_sessions, server_backend, stored_head, write_head
 from vault.errors import UnavailableError
+from vault.store import migration
 from vault.store.interface import NOTHING_STORED, UNKNOWN, BackendError, StoreBackend
 from vault.store.server import Role, ServerBackend, run
 from vault.store.table import StoreQuery
@@ -166,15 +168,40 @@ def test_held_head(server: Server, url: str, kind: str, monkeypatch: pytest.Monk
     backend.close()
 
 
+IDLE: Final = {
+    "postgresql": "SELECT current_setting('idle_in_transaction_session_timeout')",
+    "mysql": "SELECT @@idle_write_transaction_timeout",
+}
+
+
 def test_idle_holder(url: str, kind: str) -> None:
     """A transaction of an agent that is stopped is ended by the server."""
-    setting = (
-        "current_setting('idle_in_transaction_session_timeout')"
-        if kind == "postgresql"
-        else "@@idle_write_transaction_timeout"
-    )
     with closing(server_backend(url).connect_driver(Role.WRITE)) as connection:
-        assert run(connection, f"SELECT {setting}")[0][0] in {"5s", 5}
+        assert run(connection, IDLE[kind])[0][0] in {"5s", 5}
+
+
+def test_a_migration_may_stand_still(
+    server: Server, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For a minute, on a busy machine; what the same connection writes afterwards may not."""
+    backend = server_backend(server.empty())
+    seen: list[object] = []
+    migrate, limit = migration.migrate_schema, backend.limit_idle_time
+
+    def migrate_and_look(writer: sa.Connection) -> None:
+        seen.append(run(writer.connection.dbapi_connection, IDLE[kind])[0][0])
+        migrate(writer)
+
+    def limit_and_look(connection: Any, seconds: int) -> None:
+        limit(connection, seconds)
+        seen.append(run(connection, IDLE[kind])[0][0])
+
+    monkeypatch.setattr(migration, "migrate_schema", migrate_and_look)
+    monkeypatch.setattr(backend, "limit_idle_time", limit_and_look)
+    backend.open()
+    backend.close()
+    during, after = seen[-2:]
+    assert (during in {"1min", 60}, after in {"5s", 5}) == (True, True), seen
 
 
 async def test_restarted_server(server: Server, opened_server: ServerBackend) -> None:

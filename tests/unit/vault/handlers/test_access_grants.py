@@ -28,7 +28,7 @@ async def stands(_credential: str) -> bool:
     return True
 
 
-class Desk:
+class GrantHarness:
     """Grants over a vault; `ask` is a request of the Vault-compatible API."""
 
     def __init__(self, house: House) -> None:
@@ -73,42 +73,42 @@ class Desk:
         return (await self.grants.decide(access, refused)).allowed
 
 
-async def limited(house: House, stanza: str) -> Desk:
+async def limited(house: House, stanza: str) -> GrantHarness:
     """A job whose one policy says this of all secrets."""
     acl = f'path "secret/*" {{ {stanza} }}'
     await house.do("policy.write", "sys/policies/limits", WritePolicy(document={"acl": acl}))
-    return Desk(house)
+    return GrantHarness(house)
 
 
 @pytest.mark.parametrize("verb", ["list", "update"])
 async def test_a_grant_lifts_no_limit_on_wrapping(house: House, verb: str) -> None:
     """Of a rule that covers the path, and allows something else; nor is it granted in vain."""
-    desk = await limited(house, f'capabilities = ["{verb}"] min_wrapping_ttl = "5m"')
+    harness = await limited(house, f'capabilities = ["{verb}"] min_wrapping_ttl = "5m"')
     for wrapping in (0, MINUTE):
         with pytest.raises(ConflictError) as refused:
-            await desk.grant(desk.ask(wrapping))
+            await harness.grant(harness.ask(wrapping))
         assert refused.value.code == "denied_by_rule"
-    await desk.grant(desk.ask(5 * MINUTE))
-    assert await desk.is_allowed(desk.ask(5 * MINUTE))
-    assert not await desk.is_allowed(desk.ask(MINUTE))
-    assert not await desk.is_allowed(desk.ask())
+    await harness.grant(harness.ask(5 * MINUTE))
+    assert await harness.is_allowed(harness.ask(5 * MINUTE))
+    assert not await harness.is_allowed(harness.ask(MINUTE))
+    assert not await harness.is_allowed(harness.ask())
 
 
 async def test_a_grant_lifts_no_limit_on_parameters(house: House) -> None:
     """They are asked at each use: a ticket does not tell them."""
-    desk = await limited(house, 'capabilities = ["list"] denied_parameters = { version = [] }')
-    await desk.grant(desk.ask(version=1))
-    assert await desk.is_allowed(desk.ask())
-    assert not await desk.is_allowed(desk.ask(version=1))
-    native = replace(desk.ask(), api=None)
-    assert not await desk.is_allowed(native), "its fields have other names"
+    harness = await limited(house, 'capabilities = ["list"] denied_parameters = { version = [] }')
+    await harness.grant(harness.ask(version=1))
+    assert await harness.is_allowed(harness.ask())
+    assert not await harness.is_allowed(harness.ask(version=1))
+    native = replace(harness.ask(), api=None)
+    assert not await harness.is_allowed(native), "its fields have other names"
     with pytest.raises(ConflictError):
-        await desk.grant(native)
+        await harness.grant(native)
 
 
-async def test_a_grant_beside_rules_without_limits(house: House) -> None:
+async def test_a_grant_where_no_limit_is_set(house: House) -> None:
     """In either dialect."""
-    desk = await limited(house, 'capabilities = ["list"]')
-    await desk.grant(desk.ask())
-    assert await desk.is_allowed(desk.ask(version=1))
-    assert await desk.is_allowed(replace(desk.ask(), api=None))
+    harness = await limited(house, 'capabilities = ["list"]')
+    await harness.grant(harness.ask())
+    assert await harness.is_allowed(harness.ask(version=1))
+    assert await harness.is_allowed(replace(harness.ask(), api=None))

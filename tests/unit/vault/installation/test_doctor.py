@@ -262,17 +262,22 @@ def _planted(*plants: Plant) -> Plant:
     return plant
 
 
-def _cloud(place: Place) -> None:
-    transit = {"address": "http://127.0.0.1:1", "key": "k", "token_variable": "T"}
-    file = place.folder / "wrapping/near.keys"
-    place.change(
-        encryption={
-            "providers": [
-                {"name": "near", "key_file": str(file)},
-                {"name": "far", "cloud_kms": {"transit": transit}},
-            ]
-        }
-    )
+def _cloud(address: str) -> Plant:
+    """One of several providers at this address, where nobody answers."""
+
+    def plant(place: Place) -> None:
+        transit = {"address": address, "key": "k", "token_variable": "T"}
+        file = place.folder / "wrapping/near.keys"
+        place.change(
+            encryption={
+                "providers": [
+                    {"name": "near", "key_file": str(file)},
+                    {"name": "far", "cloud_kms": {"transit": transit}},
+                ]
+            }
+        )
+
+    return plant
 
 
 def _token(place: Place) -> None:
@@ -395,7 +400,10 @@ PLANTED: dict[str, Plant] = {
     "hsm_module_missing (one of several)": _planted(_providers("near"), _token),
     "key_provider_not_wrapping": _providers("near"),
     "key_provider_behind": _providers("near", "far", is_behind=True),
-    "key_provider_unreachable": _planted(_providers("near"), _cloud),
+    "key_provider_unreachable": _planted(_providers("near"), _cloud("http://127.0.0.1:1")),
+    "key_provider_unreachable (a name that cannot be one)": _planted(
+        _providers("near"), _cloud("https://a..b")
+    ),
     "seal_mismatch": _providers("former"),
     "wrapping_keys_missing": _planted(_providers("near", "far"), _remove("wrapping/far.keys")),
     "secret_file_not_private (wrapping keys)": _planted(

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from actors import Failure
+from tests.contract.store.harness import opened
 from tests.contract.store.samples import put, remove, user
 from tests.support.shared_files import SharedMemory
 from tests.unit.vault.seal.anchor.places import KEYRING, KEYS, new_stamp_writer
@@ -145,3 +146,13 @@ def test_a_commit_in_doubt_that_finds_no_room() -> None:
         committer.read_between_commits(lambda *_: None)
     assert refused.value.code == "store_full"
     require_all(committer, NAMES)
+
+
+async def test_a_row_that_is_stored_is_not_denied() -> None:
+    """Whether it exists, a torn index does not know: the database is asked."""
+    backend = MemoryBackend()
+    backend.open()
+    async with opened(backend, index=RowIndex(RowIndexBuilder())) as store:
+        await store.commit(put(USERS, *(user(name) for name in NAMES)))
+        assert {store.has_row(USERS, name) for name in NAMES} == {None}
+    backend.close()

@@ -64,6 +64,8 @@ function RotationView({ name, found, query: result }: RotationViewProps) {
   const mayUpdate = usePermission("update", name);
   const mayList = usePermission("list", "sys/rotations/");
   const overview = useGet<RotationOverview>(mayList ? "rotations/overview" : null);
+  // null until they are known: a field must not change its kind while somebody fills it in
+  const rotators = mayList === false || overview.error ? [] : (overview.data?.rotators ?? null);
   const { policy } = found;
   const latest = found.rotations[0];
   useRefreshAt([result], [latest?.next_at ?? null, found.due_at]);
@@ -99,11 +101,11 @@ function RotationView({ name, found, query: result }: RotationViewProps) {
         </div>
         <RotationHistory rotations={found.rotations} />
       </div>
-      {dialog === "edit" && (
+      {dialog === "edit" && rotators && (
         <PolicyDialog
           name={name}
           policy={policy}
-          rotators={overview.data?.rotators ?? []}
+          rotators={rotators}
           onClose={close}
           onSaved={() => done("Policy saved")}
         />
