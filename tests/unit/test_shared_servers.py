@@ -54,6 +54,8 @@ def sleeping(kind: str, folder: Path) -> Iterator[None]:
     if kind == "broken":
         raise RuntimeError("no such file")
     with subprocess.Popen([*owned("daemon", "KILL"), "sleep", "600"]) as process:
+        name = Path(f"/proc/{process.pid}/comm")
+        until(lambda: name.read_text() == "sleep\n")  # before that nothing ends it with its parent
         (folder / "pid").write_text(str(process.pid))
         yield
         process.kill()
