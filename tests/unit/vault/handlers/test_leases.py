@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import pytest
 import trio
+import trio.testing
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -81,6 +82,7 @@ class Server:
     after: dict[str, BaseException] = field(default_factory=dict)
     gate: threading.Event | None = None
     busy: int = 0
+    counting: threading.Lock = field(default_factory=threading.Lock)
     on_check: Callable[[], object] = object
 
     def create_user(self, access: TargetAccess, user: LeasedUser) -> Value:
@@ -117,7 +119,8 @@ class Server:
 
     def _meet(self, planned: dict[str, BaseException], call: str, access: TargetAccess) -> None:
         self.check(access)
-        self.busy += 1
+        with self.counting:
+            self.busy += 1
         if self.gate is not None:
             assert self.gate.wait(60)
         if call in planned:
@@ -622,6 +625,9 @@ async def test_a_server_that_hangs_holds_up_no_other(bench: Bench) -> None:
             nursery.start_soon(create)
         with trio.fail_after(60):
             await refused.wait()
+            while bench.server.busy < PER_CONNECTION:  # a thread may begin late
+                await trio.lowlevel.checkpoint()
+        await trio.testing.wait_all_tasks_blocked()
         assert bench.server.busy == PER_CONNECTION
         bench.server.gate = None
         path = "database/creds/other"
