@@ -43,21 +43,14 @@ class LocalDirectory:
         part = self._folder / f".{name}{_PART}"
         with self._faults():
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if os.path.lexists(target):
+                raise exists(self.location, name)
             self._remove_abandoned()
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-            try:
-                descriptor = os.open(part, flags, _MODE)
-            except FileExistsError:
-                raise exists(self.location, name) from None
-            with os.fdopen(descriptor, "wb") as file:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    yield file.write
-                    file.flush()
-                    os.fsync(file.fileno())
-                    self._give_name(part, target)
-                finally:
-                    part.unlink(missing_ok=True)
+            with self._new_part(part, name) as file:
+                yield file.write
+                file.flush()
+                os.fsync(file.fileno())
+                self._give_name(part, target)
             _sync(self._folder)
 
     @contextmanager
@@ -124,6 +117,25 @@ class LocalDirectory:
             file.seek(first)
             return file.read(count)
 
+    @contextmanager
+    def _new_part(self, part: Path, name: str) -> Iterator[BinaryIO]:
+        """A file that nobody had, open and locked; its name goes when the block ends."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        while True:
+            try:
+                descriptor = os.open(part, flags, _MODE)
+            except FileExistsError:
+                raise exists(self.location, name) from None
+            with os.fdopen(descriptor, "wb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                # Before it was locked another writer may have taken it for abandoned.
+                if _is_at(part, file):
+                    try:
+                        yield file
+                    finally:
+                        part.unlink(missing_ok=True)
+                    return
+
     def _give_name(self, part: Path, target: Path) -> None:
         """Give the file its name, which no other one has. Raises `ConflictError`, `OSError`."""
         try:
@@ -142,7 +154,8 @@ class LocalDirectory:
         for part in self._folder.glob(f".*{_PART}"):
             with suppress(OSError, VaultError), self._open_file(part.name) as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                part.unlink()
+                if _is_at(part, file):  # its writer may have ended, and another one begun
+                    part.unlink()
 
     @contextmanager
     def _faults(self) -> Iterator[None]:
@@ -150,6 +163,14 @@ class LocalDirectory:
             yield
         except OSError as error:
             raise unavailable(self.location, error.strerror or f"{error}") from error
+
+
+def _is_at(path: Path, file: BinaryIO) -> bool:
+    """Whether this open file is the one that has the name now."""
+    try:
+        return os.path.samestat(path.lstat(), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False
 
 
 def _sync(folder: Path) -> None:

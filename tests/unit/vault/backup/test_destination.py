@@ -4,6 +4,7 @@ import os
 import signal
 import stat
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -96,6 +97,20 @@ def test_what_a_dead_process_left(folder: Path) -> None:
         assert not (folder / ".dead.part").exists()
         put(b"writing")
     assert read(folder, "alive") == b"still writing"
+
+
+def test_many_writers_that_tidy_up(folder: Path) -> None:
+    """None takes what another one has just begun for what a dead process left."""
+
+    def write_some(writer: int) -> None:
+        for number in range(100):
+            with suppress(ConflictError, RuntimeError), LocalDirectory(folder).create("failed"):
+                raise RuntimeError
+            write(folder, f"{writer}-{number}", b"%d" % writer)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write_some, range(4)))
+    assert len(list(folder.iterdir())) == 400
 
 
 def test_names_that_look_like_parts_are_left_alone(folder: Path, tmp_path: Path) -> None:
