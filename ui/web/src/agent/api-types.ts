@@ -428,6 +428,8 @@ export interface RotationPage {
   cursor: string;
 }
 
+export type RotationEvent = "failed" | "stuck" | "lagging" | "rotated";
+
 export interface RotationPolicy {
   rotator: string;
   config: Record<string, unknown>;
@@ -436,8 +438,14 @@ export interface RotationPolicy {
   interval: string | null;
   cron: string;
   window: string;
+  /** 0: reads do not count. */
+  max_reads: number;
   grace: string;
+  /** `0s`: the grace period never ends early. */
+  adoption_window: string;
   retry: { attempts: number; base: string; cap: string };
+  /** Null: nobody is told. */
+  notify: { channels: string[]; events: RotationEvent[] } | null;
 }
 
 /** How a secret is rotated. `source` is the secret or folder that the policy belongs to. */
