@@ -423,6 +423,35 @@ export interface Adoption {
   reason: string;
 }
 
+export type LeaseState = "creating" | "active" | "revoking" | "irrevocable" | "revoked";
+
+/** A user at a database that lives as long as the lease. */
+export interface Lease {
+  id: string;
+  state: LeaseState;
+  username: string;
+  connection: string;
+  owner_name: string;
+  issued_at: string | null;
+  renewed_at: string | null;
+  expires_at: string | null;
+  /** No renewal lasts longer. */
+  max_expires_at: string | null;
+  ended_at: string | null;
+  /** When it expires, or its user is dropped next. */
+  next_at: string | null;
+  /** Failed attempts to drop the user. */
+  attempt: number;
+  /** Why it has ended. */
+  reason: string;
+  error: string;
+}
+
+export interface LeasePage {
+  leases: Lease[];
+  cursor: string;
+}
+
 export interface RotationPage {
   rotations: Rotation[];
   cursor: string;
