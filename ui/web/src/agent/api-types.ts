@@ -67,6 +67,30 @@ export interface VersionLabelsPair {
   to: VersionLabels;
 }
 
+/** Who fetched a secret. */
+export interface Consumer {
+  kind: "key" | "user" | "token";
+  id: string;
+  name: string;
+  /** The highest version that it fetched. */
+  version: number;
+  fetched_at: string | null;
+  compromised_at: string | null;
+}
+
+/** Who fetches a secret, and what connects with it. */
+export interface SecretConsumersPage {
+  /** The current version. */
+  version: number;
+  consumers: Consumer[];
+  /** Whether there are more consumers than are kept. */
+  partial: boolean;
+  /** `kind` `rotation`: `path` is a secret, or a folder with its slash. */
+  dependents: { kind: string; path: string }[];
+  /** Dependents that the caller may not see. */
+  hidden: number;
+}
+
 /** A secret without its values. */
 export interface SecretDetails {
   secret: Secret;

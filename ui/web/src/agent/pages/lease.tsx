@@ -106,7 +106,7 @@ function LeaseFacts({ lease }: { lease: Lease }) {
             ["Issued", <Timestamp key="issued" at={lease.issued_at} />],
             ["Renewed", lease.renewed_at ? <Timestamp key="r" at={lease.renewed_at} /> : "Never"],
             ["Expires", <Timestamp key="expires" at={lease.expires_at} />],
-            ["At the latest", <Timestamp key="most" at={lease.max_expires_at} />],
+            ["Latest expiry", <Timestamp key="most" at={lease.max_expires_at} />],
             ...(lease.reason
               ? ([["Ended because", humanize(lease.reason)]] as [string, string][])
               : []),

@@ -34,13 +34,13 @@ const STATES = [
   ["creating", "Creating"],
 ] as const;
 
-const COLUMNS: Column<Lease>[] = [
+const leaseColumns = (folder: string): Column<Lease>[] => [
   {
     name: "id",
     title: "Lease",
     cell: ({ id }) => (
       <a href={leaseHref(id)} title={id}>
-        {id}
+        {id.slice(folder.length)}
       </a>
     ),
     sortBy: row => row.id,
@@ -89,6 +89,7 @@ export default function Leases() {
     (all.data?.leases ?? []).map(row => row.next_at),
   );
   const folder = folderOf(prefix);
+  const within = prefix.endsWith("/") ? prefix : "";
   return (
     <Page
       title="Leases"
@@ -108,14 +109,19 @@ export default function Leases() {
                   The users of irrevocable leases could not be dropped and may still log in. Mend
                   the cause that each lease names, then revoke the lease again.
                 </Notice>
-                <LeaseList title="Irrevocable" first={page} query={irrevocableQuery} />
+                <LeaseList
+                  title="Irrevocable"
+                  folder={within}
+                  first={page}
+                  query={irrevocableQuery}
+                />
               </>
             )
           }
         </Await>
         <Await query={all}>
           {page => (
-            <LeaseList title="All leases" first={page} query={allQuery}>
+            <LeaseList title="All leases" folder={within} first={page} query={allQuery}>
               <div class="toolbar">
                 <FilterInput label="Folder: database/creds/" name="prefix" value={prefix} />
                 <Select
@@ -138,11 +144,13 @@ export default function Leases() {
 interface LeaseListProps {
   title: string;
   first: LeasePage;
+  /** The folder that all of them lie in, which their rows need not say. */
+  folder: string;
   query: Record<string, string | number>;
   children?: ComponentChildren;
 }
 
-function LeaseList({ title, first, query, children }: LeaseListProps) {
+function LeaseList({ title, folder, first, query, children }: LeaseListProps) {
   const found = usePagination(leasePage(first), async cursor =>
     leasePage(await get<LeasePage>("leases", { query: { ...query, cursor } })),
   );
@@ -151,7 +159,7 @@ function LeaseList({ title, first, query, children }: LeaseListProps) {
       {children}
       <Table
         label={title}
-        columns={COLUMNS}
+        columns={leaseColumns(folder)}
         rows={found.rows}
         keyOf={({ id }) => id}
         onOpen={({ id }) => navigate(leaseHref(id))}
