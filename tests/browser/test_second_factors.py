@@ -121,6 +121,12 @@ def test_an_app_is_added_on_the_page_and_asked_for_at_sign_in(
         press(window, "Confirm your identity…")
         in_dialog(window, "Confirm your identity", "Confirm", Code=codes[0])
         window.see("9 recovery codes left")
+        press(window, "Replace…")
+        in_dialog(window, "Replace recovery codes", "Replace", Code=codes[1])
+        shown = window.page.get_by_role("region", name="Recovery codes").locator("pre")
+        assert len({*shown.inner_text().split()} - {*codes}) == 10
+        in_dialog(window, "Recovery codes", "I have kept them")
+        window.see("10 recovery codes left")
     entity = ok(site.agent, "GET", "/v1/auth/token/lookup-self", token=token)["data"]["entity_id"]
     ok(site.agent, "PUT", "/api/v1/mfa/enforcements/ann", {"entities": [entity]})
     with window_of(chromium, site) as window:

@@ -29,16 +29,9 @@ const columns = (current: number): Column<Consumer>[] => [
   {
     name: "version",
     title: "Version",
-    width: "5.5rem",
-    numeric: true,
-    cell: row => row.version,
-    sortBy: row => row.version,
-  },
-  {
-    name: "state",
-    title: "State",
     width: "9rem",
-    cell: row => <ConsumerState consumer={row} current={current} />,
+    cell: row => <VersionBadge consumer={row} current={current} />,
+    sortBy: row => row.version,
   },
   timeColumn("fetched", "Last fetched", row => row.fetched_at, { sortable: true }),
 ];
@@ -97,8 +90,10 @@ function ConsumerCards({ found }: { found: SecretConsumersPage }) {
   );
 }
 
-function ConsumerState({ consumer, current }: { consumer: Consumer; current: number }) {
-  if (consumer.compromised_at) return <StatusBadge status="locked" label="Compromised" />;
-  if (consumer.version < current) return <StatusBadge status="late" label="Old version" />;
-  return <StatusBadge status="good" label="Current version" />;
+/** Whether it has the current version. Nobody waits for one that is compromised. */
+function VersionBadge({ consumer, current }: { consumer: Consumer; current: number }) {
+  const { version, compromised_at: compromised } = consumer;
+  if (compromised) return <StatusBadge status="locked" label={`${version}, compromised`} />;
+  if (version < current) return <StatusBadge status="late" label={`${version}, old`} />;
+  return <StatusBadge status="good" label={`${version}, current`} />;
 }
