@@ -264,6 +264,50 @@ async def test_what_is_connected_while_it_moves_is_not_lost(kv: House, user: str
         assert await kv.head("kv/admin") is not None
 
 
+class Lagging:
+    """A barrier whose searches are a replica's: it shows what there was, until a transaction.
+
+    Then it has to have what that has seen (`Committer.read_known`).
+    """
+
+    def __init__(self, barrier: Barrier) -> None:
+        self._barrier = barrier
+        self._is_current = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._barrier, name)
+
+    async def transact(self, *args: Any, **options: Any) -> Any:
+        """From here on it knows what is stored."""
+        found = await self._barrier.transact(*args, **options)
+        self._is_current = True
+        return found
+
+    async def select_all(self, *args: Any) -> list[Any]:
+        """None of the rows of late."""
+        found = await self._barrier.select_all(*args)
+        return found if self._is_current else []
+
+
+async def test_a_connection_that_a_replica_lacks_is_found(kv: House) -> None:
+    """The count of connections is as new as the search, so nothing is between the two."""
+    await kv.write("secret/user")
+    await _connect(kv, "secret/user")
+    lagging: Any = Lagging(kv.barrier)
+    handlers = MountMoveHandlers(
+        MountSnapshot(MountStore(kv.barrier), kv.mounts),
+        MountSnapshot(AuthMountStore(kv.barrier), kv.auth_mounts),
+        MountStore(lagging),
+        MoveStore(kv.barrier),
+        Authorizer(kv.book),
+        kv.world,
+    )
+    kv.handlers.update(handlers.handlers())
+    with pytest.raises(ConflictError) as used:
+        await move(kv, "kv", "x")
+    assert used.value.code == "connections_used"
+
+
 class MovedFirst(RotationStore):
     """Rotations whose connection is moved once it was looked at."""
 
