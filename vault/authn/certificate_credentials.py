@@ -13,7 +13,7 @@ A browser shows a certificate for whichever page asks. So what a browser sends n
 from functools import partial
 from typing import Final, TypeAlias
 
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from actors.world import World
 from protocols.instant import SECOND
@@ -21,13 +21,13 @@ from vault.authn.bound_origin import certificate_digest, is_within
 from vault.authn.identity_cache import IdentityCache
 from vault.authn.inline_logins import LoginHolder, holder_identity, holder_of
 from vault.authn.methods.cert import CertMethod
-from vault.authn.methods.method import LoginRefusedError
+from vault.authn.methods.method import LoginRefusedError, LoginResult
 from vault.authn.mfa.enforcement import EnforcementRules
 from vault.errors import UnavailableError, ValidationError
-from vault.model.auth_mounts import AuthMountTable
+from vault.model.auth_mounts import AUTH, AuthMountTable
 from vault.model.identity import Identity, Method
 from vault.model.operation import Origin
-from vault.model.records import AuthMountRow
+from vault.model.records import AuthMountRow, TokenRow
 from vault.store.store import Store
 from vault.store.tables import AUTH_ENTRIES
 
@@ -44,12 +44,20 @@ class _Match(Struct, frozen=True):
     """Whose a certificate is; no holder: nobody's.
 
     `seen`: the mounts that say so, as they were: all of them, or those up to the one that takes it.
+    `login`: what a login there would come to; `begins_at`, `ends_at`: of the certificate, Unix ns.
     """
 
     seen: _Seen
     until: int
     holder: LoginHolder | None = None
-    networks: tuple[str, ...] = ()
+    login: LoginResult | None = None
+    begins_at: int = 0
+    ends_at: int = 0
+
+    @property
+    def networks(self) -> tuple[str, ...]:
+        """From where it counts; none: from anywhere."""
+        return () if self.login is None else self.login.token.bound_cidrs
 
     def is_valid(self, seen: _Seen, now: int) -> bool:
         """Whether it is still so: no mount was written that has a say in it."""
@@ -101,6 +109,35 @@ class CertificateCredentials:
         except LoginRefusedError:
             return None  # a second factor cannot come with it: log in at the mount
 
+    def as_token(self, caller: Identity) -> TokenRow | None:
+        """The certificate that a caller came with, as a token of a login; None: with none.
+
+        It has the policies of the role. What the entity adds is the rest of the caller's.
+        """
+        match = self._matches.get(caller.credential.removeprefix(CREDENTIAL))
+        if match is None or match.holder is None or match.login is None:
+            return None
+        mount, _ = match.seen[-1]
+        holder, login = match.holder.identity, match.login
+        return TokenRow(
+            id=caller.credential,
+            accessor=caller.credential,
+            secret_hash=b"",
+            display_name=holder.name,
+            user_id="" if caller.id == holder.id else caller.id,
+            policies=list(holder.policies),
+            meta=dict(login.metadata),
+            path=f"{AUTH}{mount.path}login",
+            created_at=match.begins_at,
+            issued_at=match.begins_at,
+            ttl=match.ends_at - match.begins_at,
+            expires_at=match.ends_at,
+            renewable=False,
+            mount_id=mount.id,
+            role=login.role,
+            bound_cidrs=list(login.token.bound_cidrs) or UNSET,
+        )
+
     def _seen(self, mounts: list[AuthMountRow]) -> _Seen:
         """What changes when anything that decides here may have been written.
 
@@ -133,7 +170,15 @@ class CertificateCredentials:
                 holder = holder_of(mount, result, identity)
             except (LoginRefusedError, ValidationError):
                 continue
-            return _Match(seen[: number + 1], found.until, holder, result.token.bound_cidrs)
+            certificate = found.certificate
+            return _Match(
+                seen[: number + 1],
+                found.until,
+                holder,
+                result,
+                certificate.begins_at,
+                certificate.ends_at,
+            )
         if unknown is not None:
             raise unknown
         return _Match(seen, self._world.now() + MAX_REFUSED)

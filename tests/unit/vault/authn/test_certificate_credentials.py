@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 import pytest
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from vault.authn.certificate_credentials import CertificateCredentials
@@ -17,11 +18,22 @@ from vault.store.tables import AUTH_ENTRIES
 HERE = Origin(ip="10.0.0.1", peer_certificate=b"a certificate")
 
 
+class Validity(NamedTuple):
+    """Of the certificate itself."""
+
+    begins_at: int
+    ends_at: int
+
+
 class Match(NamedTuple):
     """A role that takes the certificate, by its policy."""
 
     policy: str
     until: int
+    certificate: Validity
+
+
+CERTIFICATE = Validity(begins_at=5, ends_at=10**19)
 
 
 class Roles:
@@ -41,12 +53,18 @@ class Roles:
     async def match(self, mount: AuthMountRow, _der: bytes, _config: CertConfig) -> Match | None:
         """What the mount says now."""
         policy = self.policies.get(mount.id)
-        return None if policy is None else Match(policy, self._until)
+        return None if policy is None else Match(policy, self._until, CERTIFICATE)
 
     def result(self, found: Match, _config: CertConfig) -> LoginResult:
         """A holder with the policy."""
         parameters = TokenParameters(policies=(found.policy,), no_default_policy=True)
-        return LoginResult(alias="robot", display_name="robot", token=parameters)
+        return LoginResult(
+            alias="robot",
+            display_name="robots",
+            token=parameters,
+            metadata={"common_name": "robot"},
+            role="robots",
+        )
 
 
 class Place:
@@ -145,3 +163,18 @@ async def test_all_may_have_been_written(place: Place) -> None:
     place.roles.policies = {}
     await place.desk.store.invalidate_all()
     assert await place.policies() is None
+
+
+async def test_it_is_told_as_a_token(place: Place) -> None:
+    """Whose it is, by which mount and role, with which policies, until the certificate ends."""
+    caller = await place.credentials.identify(HERE)
+    assert caller is not None
+    row = place.credentials.as_token(caller)
+    assert row is not None
+    assert (row.display_name, row.mount_id, row.path, row.role, row.policies, row.user_id) == (
+        "robots", "id-second", "auth/second/login", "robots", ["old"], "",
+    )  # fmt: skip
+    assert (row.created_at, row.expires_at, row.renewable) == (*CERTIFICATE, False)
+    assert row.meta == {"common_name": "robot"}
+    assert row.bound_cidrs is UNSET
+    assert place.credentials.as_token(replace(caller, credential="cert:another")) is None
