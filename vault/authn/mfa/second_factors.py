@@ -19,6 +19,7 @@ from actors.world import World
 from protocols.instant import MINUTE, SECOND
 from vault.authn.credential_scheme import CredentialScheme
 from vault.authn.credential_validity import token_identity, user_policies
+from vault.authn.entities import account_name
 from vault.authn.methods.method import EntryTx, RowTx
 from vault.authn.mfa import passkeys, recovery
 from vault.authn.mfa.configuration import METHODS, MethodSettings, read_settings
@@ -193,7 +194,7 @@ class SecondFactors:
         factor = self._new_totp(settings, label)
         expires_at = self._parts.world.now() + NEW_LIFETIME
 
-        def change(entries: EntryTx, rows: RowTx) -> None:
+        def change(entries: EntryTx, rows: RowTx) -> str:
             user = _require_entity(rows, entity_id)
             _require_fresh(entries, caller, user.id)
             entries.put(
@@ -202,9 +203,10 @@ class SecondFactors:
                 factor_document(factor),
                 expires_at=expires_at,
             )
+            return account_name(rows.get, user, row.mount_id or "")
 
-        await self._transact(change)
-        return await self._shown_totp(settings, factor, caller.name, expires_at)
+        account = await self._transact(change)
+        return await self._shown_totp(settings, factor, account, expires_at)
 
     async def confirm_totp(self, caller: Identity, row: TokenRow, code: str) -> Enrolled:
         """Have the new authenticator app count, by one of its codes.
@@ -312,7 +314,8 @@ class SecondFactors:
             user = rows.get(USERS, entity_id)
             if user is None:
                 raise ValidationError("entity_unknown", "invalid entity ID", field="entity_id")
-            account = user.username if method_id == TOTP else entity_id  # OpenBao's label
+            # OpenBao's label is the id: its methods are of entities that nobody may have named
+            account = account_name(rows.get, user) if method_id == TOTP else entity_id
             name = own_name(entity_id, method_id)
             if entries.get(FACTOR, name) is not None:
                 return settings, account, None
@@ -362,17 +365,18 @@ class SecondFactors:
         known = await self._passkeys(entity_id)
         challenge = self._parts.random(passkeys.CHALLENGE_BYTES)
 
-        def change(entries: EntryTx, rows: RowTx) -> None:
-            _require_entity(rows, entity_id)
+        def change(entries: EntryTx, rows: RowTx) -> str:
+            user = _require_entity(rows, entity_id)
             _require_fresh(entries, caller, entity_id)
             self._put_challenge(entries, _registration(row), challenge)
+            return account_name(rows.get, user, row.mount_id or "")
 
-        await self._transact(change)
+        account = await self._transact(change)
         return await self._in_thread(
             passkeys.registration_options,
             party,
             entity_id=entity_id,
-            account=caller.name,
+            account=account,
             challenge=challenge,
             known=[factor.credential for factor in known.values()],
         )
