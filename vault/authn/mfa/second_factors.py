@@ -217,7 +217,7 @@ class SecondFactors:
         entity_id = _entity_of(row)
         name = own_name(entity_id, TOTP)
 
-        def change(entries: EntryTx, rows: RowTx) -> Enrolled | None:
+        def change(entries: EntryTx, rows: RowTx) -> Enrolled | AuthorizationError | None:
             _require_entity(rows, entity_id)
             _require_fresh(entries, caller, entity_id)
             held = entries.get(NEW_FACTOR, name)
@@ -226,7 +226,7 @@ class SecondFactors:
                     "no_new_factor", "there is no authenticator app to confirm: begin again"
                 )
             if is_locked(entries, OWN, entity_id):
-                raise _refused()
+                return _refused()
             factor = msgspec.convert(held.document, Factor)
             step = matching_step(
                 factor.secret, factor.parameters, code.strip(), now=entries.now, last_step=0
@@ -238,6 +238,8 @@ class SecondFactors:
             return self._enrol(entries, entity_id, TOTP, replace(factor, last_step=step))
 
         found = await self._transact(change)
+        if isinstance(found, AuthorizationError):
+            raise found
         if found is None:
             raise ValidationError(
                 "code_wrong",

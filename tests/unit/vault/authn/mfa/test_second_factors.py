@@ -111,6 +111,40 @@ async def test_five_wrong_codes_and_none_counts(desk: Desk) -> None:
     await desk.factors.verify(other, Proof(passcode=desk.code(app)))
 
 
+async def test_a_clock_that_was_ahead_ends_no_lock(desk: Desk) -> None:
+    """Nor does it make one that lasts: it is 15 minutes from when the clock is right."""
+    row = await desk.token(await desk.entity())
+    app, _ = await desk.enrol(row)
+    desk.world.time += STEP
+    ahead = 20 * MINUTE
+    desk.world.time += ahead
+    for _ in range(5):
+        wrong = desk.wrong(app)
+        assert await refused(lambda p=wrong: desk.factors.verify(row, p))
+    desk.world.time -= ahead
+    for later in (0, 15 * MINUTE - STEP):
+        desk.world.time += later
+        right = Proof(passcode=desk.code(app))
+        assert await refused(lambda p=right: desk.factors.verify(row, p))
+    desk.world.time += STEP
+    await desk.factors.verify(row, Proof(passcode=desk.code(app)))
+
+
+async def test_a_clock_that_was_ahead_ends_no_count(desk: Desk) -> None:
+    """Four wrong codes before it is put right, and one after: that is five."""
+    row = await desk.token(await desk.entity())
+    app, _ = await desk.enrol(row)
+    desk.world.time += STEP
+    ahead = 20 * MINUTE
+    desk.world.time += ahead
+    for back in (0, 0, 0, 0, ahead):
+        desk.world.time -= back
+        wrong = desk.wrong(app)
+        assert await refused(lambda p=wrong: desk.factors.verify(row, p))
+    right = Proof(passcode=desk.code(app))
+    assert await refused(lambda: desk.factors.verify(row, right))
+
+
 async def test_a_right_code_begins_the_count_anew(desk: Desk) -> None:
     """Four wrong ones, a right one, and four more are no lockout."""
     row = await desk.token(await desk.entity())
@@ -299,10 +333,14 @@ async def test_wrong_first_codes_lock_too(desk: Desk) -> None:
         assert await refused(lambda c=wrong: desk.factors.confirm_totp(caller, row, c)) == (
             "code_wrong"
         )
-    right = desk.code(app)
-    assert await refused(lambda: desk.factors.confirm_totp(caller, row, right)) == (
-        "second_factor_refused"
-    )
+    for back in (0, 20 * MINUTE):  # the clock was ahead; the lock begins anew once it is right
+        desk.world.time -= back
+        assert await refused(lambda: desk.factors.confirm_totp(caller, row, desk.code(app))) == (
+            "second_factor_refused"
+        )
+    desk.world.time += 15 * MINUTE
+    made = await desk.factors.begin_totp(caller, row, "")
+    assert await desk.factors.confirm_totp(caller, row, desk.code(App(made.url)))
 
 
 async def test_a_recovery_code_is_of_a_factor_that_is_there(desk: Desk) -> None:
