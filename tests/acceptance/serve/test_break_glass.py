@@ -273,7 +273,8 @@ def test_a_vault_whose_shares_are_lost_moves_into_a_new_one(tmp_path: Path) -> N
         open_with(old, shares[:3], allow(old))
         done = freehold(
             "import", "vault", "--addr", old.address, "--token-file", "-", "--output", "json",
-            stdin=old.token, environment={"FREEHOLD_ADDR": new.address, "FREEHOLD_TOKEN": new.token},
+            stdin=old.token,
+            environment={"FREEHOLD_ADDR": new.address, "FREEHOLD_TOKEN": new.token},
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         for version in (1, 2):
