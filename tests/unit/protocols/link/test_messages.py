@@ -96,6 +96,7 @@ def test_what_waits_in_an_outbox_is_of_the_first_version():
         MessageType.VAULT,
         MessageType.BACKUPS,
         MessageType.ROTATIONS,
+        MessageType.CLIENTS,
     }
 
 

@@ -55,6 +55,7 @@ class FakeHost:
     workers: words.WorkersState = words.WorkersState.STEADY
     key_providers: words.KeyProvidersState | None = None
     backups: m.Backups | None = None
+    clients: m.Clients | None = None
     rotations_report: m.Rotations | None = None
     vault: bytes = b""
     bundle_hash: bytes = bytes(32)
@@ -80,6 +81,7 @@ class FakeHost:
             vault=self.vault,
             bundle_hash=self.bundle_hash,
             backups=self.backups,
+            clients=self.clients,
             rotations=self.rotations_report,
         )
 
