@@ -104,8 +104,8 @@ _MESSAGES: Final[Mapping[str, str]] = {
     "rotation status --state stuck`",
     LEASES_IRREVOCABLE: "credentials of expired leases of the vault of agent {vault} could not be "
     "dropped at their target: see the leases that are irrevocable",
-    ROTATION_LAGGING: "applications of the vault of agent {vault} have not fetched a new value, and "
-    "the old one ends soon or has ended: `freehold rotation status` names them",
+    ROTATION_LAGGING: "applications of the vault of agent {vault} have not fetched a new value, "
+    "and the old one ends soon or has ended: `freehold rotation status` names them",
     LEASES_UNRENEWED: "clients of the vault of agent {vault} ask for new credentials again and "
     "again instead of renewing their leases: have them renew, see `freehold lease list`",
     BREAK_GLASS: "the vault of agent {vault} was opened by break-glass, without its key provider: "

@@ -19,6 +19,7 @@ from protocols.link.limits import MAX_ROTATION_NOTICES
 from protocols.link.vocabulary import RotationEvent
 from vault.model.records import FolderPolicyRow, RecordStatus, RotationRow, SecretRow
 from vault.model.rotation import (
+    ABANDONED,
     ADOPTION_INCOMPLETE,
     ENDED,
     AdoptionStatus,
@@ -37,7 +38,7 @@ MONTH: Final = 30 * DAY
 PAGE: Final = 1_000
 MAX_LAGGING: Final = 1_000
 """Rotations of one look whose applications are looked at for their count."""
-_NOT_FAILED: Final = frozenset({"cancelled", "secret_changed", "secret_gone"})
+_NOT_FAILED: Final = frozenset({"cancelled", ABANDONED, "secret_changed", "secret_gone"})
 """Why a rotation is undone that nobody needs to make up for."""
 _URGENCY: Final = {
     event: rank
