@@ -53,6 +53,7 @@ from vault.model.results import (
     SecretRotation,
 )
 from vault.model.rotation import (
+    ABANDONED,
     ADOPTION_INCOMPLETE,
     AdoptionStatus,
     RotationCause,
@@ -145,6 +146,14 @@ class RotationHandlers:
             Handler(
                 operations.RESUME_ROTATION,
                 run=self.resume,
+                capability=Capability.UPDATE,
+                mutates=True,
+                targets_secret=True,
+                audit_response=rotation_reference,
+            ),
+            Handler(
+                operations.ABANDON_ROTATION,
+                run=self.abandon,
                 capability=Capability.UPDATE,
                 mutates=True,
                 targets_secret=True,
@@ -395,6 +404,16 @@ class RotationHandlers:
         """Try the step anew that the latest rotation is stuck at. Raises `ConflictError`."""
         return await self._change_latest(call, lambda row: machine.resume(row, self.world.now()))
 
+    async def abandon(self, call: Call[Nothing]) -> RotationRow:
+        """Close the latest rotation, which is stuck; its target stays as it is.
+
+        Raises `ConflictError` (`rotation_not_stuck`).
+        """
+        by = call.identity.name
+        return await self._change_latest(
+            call, lambda row: machine.abandon(row, by, self.world.now())
+        )
+
     async def undo(self, call: Call[Nothing]) -> RotationRow:
         """Have the latest rotation undone, as long as its value is not current."""
         by = call.identity.name
@@ -471,6 +490,8 @@ def rotation_reference(row: RotationRow | None) -> object:
     if row is None:
         return None
     told = {"secret_id": row.secret_id, "number": row.number, "state": row.state}
+    if row.error_code == ABANDONED:
+        return told | {"left": row.error}
     return told | {"laggards": row.error} if row.error_code == ADOPTION_INCOMPLETE else told
 
 
