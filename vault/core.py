@@ -656,6 +656,7 @@ def _rotation_gauges(reporter: RotationReporter) -> dict[str, Callable[[], float
         "rotations_waiting": lambda: float(reporter.counts.waiting),
         "rotations_failing": lambda: float(reporter.counts.failing),
         "rotations_stuck": lambda: float(reporter.counts.stuck),
+        "rotations_lagging": lambda: float(reporter.counts.lagging),
         "secrets_without_rotation": lambda: float(reporter.counts.unmanaged),
     }
 

@@ -293,7 +293,7 @@ class LinkClient:
         facts = self._host.facts()
         state = facts.key_providers
         providers = None if state is None else KeyProviders(state=state)
-        found = (providers, facts.backups, facts.rotations)
+        found = (providers, facts.backups, facts.clients, facts.rotations)
         reports = [each for each in found if each is not None]
         conditions, workers = self._alarms.conditions(), Workers(state=facts.workers)
         return facts.health, (conditions, workers, *reports)

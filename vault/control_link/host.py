@@ -68,8 +68,9 @@ class VaultFacts(Struct, frozen=True, kw_only=True):
     """None without any."""
     backups: m.Backups | None = None
     """None until the vault was open."""
+    clients: m.Clients | None = None
+    """None unless this agent reports for the vault, as is the next."""
     rotations: m.Rotations | None = None
-    """None unless this agent reports for the vault."""
 
 
 class MetricFigures(Struct, frozen=True, kw_only=True):
@@ -179,6 +180,7 @@ class LocalVaultHost:
     backup_counts: Callable[[], Mapping[words.CounterName, int]] = field(default=dict)
     make_backup: Callable[[], Callable[[], Awaitable[None]] | None] = field(default=lambda: None)
     """What begins a backup, while the vault is open; None where the agent makes none."""
+    clients: Callable[[], m.Clients | None] = field(default=lambda: None)
     rotations: Callable[[], m.Rotations | None] = field(default=lambda: None)
     expiring: Callable[[], int | None] = field(default=lambda: None)
     """Secrets that expire soon; None while nobody has looked."""
@@ -220,6 +222,7 @@ class LocalVaultHost:
             workers=self._workers(),
             key_providers=self.key_providers(),
             backups=self.backups(),
+            clients=self.clients(),
             rotations=self.rotations(),
         )
 

@@ -55,6 +55,7 @@ class FakeHost:
     workers: words.WorkersState = words.WorkersState.STEADY
     key_providers: words.KeyProvidersState | None = None
     backups: m.Backups | None = None
+    clients: m.Clients | None = None
     rotations_report: m.Rotations | None = None
     vault: bytes = b""
     break_glass_uses: int = 0
@@ -83,6 +84,7 @@ class FakeHost:
             break_glass_used_at=1,
             bundle_hash=self.bundle_hash,
             backups=self.backups,
+            clients=self.clients,
             rotations=self.rotations_report,
         )
 

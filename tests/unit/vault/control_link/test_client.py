@@ -244,6 +244,33 @@ async def test_it_says_how_its_rotations_do(plane: Plane, autojump_clock: object
             assert (notice.secret, notice.channels) == (secret, (channel_digest("on call"),))
 
 
+async def test_it_says_how_its_clients_do_before_its_rotations(
+    plane: Plane, autojump_clock: object
+) -> None:
+    """The control plane stores both with the second; one of version 8 has the second as before."""
+    report = RotationReport(at=10**9, lagging=2, leases=LeaseStates(unrenewed=3))
+    host = FakeHost(plane.world, clients=message_factory.clients(report))
+    host.rotations_report = message_factory.rotations(report, with_ids=False)
+    async with staged(plane, host=host):
+        await plane.until(lambda: bool(of(m.Rotations, plane.heard)))
+        kinds = [type(said) for said in plane.heard if isinstance(said, m.Clients | m.Rotations)]
+        assert kinds[:2] == [m.Clients, m.Rotations]
+        assert of(m.Clients, plane.heard)[0] == m.Clients(lagging=2, unrenewed=3)
+
+
+async def test_a_control_plane_of_version_8_hears_nothing_of_clients(
+    plane: Plane, autojump_clock: object
+) -> None:
+    """Of rotations as before; its session does not end for it."""
+    plane.versions = (1, 2, 3, 4, 5, 6, 7, 8)
+    host = FakeHost(plane.world, clients=m.Clients(lagging=1, unrenewed=1))
+    host.rotations_report = message_factory.rotations(RotationReport(at=1), with_ids=False)
+    async with staged(plane, host=host):
+        await plane.until(lambda: len(of(m.Rotations, plane.heard)) > 1)
+        assert of(m.Clients, plane.heard) == []
+        assert plane.sessions == 1
+
+
 async def test_an_older_control_plane_hears_nothing_of_backups(
     plane: Plane, autojump_clock: object
 ) -> None:

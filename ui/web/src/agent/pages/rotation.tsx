@@ -21,7 +21,12 @@ import type {
 } from "../api-types";
 import { usePermission } from "../permission";
 import { useRefreshAt } from "../refresh";
-import { describeSchedule, shortDuration } from "../rotation-policy";
+import {
+  describeNotify,
+  describeSchedule,
+  describeWindow,
+  shortDuration,
+} from "../rotation-policy";
 import { isOver, isUndoable, STATES } from "../rotation-states";
 import { secretHref, secretPath } from "../secret-paths";
 import { RotationHistory } from "./rotation/history";
@@ -51,7 +56,7 @@ export default function RotationPage() {
   );
 }
 
-type RotationAction = "rotate" | "undo" | "edit" | "remove" | null;
+type RotationAction = "rotate" | "undo" | "abandon" | "edit" | "remove" | null;
 
 interface RotationViewProps {
   name: string;
@@ -113,6 +118,7 @@ function RotationView({ name, found, query: result }: RotationViewProps) {
       {dialog === "rotate" && policy && (
         <RotateNow name={name} policy={policy} onClose={close} onDone={done} />
       )}
+      {dialog === "abandon" && <Abandon name={name} onClose={close} onDone={done} />}
       {dialog === "undo" && <Undo name={name} onClose={close} onDone={done} />}
       {dialog === "remove" && <RemovePolicy name={name} onClose={close} onDone={done} />}
     </Page>
@@ -140,9 +146,14 @@ function Actions({ name, found, retry, onOpen }: ActionsProps) {
         </Button>
       )}
       {latest?.state === "stuck" && (
-        <Button kind="primary" busy={retry.busy} onClick={retry.run}>
-          Try step again
-        </Button>
+        <>
+          <Button kind="danger" onClick={() => onOpen("abandon")}>
+            Give up rotation…
+          </Button>
+          <Button kind="primary" busy={retry.busy} onClick={retry.run}>
+            Try step again
+          </Button>
+        </>
       )}
       {found.policy && (!latest || isOver(latest)) && (
         <Button kind="primary" onClick={() => onOpen("rotate")}>
@@ -173,6 +184,7 @@ function PolicyCard({ name, found }: { name: string; found: SecretRotation }) {
             ["Schedule", describeSchedule(policy)],
             ["Next rotation", due ? <Timestamp key="due" at={due} /> : "Not scheduled"],
             ["Grace period", shortDuration(policy.grace)],
+            ["Adoption window", describeWindow(policy)],
             [
               "Connection",
               policy.connection ? (
@@ -187,6 +199,7 @@ function PolicyCard({ name, found }: { name: string; found: SecretRotation }) {
               "Attempts per step",
               `${retry.attempts}, ${shortDuration(retry.base)} to ${shortDuration(retry.cap)} apart`,
             ],
+            ["Notify", describeNotify(policy)],
           ]}
         />
         {Object.keys(policy.config).length > 0 && (
@@ -295,6 +308,28 @@ function Undo({ name, onClose, onDone }: ActionDialogProps) {
       <p>
         The target is put back to the current value of <b>{name}</b>. It is possible as long as the
         new value is not current.
+      </p>
+    </Dialog>
+  );
+}
+
+function Abandon({ name, onClose, onDone }: ActionDialogProps) {
+  const submit = async () => {
+    await post(secretPath("rotation-abandon", name));
+    onDone("The rotation is given up.");
+  };
+  return (
+    <Dialog
+      title="Give up this rotation?"
+      submitLabel="Give up"
+      danger
+      onSubmit={submit}
+      onClose={onClose}
+    >
+      <p>
+        <b>{name}</b> stays as it is, and so does the target: what is left there, you have to mend
+        by hand. The rotation says what that is. If the cause can be mended, mend it and try the
+        step again instead.
       </p>
     </Dialog>
   );
