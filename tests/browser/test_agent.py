@@ -20,6 +20,8 @@ PAGES = {
     "/rotations": "Rotations",
     "/rotations/one?name=secret/app/db": "secret/app/db",
     "/rotations/one?name=secret/app/mail": "secret/app/mail",
+    "/leases": "Leases",
+    "/leases/one?id=database/creds/none/1": "database/creds/none/1",
     "/policies": "Policies",
     "/policies/app": "app",
     "/dry-run": "Dry run",

@@ -169,6 +169,60 @@ def test_a_secret_gets_a_policy_and_is_rotated(look: Looking, agent: Agent) -> N
     assert len(tell(agent, "GET", f"secrets/{name}")["value"]["password"]) == 24
 
 
+def test_a_policy_says_whose_reads_and_fetches_count_and_who_is_told(
+    look: Looking, agent: Agent
+) -> None:
+    """Set, shown, kept by an edit of something else, refused at its field, and taken away."""
+    name = "secret/db/plain"
+    with look() as window:
+        page = window.page
+        window.open(of_secret(name))
+        press(window, "Set policy…")
+        dialog = page.get_by_role("dialog")
+        reads, channels = (dialog.get_by_label(f) for f in ("Maximum reads", "Notify channels"))
+        adoption = dialog.get_by_label("Adoption window")
+        expect(dialog.get_by_label("Schedule is on")).to_have_count(0)
+        expect(dialog.get_by_role("group", name="Notify of")).to_have_count(0)
+        reads.fill("5000")
+        expect(dialog.get_by_label("Schedule is on")).to_be_checked()
+        channels.fill("on call\nteam b")
+        events = dialog.get_by_role("group", name="Notify of").get_by_role("checkbox")
+        for event in events.all()[:3]:
+            event.uncheck()
+        assert window.findings("dialog") == []
+        press(window, "Save policy")
+        expect(events.first).to_be_focused()
+        expect(events.first).to_have_attribute("aria-invalid", "true")
+        expect(events.first).to_have_accessible_description(re.compile("no event is chosen"))
+        events.nth(1).check()
+        events.last.check()
+        adoption.fill("90d")
+        press(window, "Save policy")
+        expect(adoption).to_be_focused()
+        expect(adoption).to_have_attribute("aria-invalid", "true")
+        adoption.fill("7d")
+        confirm(window, "Save policy")
+        window.faults[:] = [fault for fault in window.faults if "400" not in fault]
+        shown = page.get_by_role("region", name="Policy", exact=True)
+        expect(shown).to_contain_text("After 5,000 reads")
+        expect(shown).to_contain_text("on call, team b: stuck, rotated")
+        press(window, "Edit policy…")
+        expect(channels).to_have_value("on call\nteam b")
+        dialog.get_by_label("Grace period").fill("2h")
+        confirm(window, "Save policy")
+        kept = rotation(agent, name)["policy"]
+        assert (kept["max_reads"], kept["adoption_window"]) == (5000, "168h0m0s")
+        assert kept["grace"] == "2h0m0s"
+        assert kept["notify"] == {"channels": ["on call", "team b"], "events": ["stuck", "rotated"]}
+        press(window, "Edit policy…")
+        channels.fill("")
+        adoption.fill("0s")
+        confirm(window, "Save policy")
+        expect(shown).to_contain_text("Nobody")
+        expect(shown).to_contain_text("never ends early")
+    assert rotation(agent, name)["policy"]["notify"] is None
+
+
 def test_a_stuck_rotation_is_seen_and_tried_again(
     look: Looking, agent: Agent, target: Target
 ) -> None:

@@ -241,6 +241,7 @@ class LinkClient:
             self._wake_event = trio.Event()
             await self._alarms.flush_to_outbox()
             self._alarms.raise_vault_alerts()
+            await self._alarms.report_break_glass(self._parts.database)
             if self._bundle_gone:
                 self._bundle_gone = False
                 await self._bundles.discard_staged()

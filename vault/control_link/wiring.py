@@ -270,6 +270,7 @@ class ControlLink:
             expiring=self._count_expiring,
             actors=self._actors,
             vault_id=lambda: seal.status().vault,
+            break_glass_uses=lambda: seal.break_glass_uses,
             backups=self._report_backups,
             backup_counts=self._count_backups,
             make_backup=lambda: self.ports.run_backup,

@@ -16,6 +16,7 @@ from vault.authz.authorizer import Authorizer
 from vault.errors import AuthorizationError, ConflictError, NotFoundError, ValidationError
 from vault.handlers.adoption import Adoption
 from vault.handlers.handler import Call, Handler, Handlers, handler_table
+from vault.handlers.mounts import mount_not_found
 from vault.handlers.rotation_schedule import (
     BATCH,
     EffectivePolicy,
@@ -173,7 +174,8 @@ class RotationHandlers:
 
         Whoever sets it must be allowed to read the secret that it connects with, for the agent will
         do so for them, and what is rotated: a target that they name is given that to log in with.
-        Raises `ValidationError`, `AuthorizationError`, `NotFoundError`.
+        Raises `ValidationError`, `AuthorizationError`, and `NotFoundError`, also for a folder that
+        no mount is at, above or below.
         """
         path, policy, now = call.op.path, call.payload.policy, self.world.now()
         if policy is not None:
@@ -193,6 +195,8 @@ class RotationHandlers:
             before = tx.get_folder_policy(path)
             if document is None and (before is None or not before.policy):
                 raise NotFoundError("rotation_policy_missing", "this folder has no rotation policy")
+            if document is not None and not tx.has_mount(path):
+                raise mount_not_found()  # it may be at another path by now, with all policies
             tx.put_folder_policy(
                 FolderPolicyRow(
                     path=str(path), policy=document or {}, updated_at=now,

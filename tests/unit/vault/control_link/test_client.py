@@ -78,6 +78,19 @@ async def test_a_sealed_vault_is_linked_and_applies_later(
         assert stage.uplink.status().state == "online"
 
 
+async def test_a_use_of_break_glass_before_the_agent_was_started_is_told(
+    plane: Plane, autojump_clock: object
+) -> None:
+    """Once, as critical, with the time of the use."""
+    host = FakeHost(plane.world, vault=bytes(16), break_glass_uses=1)
+    async with staged(plane, host=host):
+        await plane.until(lambda: bool(of(m.Alert, plane.applied)))
+        await trio.sleep(120)
+        [told] = of(m.Alert, plane.applied)
+        assert (told.code, told.severity) == (words.AlertCode.UNSEALED, words.Severity.CRITICAL)
+        assert told.raised_at == 0
+
+
 async def test_hours_offline_lose_and_repeat_nothing(plane: Plane, autojump_clock: object) -> None:
     """Back after hours: alerts all there once, order kept, the oldest metrics gone and told."""
     config = LinkConfig(outbox_bytes=16 * 1024)

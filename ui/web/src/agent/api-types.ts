@@ -67,6 +67,30 @@ export interface VersionLabelsPair {
   to: VersionLabels;
 }
 
+/** Who fetched a secret. */
+export interface Consumer {
+  kind: "key" | "user" | "token";
+  id: string;
+  name: string;
+  /** The highest version that it fetched. */
+  version: number;
+  fetched_at: string | null;
+  compromised_at: string | null;
+}
+
+/** Who fetches a secret, and what connects with it. */
+export interface SecretConsumersPage {
+  /** The current version. */
+  version: number;
+  consumers: Consumer[];
+  /** Whether there are more consumers than are kept. */
+  partial: boolean;
+  /** `kind` `rotation`: `path` is a secret, or a folder with its slash. */
+  dependents: { kind: string; path: string }[];
+  /** Dependents that the caller may not see. */
+  hidden: number;
+}
+
 /** A secret without its values. */
 export interface SecretDetails {
   secret: Secret;
@@ -423,10 +447,41 @@ export interface Adoption {
   reason: string;
 }
 
+export type LeaseState = "creating" | "active" | "revoking" | "irrevocable" | "revoked";
+
+/** A user at a database that lives as long as the lease. */
+export interface Lease {
+  id: string;
+  state: LeaseState;
+  username: string;
+  connection: string;
+  owner_name: string;
+  issued_at: string | null;
+  renewed_at: string | null;
+  expires_at: string | null;
+  /** No renewal lasts longer. */
+  max_expires_at: string | null;
+  ended_at: string | null;
+  /** When it expires, or its user is dropped next. */
+  next_at: string | null;
+  /** Failed attempts to drop the user. */
+  attempt: number;
+  /** Why it has ended. */
+  reason: string;
+  error: string;
+}
+
+export interface LeasePage {
+  leases: Lease[];
+  cursor: string;
+}
+
 export interface RotationPage {
   rotations: Rotation[];
   cursor: string;
 }
+
+export type RotationEvent = "failed" | "stuck" | "lagging" | "rotated";
 
 export interface RotationPolicy {
   rotator: string;
@@ -436,8 +491,14 @@ export interface RotationPolicy {
   interval: string | null;
   cron: string;
   window: string;
+  /** 0: reads do not count. */
+  max_reads: number;
   grace: string;
+  /** `0s`: the grace period never ends early. */
+  adoption_window: string;
   retry: { attempts: number; base: string; cap: string };
+  /** Null: nobody is told. */
+  notify: { channels: string[]; events: RotationEvent[] } | null;
 }
 
 /** How a secret is rotated. `source` is the secret or folder that the policy belongs to. */

@@ -1,9 +1,21 @@
 /** The form of a rotation policy: its fields as texts, and where errors belong. Pure. */
 
-import type { ApiError } from "../lib/api";
-import type { RotationPolicy } from "./api-types";
+import { ApiError } from "../lib/api";
+import { formatCount, pluralize } from "../lib/format";
+import type { RotationEvent, RotationPolicy } from "./api-types";
 
 export type Schedule = "manual" | "interval" | "cron";
+
+/** What channels can be told of, with its label. */
+export const EVENTS: readonly (readonly [RotationEvent, string])[] = [
+  ["failed", "Failed and undone"],
+  ["stuck", "Stuck"],
+  ["lagging", "Lagging applications"],
+  ["rotated", "Rotated"],
+];
+
+const MAX_CHANNELS = 8; // of one policy
+const CHANNEL_NAME = /^(?=.{1,64}$)[!-~](?:[ -~]*[!-~])?$/;
 
 /** The fields of the form. */
 export interface PolicyDraft {
@@ -14,11 +26,16 @@ export interface PolicyDraft {
   interval: string;
   cron: string;
   window: string;
+  max_reads: string;
   grace: string;
+  adoption_window: string;
   attempts: string;
   base: string;
   cap: string;
   enabled: boolean;
+  /** One name on each line. */
+  channels: string;
+  events: readonly RotationEvent[];
 }
 
 const NEW: PolicyDraft = {
@@ -29,11 +46,15 @@ const NEW: PolicyDraft = {
   interval: "30d",
   cron: "0 3 * * 0",
   window: "1h",
+  max_reads: "0",
   grace: "24h",
+  adoption_window: "30d",
   attempts: "5",
   base: "30s",
   cap: "1h",
   enabled: true,
+  channels: "",
+  events: ["failed", "stuck", "lagging"],
 };
 
 const HOURS_OF_DAY = 24;
@@ -60,17 +81,28 @@ export function shortDuration(text: string): string {
 
 /** When a policy rotates, in words. */
 export function describeSchedule(policy: RotationPolicy): string {
-  const when = policy.interval
+  const at = policy.interval
     ? `Every ${shortDuration(policy.interval)}`
-    : policy.cron
-      ? `${policy.cron} (UTC), within ${shortDuration(policy.window)}`
-      : "On request only";
-  return policy.enabled ? when : `${when}, switched off`;
+    : policy.cron && `${policy.cron} (UTC), within ${shortDuration(policy.window)}`;
+  const reads = policy.max_reads && `after ${pluralize(policy.max_reads, "read")}`;
+  const when = [at, reads].filter(Boolean).join(", or ") || "on request only";
+  return when.charAt(0).toUpperCase() + when.slice(1) + (policy.enabled ? "" : ", switched off");
+}
+
+/** Whose fetches end the grace period early, in words. */
+export function describeWindow(policy: RotationPolicy): string {
+  const window = shortDuration(policy.adoption_window);
+  return window === "0s" ? "None: the grace period never ends early" : window;
+}
+
+/** Who is told of which events, in words. */
+export function describeNotify({ notify }: RotationPolicy): string {
+  return notify ? `${notify.channels.join(", ")}: ${notify.events.join(", ")}` : "Nobody";
 }
 
 export function draftOf(policy: RotationPolicy | null): PolicyDraft {
   if (!policy) return NEW;
-  const { interval, cron, retry } = policy;
+  const { interval, cron, retry, notify } = policy;
   return {
     rotator: policy.rotator,
     config: JSON.stringify(policy.config, null, 2),
@@ -79,35 +111,74 @@ export function draftOf(policy: RotationPolicy | null): PolicyDraft {
     interval: interval ? shortDuration(interval) : NEW.interval,
     cron: cron || NEW.cron,
     window: shortDuration(policy.window),
+    max_reads: `${policy.max_reads}`,
     grace: shortDuration(policy.grace),
+    adoption_window: shortDuration(policy.adoption_window),
     attempts: `${retry.attempts}`,
     base: shortDuration(retry.base),
     cap: shortDuration(retry.cap),
     enabled: policy.enabled,
+    channels: notify?.channels.join("\n") ?? "",
+    events: notify?.events ?? NEW.events,
   };
 }
 
 /**
- * The policy of a draft. Fields of `before` that the form does not have stay. Throws `SyntaxError`
- * if the settings are not JSON.
+ * The policy of a draft. Fields of `before` that the form does not have stay. Throws `ApiError`
+ * with the field, as the server would, for what cannot be sent.
  */
 export function policyOf(draft: PolicyDraft, before: RotationPolicy | null): RotationPolicy {
   return {
     ...before,
     rotator: draft.rotator.trim(),
-    config: JSON.parse(draft.config.trim() || "{}"),
+    config: parseConfig(draft.config),
     connection: draft.connection.trim(),
     enabled: draft.enabled,
     interval: draft.schedule === "interval" ? draft.interval.trim() : null,
     cron: draft.schedule === "cron" ? draft.cron.trim() : "",
     window: draft.window.trim(),
+    max_reads: Number(draft.max_reads),
     grace: draft.grace.trim(),
+    adoption_window: draft.adoption_window.trim(),
     retry: {
       attempts: Number(draft.attempts),
       base: draft.base.trim(),
       cap: draft.cap.trim(),
     },
+    notify: parseNotify(draft),
   };
+}
+
+function parseConfig(text: string): RotationPolicy["config"] {
+  try {
+    return JSON.parse(text.trim() || "{}");
+  } catch (error) {
+    throw fieldError("config", `Not JSON: ${(error as SyntaxError).message}`);
+  }
+}
+
+function parseNotify({ channels: text, events }: PolicyDraft): RotationPolicy["notify"] {
+  const lines = text.split("\n").map(line => line.trim());
+  const channels = [...new Set(lines.filter(Boolean))];
+  if (!channels.length) return null;
+  if (channels.length > MAX_CHANNELS)
+    throw fieldError(
+      "channels",
+      `${formatCount(channels.length)} channels: a policy names at most ${MAX_CHANNELS}`,
+    );
+  const bad = channels.find(name => !CHANNEL_NAME.test(name));
+  if (bad !== undefined)
+    throw fieldError(
+      "channels",
+      `no channel can be named "${bad}": a name has at most 64 characters, all of them ASCII`,
+    );
+  if (!events.length)
+    throw fieldError("events", "no event is chosen: choose one, or remove the channels");
+  return { channels, events: [...events] };
+}
+
+function fieldError(field: keyof PolicyDraft, message: string): ApiError {
+  return new ApiError(0, "rotation_policy_invalid", message, "", { field });
 }
 
 const BY_CODE: Record<string, keyof PolicyDraft> = {
@@ -120,10 +191,16 @@ const BY_FIELD: Record<string, keyof PolicyDraft> = {
   "retry.attempts": "attempts",
   "retry.base": "base",
   "retry.cap": "cap",
+  notify: "channels",
+  "notify.channels": "channels",
+  "notify.events": "events",
 };
+/** Of an error that names its field in the message only. */
+const PLACE = /at `\$\.([a-z_.]+)/;
 
 /** The field of the form that an error is about. Null if it is about none. */
-export function faultyField({ code, field }: ApiError): keyof PolicyDraft | null {
-  const found = BY_CODE[code] ?? BY_FIELD[field] ?? field;
+export function faultyField({ code, field, message }: ApiError): keyof PolicyDraft | null {
+  const place = field || (PLACE.exec(message)?.[1] ?? "");
+  const found = BY_CODE[code] ?? BY_FIELD[place] ?? place;
   return found in NEW ? (found as keyof PolicyDraft) : null;
 }

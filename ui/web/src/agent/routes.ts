@@ -30,6 +30,14 @@ export const routes: readonly AgentRoute[] = [
   },
   { path: "/rotations/one", title: "Rotation", load: () => import("./pages/rotation") },
   {
+    path: "/leases",
+    title: "Leases",
+    group: "Secrets",
+    icon: "key",
+    load: () => import("./pages/leases"),
+  },
+  { path: "/leases/one", title: "Lease", load: () => import("./pages/lease") },
+  {
     path: "/policies",
     title: "Policies",
     group: "Access",

@@ -21,7 +21,12 @@ import type {
 } from "../api-types";
 import { usePermission } from "../permission";
 import { useRefreshAt } from "../refresh";
-import { describeSchedule, shortDuration } from "../rotation-policy";
+import {
+  describeNotify,
+  describeSchedule,
+  describeWindow,
+  shortDuration,
+} from "../rotation-policy";
 import { isOver, isUndoable, STATES } from "../rotation-states";
 import { secretHref, secretPath } from "../secret-paths";
 import { RotationHistory } from "./rotation/history";
@@ -179,6 +184,7 @@ function PolicyCard({ name, found }: { name: string; found: SecretRotation }) {
             ["Schedule", describeSchedule(policy)],
             ["Next rotation", due ? <Timestamp key="due" at={due} /> : "Not scheduled"],
             ["Grace period", shortDuration(policy.grace)],
+            ["Adoption window", describeWindow(policy)],
             [
               "Connection",
               policy.connection ? (
@@ -193,6 +199,7 @@ function PolicyCard({ name, found }: { name: string; found: SecretRotation }) {
               "Attempts per step",
               `${retry.attempts}, ${shortDuration(retry.base)} to ${shortDuration(retry.cap)} apart`,
             ],
+            ["Notify", describeNotify(policy)],
           ]}
         />
         {Object.keys(policy.config).length > 0 && (

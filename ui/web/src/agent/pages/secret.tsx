@@ -14,6 +14,7 @@ import { navigate, query } from "../../lib/router";
 import type { SecretDetails } from "../api-types";
 import { rotationHref } from "../rotation-states";
 import { folderHref, parentFolders, secretPath } from "../secret-paths";
+import { SecretConsumers } from "./secret/consumers";
 import { EditMetadata } from "./secret/edit-metadata";
 import { SecretValue } from "./secret/value";
 import { WriteVersion } from "./secret/value-dialogs";
@@ -84,6 +85,7 @@ function SecretView({ info, reload }: { info: SecretDetails; reload: () => void 
           </Card>
         </div>
         <SecretVersions secret={secret} versions={versions} onDone={done} />
+        <SecretConsumers key={secret.version} name={secret.name} />
       </div>
       {dialog === "update" && <WriteVersion secret={secret} onClose={close} onDone={done} />}
       {dialog === "describe" && <EditMetadata info={info} onClose={close} onDone={done} />}

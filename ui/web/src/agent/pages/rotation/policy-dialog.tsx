@@ -1,11 +1,13 @@
 import { useState } from "preact/hooks";
+import { CheckboxGroup } from "../../../components/checkbox-group";
 import { Dialog } from "../../../components/dialog";
 import { SelectField, TextArea, TextField } from "../../../components/field";
 import { Checkbox } from "../../../components/form";
 import { type ApiError, asApiError, put } from "../../../lib/api";
-import type { RotationPolicy } from "../../api-types";
+import type { RotationEvent, RotationPolicy } from "../../api-types";
 import {
   draftOf,
+  EVENTS,
   faultyField,
   type PolicyDraft,
   policyOf,
@@ -29,30 +31,28 @@ const SCHEDULES = [
   ["cron", "At set times"],
 ] as const;
 
-/** Edits how a secret is rotated. The server's errors are shown at their fields. */
+/** Edits how a secret is rotated. Errors are shown at their fields. */
 export function PolicyDialog({ name, policy, rotators, onClose, onSaved }: PolicyDialogProps) {
   const [draft, setDraft] = useState(() => draftOf(policy));
   const [error, setError] = useState<ApiError | null>(null);
-  const [badSettings, setBadSettings] = useState("");
   const submit = async () => {
     setError(null);
-    setBadSettings("");
     try {
       await put(secretPath("rotation", name), policyOf(draft, policy));
     } catch (thrown) {
-      if (thrown instanceof SyntaxError) setBadSettings(`Not JSON: ${thrown.message}`);
       setError(asApiError(thrown));
       throw thrown;
     }
     onSaved();
   };
   const faulty = error && faultyField(error);
-  const isFieldError = (thrown: ApiError) => badSettings !== "" || faultyField(thrown) !== null;
-  type TextName = Exclude<keyof PolicyDraft, "enabled" | "schedule">;
+  const faultOf = (key: keyof PolicyDraft) => (faulty === key ? error?.message : undefined);
+  const isFieldError = (thrown: ApiError) => faultyField(thrown) !== null;
+  type TextName = Exclude<keyof PolicyDraft, "enabled" | "schedule" | "events">;
   const field = (key: TextName) => ({
     value: draft[key],
     onChange: (value: string) => setDraft({ ...draft, [key]: value }),
-    error: (key === "config" && badSettings) || (faulty === key ? error?.message : undefined),
+    error: faultOf(key),
     autocomplete: "off",
   });
   return (
@@ -108,7 +108,15 @@ export function PolicyDialog({ name, policy, rotators, onClose, onSaved }: Polic
           <TextField label="Window" hint="Begins within it." required {...field("window")} />
         </div>
       )}
-      {draft.schedule !== "manual" && (
+      <TextField
+        label="Maximum reads"
+        hint="Rotates also after so many reads since the last rotation. 0: no limit."
+        type="number"
+        min="0"
+        required
+        {...field("max_reads")}
+      />
+      {(draft.schedule !== "manual" || Number(draft.max_reads) > 0) && (
         <Checkbox
           label="Schedule is on"
           checked={draft.enabled}
@@ -118,22 +126,43 @@ export function PolicyDialog({ name, policy, rotators, onClose, onSaved }: Polic
       <div class="columns">
         <TextField
           label="Grace period"
-          hint="The old value works so long after the new one is current."
+          hint="The old value works at most so long after the new one is current."
           required
           {...field("grace")}
         />
         <TextField
-          label="Attempts per step"
-          hint="Then the rotation is undone, or stuck."
-          type="number"
+          label="Adoption window"
+          hint="The grace period ends early once everybody who fetched the old value within this time has the new one. At most 89d; 0: never."
           required
-          {...field("attempts")}
+          {...field("adoption_window")}
         />
       </div>
+      <TextField
+        label="Attempts per step"
+        hint="Then the rotation is undone, or stuck."
+        type="number"
+        required
+        {...field("attempts")}
+      />
       <div class="columns">
         <TextField label="First wait between attempts" required {...field("base")} />
         <TextField label="Longest wait" required {...field("cap")} />
       </div>
+      <TextArea
+        label="Notify channels"
+        hint="Notification channels of the control plane, one name on each line. Empty: nobody is told."
+        rows={2}
+        {...field("channels")}
+      />
+      {draft.channels.trim() && (
+        <CheckboxGroup
+          label="Notify of"
+          options={EVENTS}
+          value={draft.events}
+          onChange={events => setDraft({ ...draft, events: events as RotationEvent[] })}
+          error={faultOf("events")}
+        />
+      )}
     </Dialog>
   );
 }

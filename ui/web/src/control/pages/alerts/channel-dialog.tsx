@@ -1,4 +1,5 @@
 import { useState } from "preact/hooks";
+import { CheckboxGroup } from "../../../components/checkbox-group";
 import { Dialog } from "../../../components/dialog";
 import { SelectField, TextField } from "../../../components/field";
 import { showToast } from "../../../components/toasts";
@@ -88,12 +89,6 @@ export interface FieldGroupProps {
 }
 
 function FilterFields({ draft, onChange, faultOf }: FieldGroupProps) {
-  const turn = (kind: string) =>
-    onChange({
-      kinds: draft.kinds.includes(kind)
-        ? draft.kinds.filter(each => each !== kind)
-        : [...draft.kinds, kind],
-    });
   return (
     <>
       <SelectField
@@ -102,19 +97,13 @@ function FilterFields({ draft, onChange, faultOf }: FieldGroupProps) {
         onChange={severity => onChange({ severity: severity as Severity })}
         options={SEVERITIES}
       />
-      <fieldset class="checks">
-        <legend>Send when an alert is</legend>
-        {EVENT_KINDS.map(([kind, title]) => (
-          <label key={kind}>
-            <input
-              type="checkbox"
-              checked={draft.kinds.includes(kind)}
-              onChange={() => turn(kind)}
-            />
-            {title}
-          </label>
-        ))}
-      </fieldset>
+      <CheckboxGroup
+        label="Send when an alert is"
+        options={EVENT_KINDS}
+        value={draft.kinds}
+        onChange={kinds => onChange({ kinds })}
+        error={faultOf("kinds")}
+      />
       <div class="columns tight">
         <TextField
           label="Agents with a tag"
