@@ -126,7 +126,7 @@ def abandon(row: RotationRow, by: str, now: int) -> RotationRow:
             f"the target may still take the old value, that of version {row.previous}: "
             "remove it there"
         )
-    told = replace(row, error_code=ABANDONED, error=f"given up by {by}: {left}"[:MAX_ERROR])
+    told = replace(row, error_code=ABANDONED, error=f"{left}; given up by {by}"[:MAX_ERROR])
     return replace(told, state=state, resume="", attempt=0, next_at=NEVER, ended_at=now)
 
 

@@ -91,7 +91,7 @@ def test_what_is_stuck_may_be_given_up(stuck_at: str, ends: str, left: str) -> N
     assert (row.state, row.ended_at, row.next_at, row.resume) == (ends, NOW + 5, 0, "")
     assert is_over(row)
     assert row.error_code == "abandoned"
-    assert row.error.startswith("given up by ann: ")
+    assert row.error.endswith("; given up by ann")
     assert left in row.error
 
 
