@@ -87,7 +87,9 @@ class Operator:
         )  # fmt: skip
 
     def is_ready(self) -> bool:
-        """Whether it waits to lead, or has seen all resources."""
+        """Whether it has seen all resources, or the lease of the one that leads."""
+        if not self._controllers:
+            return self._election.has_seen_lease
         return all(
             informer.synced.is_set()
             for controller in self._controllers.values()

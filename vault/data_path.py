@@ -330,7 +330,17 @@ class DataPath:
         chosen = {TOKEN, *parts.settings.authentication.logins}
         methods = {kind: method for kind, method in known.items() if kind in chosen}
         self.auth = AuthSurface(self.auth_mounts, methods)
+        self.certificates = self._make_certificates(methods.get(CertMethod.type))
+        """Client certificates that count without a login."""
         return known
+
+    def _make_certificates(self, cert: LoginMethod | None) -> CertificateCredentials | None:
+        if not isinstance(cert, CertMethod):
+            return None
+        parts = self.parts
+        return CertificateCredentials(
+            parts.store, self.auth_mounts, cert, parts.world, self._enforcements
+        )
 
     def _make_limits(self) -> tuple[FailureLimits, RecordLimits]:
         """How many failures are taken, and how many refusals recorded."""
@@ -390,6 +400,7 @@ class DataPath:
                 self.logins.check_renewal,
                 TokenRoles(self.auth_entries).get,
                 self.jwt,
+                self.certificates,
             ).handlers(),
             **CubbyholeHandlers(self.cubbyholes).handlers(),
             **SessionHandlers(
@@ -612,18 +623,13 @@ class DataPath:
         if authentication.logins:
             for name in (TOKEN, BATCH):
                 methods.setdefault(name, LoginTokens(methods_by_name[name]))
-        certificates, cert = None, self.auth.methods.get("cert")
-        if isinstance(cert, CertMethod):
-            certificates = CertificateCredentials(
-                parts.store, self.auth_mounts, cert, world, self._enforcements
-            )
         return Authenticator(
             scheme,
             methods,
             self.credential_usage,
             world,
             self.jwt if self.jwt.issuers else None,
-            certificates=certificates,
+            certificates=self.certificates,
         )
 
 

@@ -86,6 +86,7 @@ GAUGES: Final[Mapping[str, str]] = {
     "rotations_waiting": "Rotations that wait until applications have fetched the new value",
     "rotations_failing": "Secrets whose last rotation was undone",
     "rotations_stuck": "Rotations that wait for a person",
+    "rotations_lagging": "Rotations whose new value an application has not fetched, and it is late",
     "secrets_without_rotation": "Secrets without a rotation policy",
     "secrets_expiring": "Secrets that expire within the longest of `expiry_warnings`",
 }

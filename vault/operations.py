@@ -470,6 +470,7 @@ PAUSE_ROTATIONS: Final = OperationType[PauseRotations, Nothing]("rotation.pause"
 STEP_ROTATION: Final = OperationType[StepRotation, RotationRow]("rotation.step")
 REFUSE_ROTATION: Final = OperationType[RefuseRotation, RotationRow | None]("rotation.refuse")
 RESUME_ROTATION: Final = OperationType[Nothing, RotationRow]("rotation.resume")
+ABANDON_ROTATION: Final = OperationType[Nothing, RotationRow]("rotation.abandon")
 UNDO_ROTATION: Final = OperationType[Nothing, RotationRow]("rotation.undo")
 LIST_NODES: Final = OperationType[Nothing, list[KnownNode]]("sys.nodes.list")
 FORGET_NODE: Final = OperationType[Nothing, NodeRow]("sys.nodes.forget")

@@ -159,6 +159,10 @@ class RotationView(Struct, frozen=True):
     revoking: int
     irrevocable: int
     """Leases whose credential could not be dropped at its target."""
+    lagging: int
+    """Rotations whose new value an application has not fetched, with the old one ending soon."""
+    unrenewed: int
+    """Clients that ask for new credentials instead of renewing leases."""
 
 
 class VaultView(Struct, frozen=True):
@@ -413,6 +417,8 @@ def rotation_view(row: VaultRotations) -> RotationView:
         leases=counts.leases,
         revoking=counts.revoking,
         irrevocable=counts.irrevocable,
+        lagging=counts.lagging,
+        unrenewed=counts.unrenewed,
     )
 
 

@@ -131,7 +131,9 @@ class DurableLink(Protocol):
         """See `LinkStore`."""
         ...
 
-    async def record_rotations(self, name: AgentName, told: m.Rotations) -> None:
+    async def record_rotations(
+        self, name: AgentName, told: m.Rotations, clients: m.Clients | None
+    ) -> None:
         """See `LinkStore`."""
         ...
 
@@ -166,6 +168,7 @@ class AgentConnection:
             "_newest",
             "_recorded_backups",
             "_recorded_health",
+            "_clients",
             "_recorded_rotations",
             "_superseded_by",
             "_over",
@@ -219,7 +222,8 @@ class AgentConnection:
         self._condition_codes: frozenset[str] | None = None
         self._workers_fail = self._providers_fail = False
         self._recorded_backups: m.Backups | None = None
-        self._recorded_rotations: m.Rotations | None = None
+        self._clients: m.Clients | None = None
+        self._recorded_rotations: tuple[m.Rotations, m.Clients | None] | None = None
         self._recorded_health: tuple[str, str, frozenset[str] | None] | None = None
         self._rate_limits = ConnectionRateLimits.unused(context.world.monotonic())
         self._session = LinkSession.control(config, self._now())
@@ -456,6 +460,8 @@ class AgentConnection:
                 await self._context.link_store.record_vault(self.name, message.vault)
             case m.Backups():
                 await self._report_backups(message)
+            case m.Clients():
+                self._clients = message  # a part of the `rotations` that follows
             case m.Rotations():
                 await self._report_rotations(message)
             case m.ReplayResult():
@@ -498,9 +504,10 @@ class AgentConnection:
     async def _report_rotations(self, told: m.Rotations) -> None:
         """The same of rotations."""
         limit, now = self._rate_limits.rotations, self._context.world.monotonic()
-        if told != self._recorded_rotations and limit.try_consume(now):
-            self._recorded_rotations = told
-            await self._context.link_store.record_rotations(self.name, told)
+        report = told, self._clients
+        if report != self._recorded_rotations and limit.try_consume(now):
+            self._recorded_rotations = report
+            await self._context.link_store.record_rotations(self.name, *report)
 
     def _mark_applied(self, id_: int) -> None:
         if not self._session.is_ended:

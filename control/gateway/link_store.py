@@ -38,7 +38,15 @@ from control.store.rows import Tx
 from control.store.store import Store
 from control.store.writer import GroupedChange
 from protocols.link.delivery import OutboxBatch, OutboxState
-from protocols.link.messages import Backups, Cursor, Message, Registration, ReplayResult, Rotations
+from protocols.link.messages import (
+    Backups,
+    Clients,
+    Cursor,
+    Message,
+    Registration,
+    ReplayResult,
+    Rotations,
+)
 from protocols.pki.names import AgentName
 
 
@@ -140,9 +148,11 @@ class LinkStore:
         report = backup_report(name, told, self._world)
         self._bus.publish(*await self._store.write(GroupedChange(record_backups, report)))
 
-    async def record_rotations(self, name: AgentName, told: Rotations) -> None:
-        """Store how the rotations of the agent's vault do."""
-        report = rotation_report(name, told, self._world)
+    async def record_rotations(
+        self, name: AgentName, told: Rotations, clients: Clients | None
+    ) -> None:
+        """Store how the rotations of the agent's vault do, and its clients."""
+        report = rotation_report(name, told, clients, self._world)
         self._bus.publish(*await self._store.write(GroupedChange(record_rotations, report)))
 
     async def record_replay_result(self, name: AgentName, told: ReplayResult) -> None:

@@ -271,6 +271,8 @@ def _rotation(seen: VaultRotations | None) -> Columns:
         "leases": counts.leases,
         "revoking": counts.revoking,
         "irrevocable": counts.irrevocable,
+        "lagging": counts.lagging,
+        "unrenewed": counts.unrenewed,
     }
 
 

@@ -26,8 +26,14 @@ BACKUP_CODES: Final = (BACKUP_LATE, BACKUP_FAILED, BACKUP_UNPROVEN)
 ROTATION_OVERDUE: Final = "rotation_overdue"
 ROTATION_STUCK: Final = "rotation_stuck"
 LEASES_IRREVOCABLE: Final = "leases_irrevocable"
-ROTATION_CODES: Final = (ROTATION_OVERDUE, ROTATION_STUCK, LEASES_IRREVOCABLE)
-"""Of a vault, at one of its agents: what `Rotations` of the link says, and what is due since."""
+ROTATION_LAGGING: Final = "rotation_lagging"
+LEASES_UNRENEWED: Final = "leases_unrenewed"
+ROTATION_CODES: Final = (
+    *(ROTATION_OVERDUE, ROTATION_STUCK, LEASES_IRREVOCABLE),
+    *(ROTATION_LAGGING, LEASES_UNRENEWED),
+)
+"""Of a vault, at one of its agents: what `Rotations` and `Clients` of the link say, and what is due
+since."""
 CHANNEL_FAILING: Final = "channel_failing"
 ROLLOUT_HALTED: Final = "rollout_halted"
 BUNDLE_FULL: Final = "bundle_full"
@@ -73,6 +79,10 @@ _ENDS: Final = {
     ROTATION_OVERDUE: "no rotation of the vault of agent {vault} is overdue any more",
     ROTATION_STUCK: "no rotation of the vault of agent {vault} waits for a person any more",
     LEASES_IRREVOCABLE: "every expired credential of the vault of agent {vault} is dropped",
+    ROTATION_LAGGING: "no application of the vault of agent {vault} lags behind a rotation any "
+    "more, or the old value ended a day ago",
+    LEASES_UNRENEWED: "no client of the vault of agent {vault} asks for new credentials instead of "
+    "renewing any more",
     AGENT_LOCKED: "agent {vault} is enrolled anew or retired",
     TRAIL_BROKEN: "the trail of people is the one that was signed",
     **dict.fromkeys(
@@ -94,6 +104,10 @@ _MESSAGES: Final[Mapping[str, str]] = {
     "rotation status --state stuck`",
     LEASES_IRREVOCABLE: "credentials of expired leases of the vault of agent {vault} could not be "
     "dropped at their target: see the leases that are irrevocable",
+    ROTATION_LAGGING: "applications of the vault of agent {vault} have not fetched a new value, "
+    "and the old one ends soon or has ended: `freehold rotation status` names them",
+    LEASES_UNRENEWED: "clients of the vault of agent {vault} ask for new credentials again and "
+    "again instead of renewing their leases: have them renew, see `freehold lease list`",
     BREAK_GLASS: "the vault of agent {vault} was opened by break-glass, without its key provider: "
     "see `sys.break_glass.open` in its audit log, and make its root key safe again",
     AlertCode.AUDIT_SINK_FAILED: "an audit sink of agent {vault} does not accept records",

@@ -10,7 +10,13 @@ from typing import Final
 
 from msgspec import Struct
 
-from control.model.conditions import LEASES_IRREVOCABLE, ROTATION_OVERDUE, ROTATION_STUCK
+from control.model.conditions import (
+    LEASES_IRREVOCABLE,
+    LEASES_UNRENEWED,
+    ROTATION_LAGGING,
+    ROTATION_OVERDUE,
+    ROTATION_STUCK,
+)
 from control.model.vault_reports import ReportRecord
 from protocols.instant import HOUR
 
@@ -53,6 +59,11 @@ class RotationRecord(ReportRecord, frozen=True):
     """Ids of the notices that were in it: they are told once."""
     at: int
     """When it was received."""
+    lagging: int = 0
+    """Rotations whose new value an application is late to fetch; 0 from an agent that does not say
+    it, as is the next."""
+    unrenewed: int = 0
+    """Clients that ask for new credentials instead of renewing."""
 
 
 class VaultRotations(Struct, frozen=True):
@@ -85,6 +96,8 @@ def judge_rotations(rows: Iterable[RotationRecord], now: int) -> VaultRotations 
             (ROTATION_OVERDUE, overdue),
             (ROTATION_STUCK, row.stuck),
             (LEASES_IRREVOCABLE, row.irrevocable),
+            (ROTATION_LAGGING, row.lagging),
+            (LEASES_UNRENEWED, row.unrenewed),
         )
         if count
     }

@@ -35,7 +35,7 @@ from control.store.rows import Tx
 from control.store.store import Store
 from control.store.vault_reports import ReportTable, VaultReports, backups, rotations
 from protocols.instant import from_millis
-from protocols.link.messages import Backups, Rotations
+from protocols.link.messages import Backups, Clients, Rotations
 from protocols.link.vocabulary import BackupState
 from protocols.pki.names import AgentName
 
@@ -99,8 +99,13 @@ def backup_report(name: AgentName, told: Backups, world: World) -> VaultReport[B
     return VaultReport(name, row, tuple(world.new_id() for _ in backups.codes), now)
 
 
-def rotation_report(name: AgentName, told: Rotations, world: World) -> VaultReport[RotationRecord]:
-    """The report as it is stored, and what is to be told of single rotations."""
+def rotation_report(
+    name: AgentName, told: Rotations, clients: Clients | None, world: World
+) -> VaultReport[RotationRecord]:
+    """The report as it is stored, and what is to be told of single rotations.
+
+    `clients`: what the agent said before it, if it says anything.
+    """
     now = world.now()
     ids = tuple(each.notice.hex() for each in told.notices)
     row = RotationRecord(
@@ -123,6 +128,8 @@ def rotation_report(name: AgentName, told: Rotations, world: World) -> VaultRepo
         irrevocable=told.irrevocable,
         notices=ids,
         at=now,
+        lagging=0 if clients is None else clients.lagging,
+        unrenewed=0 if clients is None else clients.unrenewed,
     )
     alert_ids = tuple(world.new_id() for _ in rotations.codes)
     notices = dict(zip(ids, rotation_notices(name, told, world), strict=True))

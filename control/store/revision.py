@@ -4,7 +4,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-HEAD: Final = "0031"
+HEAD: Final = "0032"
 """The newest step under `migrations/versions`."""
 
 _STEPS: Final = sa.text("SELECT version_num FROM alembic_version")

@@ -220,6 +220,8 @@ rotation_reports: Final = _table(
     integer_column("irrevocable"),
     JsonColumn.column("notices"),
     integer_column("at"),
+    integer_column("lagging"),
+    integer_column("unrenewed"),
 )
 agent_tags: Final = _table(
     "agent_tags",

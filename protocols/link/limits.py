@@ -6,7 +6,11 @@ KIB: Final = 1024
 
 FIRST_VERSION: Final = 1
 """The oldest version of the link: greetings are in it, so that they are read by whoever comes."""
-VERSIONS: Final = (1, 2, 3, 4, 5, 6, 7, 8)
+VERSIONS: Final = (1, 3, 4, 5, 6, 7, 8, 9)
+"""What is spoken. A peer of version 8 or before takes greetings that name eight at most, so 2 is
+left out: whoever speaks no later one speaks 1, too."""
+MAX_VERSIONS: Final = 16
+"""That a greeting may name."""
 """All that this code speaks; `Hello` offers them, and the highest that both know is spoken."""
 SUBPROTOCOL: Final = "freehold-link-v1"
 PATH: Final = "/link/v1"

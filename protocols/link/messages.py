@@ -41,6 +41,7 @@ from protocols.link.limits import (
     MAX_OBSERVED,
     MAX_REPLAY_CHANGES,
     MAX_ROTATION_NOTICES,
+    MAX_VERSIONS,
 )
 
 
@@ -274,7 +275,7 @@ class Cursor(Message, frozen=True, kw_only=True):
 class Hello(Message, frozen=True, kw_only=True):
     """The agent's first frame. Its envelope has session 0, sequence 0 and id 0."""
 
-    versions: Annotated[tuple[LinkVersion, ...], Meta(min_length=1, max_length=8)]
+    versions: Annotated[tuple[LinkVersion, ...], Meta(min_length=1, max_length=MAX_VERSIONS)]
     org: Slug
     nonce: Id
     stream: Id
@@ -450,6 +451,19 @@ class Rotations(Message, frozen=True, kw_only=True):
     notices: Annotated[tuple[RotationNotice, ...], Meta(max_length=MAX_ROTATION_NOTICES)]
 
 
+class Clients(Message, frozen=True, kw_only=True):
+    """What clients of the vault make of what it gives them. Sent before `rotations`.
+
+    It is of the same look, and sent by the same agent.
+    """
+
+    lagging: Number
+    """Rotations whose new value an application has not fetched, though half of the grace period is
+    over. One that went on without it counts for a day after its end."""
+    unrenewed: Number
+    """Clients with leases that ask for new credentials instead of renewing."""
+
+
 class Vault(Message, frozen=True, kw_only=True):
     """Which vault the agent serves. Agents that say the same one are its nodes."""
 
@@ -616,6 +630,7 @@ class MessageType(StrEnum):
     VAULT = "vault"
     BACKUPS = "backups"
     ROTATIONS = "rotations"
+    CLIENTS = "clients"
 
 
 @dataclass(frozen=True, slots=True)
@@ -658,6 +673,7 @@ _TABLE: Final = (
     MessageSpec(_T.VAULT, Vault, _UP, _D.EPHEMERAL, since=5),
     MessageSpec(_T.BACKUPS, Backups, _UP, _D.EPHEMERAL, since=6),
     MessageSpec(_T.ROTATIONS, Rotations, _UP, _D.EPHEMERAL, since=7),
+    MessageSpec(_T.CLIENTS, Clients, _UP, _D.EPHEMERAL, since=9),
     MessageSpec(_T.METRICS, Metrics, _UP, _D.DROPPABLE),
     MessageSpec(_T.USAGE, Usage, _UP, _D.DROPPABLE),
     MessageSpec(_T.ALERT, Alert, _UP, _D.EVIDENCE),

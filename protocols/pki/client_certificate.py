@@ -58,7 +58,7 @@ class ClientCertificate:
     """What a client's certificate says. `fingerprint`: hex SHA-256 of all of it.
 
     `extensions`: the texts of those that only its makers understand, by OID. `issuer`: DER of
-    whoever vouches for it; empty: it is trusted itself. `ends_at`: Unix ns.
+    whoever vouches for it; empty: it is trusted itself. `begins_at`, `ends_at`: Unix ns.
     """
 
     fingerprint: str
@@ -71,6 +71,7 @@ class ClientCertificate:
     extensions: dict[str, str]
     subject_key: str
     authority_key: str
+    begins_at: int
     ends_at: int
     issuer: bytes = b""
 
@@ -82,6 +83,7 @@ def read_client(der: bytes) -> ClientCertificate:
     subject_key = find_extension(found, SubjectKeyIdentifier)
     authority_key = find_extension(found, AuthorityKeyIdentifier)
     common = _texts(found.subject, NameOID.COMMON_NAME)
+    begins_at, ends_at = validity_period(found)
     if len(common) > 1:
         raise ChainError("a client's certificate has at most one common name")
     return ClientCertificate(
@@ -101,7 +103,8 @@ def read_client(der: bytes) -> ClientCertificate:
         authority_key=""
         if authority_key is None or authority_key.key_identifier is None
         else authority_key.key_identifier.hex(),
-        ends_at=validity_period(found)[1],
+        begins_at=begins_at,
+        ends_at=ends_at,
     )
 
 

@@ -250,6 +250,26 @@ def test_a_stuck_rotation_is_seen_and_tried_again(
     assert tell(agent, "GET", f"secrets/{DOWN}")["value"] == {"password": "old"}
 
 
+def test_a_stuck_rotation_is_given_up(look: Looking, agent: Agent, target: Target) -> None:
+    """After a question; the page says what may be left at the target."""
+    target.status = 503
+    with look() as window:
+        window.open(of_secret(DOWN))
+        press(window, "Rotate now…")
+        confirm(window, "Rotate")
+        head = window.page.locator(".page-head")
+        expect(head).to_contain_text("Stuck")
+        press(window, "Give up rotation…")
+        confirm(window, "Give up")
+        expect(head).to_contain_text("Undone")
+        latest = window.page.get_by_role("region", name="Latest rotation")
+        expect(latest).to_contain_text("given up by")
+        expect(latest).to_contain_text("the target may take a new value")
+        expect(window.page.get_by_role("button", name="Rotate now…")).to_be_visible()
+        assert window.findings() == []
+    assert tell(agent, "GET", f"secrets/{DOWN}")["value"] == {"password": "old"}
+
+
 def test_one_that_waits_is_undone(look: Looking, agent: Agent, target: Target) -> None:
     """As long as its value is not current."""
     policy = rotation(agent, DOWN)["policy"]

@@ -1,5 +1,6 @@
 """A key provider in memory, with faults on demand: what the contract suite takes as the others."""
 
+import trio
 from msgspec.structs import replace
 
 from vault.crypto import aead
@@ -22,6 +23,8 @@ class MemoryKeyProvider:
         """What it takes for the root key, if it is not to be the right one."""
         self.keys = {str(n): random_bytes(32) for n in range(1, versions + 1)}
         self.error: KeyProviderError | None = None
+        self.answers_after: trio.Event | None = None
+        """What `unwrap` waits for, if it is slow."""
         self.calls: list[str] = []
 
     async def describe(self) -> KeyDescription:
@@ -42,7 +45,10 @@ class MemoryKeyProvider:
 
     async def unwrap(self, wrapped: WrappedKey, context: bytes) -> bytes:
         """With the version that has wrapped it."""
-        self._begin("unwrap")
+        self.calls.append("unwrap")
+        if self.answers_after is not None:
+            await self.answers_after.wait()
+        self._raise_error()
         if wrapped.version not in self.keys:
             code = "key_provider_version_missing" if self.keys else "key_provider_key_missing"
             raise KeyProviderError(code, "restore it")
@@ -64,6 +70,9 @@ class MemoryKeyProvider:
 
     def _begin(self, call: str) -> None:
         self.calls.append(call)
+        self._raise_error()
+
+    def _raise_error(self) -> None:
         if self.error is not None:
             raise self.error
 

@@ -171,6 +171,14 @@ def resume(context: typer.Context, secret: Secret) -> None:
     current.print_result(current.client.call("POST", api_path("rotation-resume", secret)))
 
 
+@app.command("freehold rotation abandon secret/db/app")
+def abandon(context: typer.Context, secret: Secret, yes: Yes = False) -> None:
+    """Give up a rotation that is stuck. Its target is left as it is: the result says what stays."""
+    current = cli_context(context)
+    confirm(f"Give up the rotation of {secret}, and leave its target as it is?", yes=yes)
+    current.print_result(current.client.call("POST", api_path("rotation-abandon", secret)))
+
+
 @app.command("freehold rotation undo secret/db/app")
 def undo(context: typer.Context, secret: Secret) -> None:
     """Undo a rotation whose value is not current yet."""

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from actors.world import World
 from protocols.instant import SECOND
 from vault.authn.aliases import (
+    FOLDING_TYPES,
     MAX_ALIASES,
     MAX_METADATA,
     MAX_METADATA_KEY,
@@ -23,7 +24,7 @@ from vault.authn.aliases import (
     alias_mount,
     checked_metadata,
 )
-from vault.authn.credential_validity import user_policies
+from vault.authn.credential_validity import RowLookup, user_policies
 from vault.authn.groups import (
     NEVER_ROOT,
     follow_source,
@@ -53,7 +54,7 @@ from vault.model.identity import ROOT_POLICY, Identity
 from vault.model.records import AuthMountRow, EntityAliasRow, GroupRow, RecordStatus, UserRow
 from vault.store.store import Store
 from vault.store.table import MAX_LIMIT, StoreQuery
-from vault.store.tables import ENTITY_ALIASES, GROUPS, USERS
+from vault.store.tables import AUTH_MOUNTS, ENTITY_ALIASES, GROUPS, USERS
 from vault.store.transaction import StoreTx
 
 MAX_MERGED: Final = 64  # entities that one merge takes in, and ids that an entity keeps of them
@@ -477,9 +478,9 @@ class EntityDirectory:
 
 def new_entity(tx: RowTx, entity_id: str, name: str, now: int) -> UserRow:
     """An entity that is not stored yet; without a name it gets one that nobody has."""
-    called = name or f"entity_{entity_id[:8]}"
-    if not name and _find(tx, called) is not None:
-        called = f"entity_{entity_id}"[:MAX_USERNAME]
+    called, in_full = _generated_names(entity_id)
+    if name or _find(tx, called) is not None:
+        called = name or in_full
     return UserRow(
         id=entity_id,
         username=called,
@@ -487,6 +488,30 @@ def new_entity(tx: RowTx, entity_id: str, name: str, now: int) -> UserRow:
         created_at=now,
         updated_at=now,
     )
+
+
+def account_name(get: RowLookup, user: UserRow, mount_id: str = "") -> str:
+    """What a person calls the account that is theirs: what they type to log in, if they do.
+
+    Else the name that somebody gave the entity, or what the source calls it. `mount_id`: where they
+    have logged in, whose alias goes first; empty: not known.
+    """
+    mount = get(AUTH_MOUNTS, mount_id) if mount_id else None
+    aliases = [
+        alias for key in user.aliases or () if (alias := get(ENTITY_ALIASES, key)) is not None
+    ]
+    if mount is not None:
+        aliases.sort(key=lambda alias: alias.mount_accessor != mount.accessor)
+    is_named = user.username not in _generated_names(user.id)
+    for alias in aliases:
+        if not is_named or alias.mount_type in FOLDING_TYPES:
+            return alias.name
+    return user.username
+
+
+def _generated_names(entity_id: str) -> tuple[str, str]:
+    """Of an entity that nobody has named: the one that is taken first, and in its place."""
+    return f"entity_{entity_id[:8]}", f"entity_{entity_id}"[:MAX_USERNAME]
 
 
 def find_alias(tx: StoreTx, alias_id: str) -> EntityAliasRow | None:

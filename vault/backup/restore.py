@@ -679,6 +679,7 @@ def _finish(
         keys.anchor,
         base=StampBase(commits, ending.totals, stamp.feed, stamp.node_state),
         written=b"",
+        replaced=None,  # the database is held by this restore
         epoch=epoch,
         times=lambda: StampTimes(stamp.time, stamp.slewed),
     )

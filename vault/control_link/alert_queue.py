@@ -10,10 +10,12 @@ import trio
 from msgspec.structs import replace
 
 from actors import World
+from protocols.instant import MAX_NS
 from protocols.link.limits import MAX_CONDITIONS
 from protocols.link.messages import Conditions
 from protocols.link.vocabulary import WARNINGS, AlertCode, Health, Severity
 from vault.control_link import message_factory
+from vault.control_link.database import LinkDatabase, LinkTx
 from vault.control_link.host import LinkHost, VaultFacts
 from vault.control_link.outbox import SqlOutbox
 
@@ -45,6 +47,7 @@ class AlertQueue:
         self._flushing = trio.Lock()
         self._was_open: bool | None = None
         self._troubles: frozenset[AlertCode] = frozenset()
+        self._break_glass_told = (b"", False, 0)
         self._expired_told = 0
         """The version of the bundle whose end was told."""
 
@@ -65,6 +68,37 @@ class AlertQueue:
                 self._waiting[code, severity] -= count
                 self._waiting += Counter()  # without those that are at 0
                 self._queued()
+
+    async def report_break_glass(self, database: LinkDatabase) -> None:
+        """Owe the control plane an alert of each use of break-glass that it was not told of.
+
+        What is on record, not the moment, decides, so a crash loses none; `database` is the
+        outbox's, and the mark of what was told is set in the same transaction. While the vault is
+        sealed nothing verifies the record: a use that was told then is told again when it is open.
+        """
+        is_open, facts = self._host.is_open, self._host.facts()
+        vault, uses = facts.vault, min(facts.break_glass_uses, MAX_NS)
+        if uses <= 0 or self._break_glass_told == (vault, is_open, uses):
+            return
+        now, used_at = self._world.now(), facts.break_glass_used_at
+        at = used_at if 0 < used_at < now else now
+        alert = message_factory.alert(
+            AlertCode.UNSEALED, Severity.CRITICAL, self._world.new_id(), at
+        )  # as critical: see docs/spec/link.md
+
+        def owe(tx: LinkTx) -> bool:
+            told = _break_glass_told(tx, vault, is_verified=is_open)
+            if uses <= told:
+                return False
+            self._outbox.append_in(tx, replace(alert, count=uses - told if is_open else 1))
+            tx.execute(
+                "INSERT OR REPLACE INTO break_glass VALUES (?, ?, ?)", [vault, is_open, uses]
+            )
+            return True
+
+        if await database.transact(owe):
+            self._queued()
+        self._break_glass_told = (vault, is_open, uses)
 
     def raise_vault_alerts(self) -> None:
         """Raise what is seen rather than told: sealed, unsealed, trouble, a bundle that expired."""
@@ -97,3 +131,12 @@ class AlertQueue:
 
     def _has_expired(self, facts: VaultFacts) -> bool:
         return 0 < facts.policy_expires <= self._world.now() // message_factory.MILLI
+
+
+def _break_glass_told(tx: LinkTx, vault: bytes, *, is_verified: bool) -> int:
+    """How many uses were told. What was told of an open vault counts for the sealed one, too."""
+    row = tx.execute(
+        "SELECT max(uses) FROM break_glass WHERE vault = ? AND is_verified >= ?",
+        [vault, is_verified],
+    ).fetchone()
+    return row[0] or 0

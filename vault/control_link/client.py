@@ -241,6 +241,7 @@ class LinkClient:
             self._wake_event = trio.Event()
             await self._alarms.flush_to_outbox()
             self._alarms.raise_vault_alerts()
+            await self._alarms.report_break_glass(self._parts.database)
             if self._bundle_gone:
                 self._bundle_gone = False
                 await self._bundles.discard_staged()
@@ -292,7 +293,7 @@ class LinkClient:
         facts = self._host.facts()
         state = facts.key_providers
         providers = None if state is None else KeyProviders(state=state)
-        found = (providers, facts.backups, facts.rotations)
+        found = (providers, facts.backups, facts.clients, facts.rotations)
         reports = [each for each in found if each is not None]
         conditions, workers = self._alarms.conditions(), Workers(state=facts.workers)
         return facts.health, (conditions, workers, *reports)

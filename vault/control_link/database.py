@@ -58,6 +58,10 @@ CREATE TABLE IF NOT EXISTS expiring (
     secret BLOB PRIMARY KEY, version INTEGER NOT NULL, expires_at INTEGER NOT NULL,
     window INTEGER NOT NULL
 ) STRICT;
+CREATE TABLE IF NOT EXISTS break_glass (
+    vault BLOB NOT NULL, is_verified INTEGER NOT NULL, uses INTEGER NOT NULL,
+    PRIMARY KEY (vault, is_verified)
+) STRICT;
 CREATE TABLE IF NOT EXISTS ended (
     one INTEGER PRIMARY KEY CHECK (one = 1), expires_at INTEGER NOT NULL, secret BLOB NOT NULL
 ) STRICT;

@@ -58,13 +58,19 @@ class VaultFacts(Struct, frozen=True, kw_only=True):
     """The vault's id; empty while there is none."""
     troubles: frozenset[words.AlertCode] = frozenset()
     """What is wrong now; each is an alert when it begins."""
+    break_glass_uses: int = 0
+    """How often break-glass holders have opened the vault, on any agent; unverified while it is
+    sealed."""
+    break_glass_used_at: int = 0
+    """Unix nanoseconds, of the last time; 0: never."""
     workers: words.WorkersState = words.WorkersState.STEADY
     key_providers: words.KeyProvidersState | None = None
     """None without any."""
     backups: m.Backups | None = None
     """None until the vault was open."""
+    clients: m.Clients | None = None
+    """None unless this agent reports for the vault, as is the next."""
     rotations: m.Rotations | None = None
-    """None unless this agent reports for the vault."""
 
 
 class MetricFigures(Struct, frozen=True, kw_only=True):
@@ -154,6 +160,8 @@ class LocalVaultHost:
     world: World
     vault_id: Callable[[], str] = str
     """Of the vault's seal, also while it is sealed; empty before it is initialized."""
+    break_glass_uses: Callable[[], tuple[int, int]] = field(default=lambda: (0, 0))
+    """As `vault.seal.manager.SealManager.break_glass_uses`."""
     secrets: int = 0
     """As last counted; whoever counts sets it."""
     policies: Callable[[], ActiveBundle] = field(default=lambda: NO_ACTIVE_BUNDLE)
@@ -172,6 +180,7 @@ class LocalVaultHost:
     backup_counts: Callable[[], Mapping[words.CounterName, int]] = field(default=dict)
     make_backup: Callable[[], Callable[[], Awaitable[None]] | None] = field(default=lambda: None)
     """What begins a backup, while the vault is open; None where the agent makes none."""
+    clients: Callable[[], m.Clients | None] = field(default=lambda: None)
     rotations: Callable[[], m.Rotations | None] = field(default=lambda: None)
     expiring: Callable[[], int | None] = field(default=lambda: None)
     """Secrets that expire soon; None while nobody has looked."""
@@ -191,6 +200,7 @@ class LocalVaultHost:
     def facts(self) -> VaultFacts:
         """See `LinkHost`."""
         held = self.policies()
+        uses, used_at = self.break_glass_uses()
         return VaultFacts(
             health=self._health(),
             release=self.release,
@@ -206,10 +216,13 @@ class LocalVaultHost:
             audit_size=self.audit.size,
             secrets=self.secrets,
             vault=parse_vault_id(self.vault_id()),
+            break_glass_uses=uses,
+            break_glass_used_at=used_at,
             troubles=self.troubles(),
             workers=self._workers(),
             key_providers=self.key_providers(),
             backups=self.backups(),
+            clients=self.clients(),
             rotations=self.rotations(),
         )
 

@@ -116,6 +116,11 @@ def rotations(report: RotationReport, *, with_ids: bool) -> m.Rotations:
     )
 
 
+def clients(report: RotationReport) -> m.Clients:
+    """What clients make of new values and of leases."""
+    return m.Clients(lagging=report.lagging, unrenewed=report.leases.unrenewed)
+
+
 def glimpse(figures: MetricFigures, tree: Node | None, at: int) -> m.Glimpse:
     """The figures and the actors at this moment, Unix milliseconds."""
     said = metrics(figures, at, at)

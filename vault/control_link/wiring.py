@@ -19,7 +19,7 @@ import trio
 from actors import World
 from actors.tree import Node
 from protocols.instant import SECOND, from_millis
-from protocols.link.messages import Backups, Rotations
+from protocols.link.messages import Backups, Clients, Rotations
 from protocols.link.vocabulary import (
     WARNINGS,
     AlertCode,
@@ -270,9 +270,11 @@ class ControlLink:
             expiring=self._count_expiring,
             actors=self._actors,
             vault_id=lambda: seal.status().vault,
+            break_glass_uses=lambda: seal.break_glass_uses,
             backups=self._report_backups,
             backup_counts=self._count_backups,
             make_backup=lambda: self.ports.run_backup,
+            clients=self._report_clients,
             rotations=self._report_rotations,
         )
         if self._policies is not None and self._read_kek_state is not None:
@@ -286,6 +288,10 @@ class ControlLink:
         if report is None:
             return None
         return message_factory.backups(report, ports.restore_proof(), ports.backup_period())
+
+    def _report_clients(self) -> Clients | None:
+        report = self.ports.rotations()
+        return None if report is None else message_factory.clients(report)
 
     def _report_rotations(self) -> Rotations | None:
         report = self.ports.rotations()

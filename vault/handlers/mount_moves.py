@@ -36,6 +36,9 @@ from vault.model.records import AuthMountRow, MountMoveRow, MountRow, SecretRow
 MAX_MOVED: Final = 10_000  # secrets of a mount that is moved; the writer is held meanwhile
 MAX_MOVED_BYTES: Final = 3 << 20
 """Of a move in the change feed, at most: an entry of it has 4 MiB, with rotations and the rest."""
+MAX_TRIES: Final = 5
+"""How often a move looks for who connects with a secret of the mount: each time something is given
+a secret to connect with meanwhile, which may be another's work, or another's hindrance."""
 _CHANGE_BYTES: Final = 48  # of a change there, without the name
 
 
@@ -78,6 +81,18 @@ class MountMoveHandlers:
         What is denied to the caller in the mount must stay denied to them. Raises `ConflictError`
         where the target is in use, or a secret is being rotated, and `ValidationError`.
         """
+        for _ in range(MAX_TRIES):
+            moved = await self._move_unless_connected(call)
+            if moved is not None:
+                return moved
+        raise ConflictError(
+            "connections_changed",
+            "a rotation or database was given a secret to connect with each time that this looked, "
+            "perhaps one in this mount: move the mount again",
+        )
+
+    async def _move_unless_connected(self, call: Call[MoveMount]) -> MountMoveRow | None:
+        """The move; None: something was given a secret to connect with meanwhile."""
         source, target = self._places(call, MOUNTS)
         require_unreserved(target)
         self._require_access_kept(call, (source, target), MOUNTS)
@@ -89,7 +104,7 @@ class MountMoveHandlers:
                 "give it another one first",
             )
 
-        def change(tx: MountTx) -> MountMoveRow:
+        def change(tx: MountTx) -> MountMoveRow | None:
             row = tx.get_mount(source)
             if row is None:
                 raise mount_not_found()
@@ -123,11 +138,7 @@ class MountMoveHandlers:
                     "history' shows",
                 )
             if tx.count_connections() != connections:
-                raise ConflictError(
-                    "connections_changed",
-                    "a rotation or database was given a secret to connect with meanwhile, perhaps "
-                    "one in this mount: move the mount again",
-                )
+                return None
             tx.move_secrets(secrets, source, target)
             tx.delete_mount(source)
             tx.put_mount(replace(row, path=str(target)))

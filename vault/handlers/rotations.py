@@ -16,6 +16,7 @@ from vault.authz.authorizer import Authorizer
 from vault.errors import AuthorizationError, ConflictError, NotFoundError, ValidationError
 from vault.handlers.adoption import Adoption
 from vault.handlers.handler import Call, Handler, Handlers, handler_table
+from vault.handlers.mounts import mount_not_found
 from vault.handlers.rotation_schedule import (
     BATCH,
     EffectivePolicy,
@@ -52,6 +53,7 @@ from vault.model.results import (
     SecretRotation,
 )
 from vault.model.rotation import (
+    ABANDONED,
     ADOPTION_INCOMPLETE,
     AdoptionStatus,
     RotationCause,
@@ -150,6 +152,14 @@ class RotationHandlers:
                 audit_response=rotation_reference,
             ),
             Handler(
+                operations.ABANDON_ROTATION,
+                run=self.abandon,
+                capability=Capability.UPDATE,
+                mutates=True,
+                targets_secret=True,
+                audit_response=rotation_reference,
+            ),
+            Handler(
                 operations.UNDO_ROTATION,
                 run=self.undo,
                 capability=Capability.UPDATE,
@@ -164,7 +174,8 @@ class RotationHandlers:
 
         Whoever sets it must be allowed to read the secret that it connects with, for the agent will
         do so for them, and what is rotated: a target that they name is given that to log in with.
-        Raises `ValidationError`, `AuthorizationError`, `NotFoundError`.
+        Raises `ValidationError`, `AuthorizationError`, and `NotFoundError`, also for a folder that
+        no mount is at, above or below.
         """
         path, policy, now = call.op.path, call.payload.policy, self.world.now()
         if policy is not None:
@@ -184,6 +195,8 @@ class RotationHandlers:
             before = tx.get_folder_policy(path)
             if document is None and (before is None or not before.policy):
                 raise NotFoundError("rotation_policy_missing", "this folder has no rotation policy")
+            if document is not None and not tx.has_mount(path):
+                raise mount_not_found()  # it may be at another path by now, with all policies
             tx.put_folder_policy(
                 FolderPolicyRow(
                     path=str(path), policy=document or {}, updated_at=now,
@@ -391,6 +404,16 @@ class RotationHandlers:
         """Try the step anew that the latest rotation is stuck at. Raises `ConflictError`."""
         return await self._change_latest(call, lambda row: machine.resume(row, self.world.now()))
 
+    async def abandon(self, call: Call[Nothing]) -> RotationRow:
+        """Close the latest rotation, which is stuck; its target stays as it is.
+
+        Raises `ConflictError` (`rotation_not_stuck`).
+        """
+        by = call.identity.name
+        return await self._change_latest(
+            call, lambda row: machine.abandon(row, by, self.world.now())
+        )
+
     async def undo(self, call: Call[Nothing]) -> RotationRow:
         """Have the latest rotation undone, as long as its value is not current."""
         by = call.identity.name
@@ -467,6 +490,8 @@ def rotation_reference(row: RotationRow | None) -> object:
     if row is None:
         return None
     told = {"secret_id": row.secret_id, "number": row.number, "state": row.state}
+    if row.error_code == ABANDONED:
+        return told | {"left": row.error}
     return told | {"laggards": row.error} if row.error_code == ADOPTION_INCOMPLETE else told
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Final
 
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 
 from vault import operations
 from vault.authn.mfa.configuration import MethodWritten, MfaConfiguration, StoredMethod
@@ -252,7 +252,9 @@ class SecondFactorHandlers:
                 waiting.entity_id, _WAITING + waiting.key, payload.assertion
             )
             proof = Proof(codes=payload.codes, passcode=payload.passcode, signed=signed)
-        return await self.login_factors.finish(waiting, proof)
+        issued = await self.login_factors.finish(waiting, proof)
+        policies = await self.tokens.identity_policies(issued.row)
+        return replace(issued, identity_policies=policies)
 
     async def begin_login_passkey(self, call: Call[FinishLogin]) -> dict[str, Any]:
         """What a browser has a passkey sign for a login that waits."""

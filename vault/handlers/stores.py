@@ -301,6 +301,13 @@ class RotationTx(SecretTx):
         """The processes that record who fetches what."""
         return self._tx.select(RECORDERS, StoreQuery())
 
+    def has_mount(self, folder: str) -> bool:
+        """Whether there is a mount at a folder, above or below it: it may have moved away."""
+        ends = [at + 1 for at, character in enumerate(folder) if character == "/"]
+        if any(self._tx.get(MOUNTS, folder[:end]) is not None for end in ends):
+            return True
+        return bool(self._tx.select(MOUNTS, StoreQuery(prefix=("path", folder), limit=1)))
+
     def put_folder_policy(self, policy: FolderPolicyRow) -> None:
         """Insert or replace it."""
         self._tx.put(FOLDER_POLICIES, policy)

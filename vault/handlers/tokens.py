@@ -14,6 +14,7 @@ from vault.authn.methods.token_roles import RoleRequest
 from vault.authn.tokens import IssuedToken, NewToken, Tokens, require_sudo
 from vault.authz.access import AccessRequest
 from vault.authz.authorizer import Authorizer
+from vault.errors import ValidationError
 from vault.handlers.handler import Call, Handler, Handlers, handler_table
 from vault.model.identity import ROOT_POLICY, Identity, Method
 from vault.model.operation import Capability, OperationType, P
@@ -37,9 +38,20 @@ class SignedTokens(Protocol):
         ...
 
 
+class CertificateTokens(Protocol):
+    """Client certificates that count without a login, of which nothing is stored."""
+
+    def as_token(self, caller: Identity) -> TokenRow | None:
+        """The certificate that a caller came with, as a token; None: it came with none."""
+        ...
+
+
 @dataclass(frozen=True)
 class TokenHandlers:
-    """The handlers of `token.*`. An API key is looked up and revoked as a token by its holder."""
+    """The handlers of `token.*`. An API key is looked up and revoked as a token by its holder.
+
+    A client certificate that counts without a login is looked up alone.
+    """
 
     tokens: Tokens
     keys: ApiKeys
@@ -53,6 +65,9 @@ class TokenHandlers:
 
     signed: SignedTokens | None = None
     """Tokens of trusted issuers; None: none counts."""
+
+    certificates: CertificateTokens | None = None
+    """Certificates without a login; None: none counts."""
 
     def handlers(self) -> Handlers:
         """The operations this file serves. Those that only the powerful may do take sudo."""
@@ -128,7 +143,11 @@ class TokenHandlers:
         return await self._known(await self.tokens.lookup(payload.token))
 
     async def lookup_self(self, call: Call[Nothing]) -> IssuedToken:
-        """The caller's own token, or the API key as one."""
+        """The caller's own token, or the API key or certificate as one."""
+        shown = self._certificate(call.identity)
+        if shown is not None:
+            of_entity = sorted({*call.identity.policies} - {*shown.policies})
+            return IssuedToken(row=shown, identity_policies=tuple(of_entity))
         return await self._known(await self._own(call.identity))
 
     async def lookup_accessor(self, call: Call[AccessorSelector]) -> IssuedToken:
@@ -148,7 +167,7 @@ class TokenHandlers:
     async def renew_self(self, call: Call[RenewToken]) -> IssuedToken:
         """Renew the caller's own token."""
         payload = call.payload
-        row = await self._own(call.identity)
+        row = self._certificate(call.identity) or await self._own(call.identity)
         if call.identity.method is Method.API_KEY or call.identity.is_transient:
             token_lifetime.renew_lifetime(
                 row, payload.increment, self.world.now()
@@ -180,7 +199,16 @@ class TokenHandlers:
         return row
 
     async def revoke_self(self, call: Call[Nothing]) -> TokenRow:
-        """End the caller's own token, or API key, and what came from it."""
+        """End the caller's own token, or API key, and what came from it.
+
+        Raises `ValidationError` for a certificate.
+        """
+        if self._certificate(call.identity) is not None:
+            raise ValidationError(
+                "certificate_not_revocable",
+                "a client certificate is no token: revoke it at its authority and write the list "
+                "to the auth mount's crls",
+            )
         row = await self._own(call.identity)
         if call.identity.method is Method.API_KEY:
             await self.keys.revoke(call.identity, call.identity.credential)
@@ -189,6 +217,11 @@ class TokenHandlers:
         else:
             await self.tokens.revoke(row)
         return row
+
+    def _certificate(self, caller: Identity) -> TokenRow | None:
+        if caller.method is not Method.CERTIFICATE or caller.holds_token:
+            return None
+        return None if self.certificates is None else self.certificates.as_token(caller)
 
     async def _own(self, caller: Identity) -> TokenRow:
         if caller.method is Method.API_KEY:

@@ -84,7 +84,20 @@ async def count_lease_states(leases: DueLeases) -> LeaseStates:
     revoking = await _count_state(leases, LeaseState.REVOKING, lambda _: True)
     irrevocable = await _count_state(leases, LeaseState.IRREVOCABLE, lambda _: True)
     active = max(await leases.count_leases() - revoking - irrevocable, 0)
-    return LeaseStates(active, revoking, irrevocable)
+    return LeaseStates(active, revoking, irrevocable, await _count_unrenewed(leases))
+
+
+async def _count_unrenewed(leases: DueLeases) -> int:
+    """Clients that ask for new credentials instead of renewing; those without a lease are over."""
+    total, after, seen = 0, None, 0
+    while seen < MAX_COUNTED:
+        page = await leases.list_clients(after, BATCH)
+        some = (row for row in page if row.client and row.leases)
+        total += sum(row.unrenewed >= UNRENEWED_ALERT for row in some)
+        if len(page) < BATCH:
+            break
+        after, seen = page[-1].client, seen + len(page)
+    return total
 
 
 async def _count_state(
@@ -140,19 +153,9 @@ class LeaseExpiry:
             leases=await leases.count_leases(),
             failing=await _count_state(leases, LeaseState.REVOKING, lambda row: row.attempt > 0),
             irrevocable=await _count_state(leases, LeaseState.IRREVOCABLE, lambda _: True),
-            unrenewed=await self._count_unrenewed(),
+            unrenewed=await _count_unrenewed(leases),
             orphans=sum(self._orphans.values()),
         )
-
-    async def _count_unrenewed(self) -> int:
-        total, after, seen = 0, None, 0
-        while seen < MAX_COUNTED:
-            page = await self._parts.leases.list_clients(after, BATCH)
-            total += sum(row.unrenewed >= UNRENEWED_ALERT for row in page if row.client)
-            if len(page) < BATCH:
-                break
-            after, seen = page[-1].client, seen + len(page)
-        return total
 
     def _offer(self, row: DynamicLeaseRow) -> None:
         """Have it take its step now, or behind those of its connection that do."""

@@ -19,6 +19,8 @@ from protocols.link.limits import MAX_ROTATION_NOTICES
 from protocols.link.vocabulary import RotationEvent
 from vault.model.records import FolderPolicyRow, RecordStatus, RotationRow, SecretRow
 from vault.model.rotation import (
+    ABANDONED,
+    ADOPTION_INCOMPLETE,
     ENDED,
     AdoptionStatus,
     Notify,
@@ -34,7 +36,9 @@ OVERDUE_AFTER: Final = HOUR
 """Behind the time that a rotation was due: what is overdue at a start is spread over an hour."""
 MONTH: Final = 30 * DAY
 PAGE: Final = 1_000
-_NOT_FAILED: Final = frozenset({"cancelled", "secret_changed", "secret_gone"})
+MAX_LAGGING: Final = 1_000
+"""Rotations of one look whose applications are looked at for their count."""
+_NOT_FAILED: Final = frozenset({"cancelled", ABANDONED, "secret_changed", "secret_gone"})
 """Why a rotation is undone that nobody needs to make up for."""
 _URGENCY: Final = {
     event: rank
@@ -113,7 +117,7 @@ class RotationReporter:
         rotations = _RotationCounts()
         async for rows in self._rotations():
             rotations.add(rows, now)
-            await self._add_notices(rotations, rows, now)
+            await self._add_events(rotations, rows, now)
         secrets = _SecretCounts(rotations.failing_since)
         folders = {row.path: row.policy for row in await self._parts.source.list_folder_policies()}
         after = ""
@@ -135,6 +139,7 @@ class RotationReporter:
             waiting=rotations.waiting,
             failing=secrets.failing,
             stuck=rotations.stuck,
+            lagging=rotations.lagging,
             rotated_day=rotations.rotated_day,
             rotated_month=rotations.rotated_month,
             leases=await self._parts.count_leases(),
@@ -156,17 +161,18 @@ class RotationReporter:
         if held:
             yield held
 
-    async def _add_notices(
+    async def _add_events(
         self, counts: "_RotationCounts", rows: list[RotationRow], now: int
     ) -> None:
+        """Count who lags, and keep what a policy wants told."""
+        is_lagging = await self._is_lagging(counts, rows[-1], now)
+        counts.lagging += is_lagging
         for row, event in _events(rows, now):
             notify = _notify_of(row)
             if notify is None or event not in notify.events:
                 continue
-            if event is RotationEvent.LAGGING:
-                window = msgspec.convert(row.policy, RotationPolicy).adoption_window
-                if not (await self._parts.adoption(row, window)).laggards:
-                    continue
+            if event is RotationEvent.LAGGING and not is_lagging:
+                continue
             opaque = self._parts.opaque_id
             notice = RotationNotice(
                 notice=opaque("rotation", f"{row.secret_id}/{row.number}/{event}"),
@@ -176,10 +182,28 @@ class RotationReporter:
             )
             counts.add_notice((_URGENCY[event], -row.began_at, notice.notice), notice)
 
+    async def _is_lagging(self, counts: "_RotationCounts", latest: RotationRow, now: int) -> bool:
+        """Whether applications are known that have the old value late, or after its end.
+
+        What policies want told is looked at in any case; of the others as many as are counted.
+        """
+        if not _may_lag(latest, now):
+            return False
+        notify = _notify_of(latest)
+        if notify is None or RotationEvent.LAGGING not in notify.events:
+            if counts.adoption_looks >= MAX_LAGGING:
+                return False
+            counts.adoption_looks += 1
+        window = msgspec.convert(latest.policy, RotationPolicy).adoption_window
+        return bool(window and (await self._parts.adoption(latest, window)).laggards)
+
 
 @dataclass
 class _RotationCounts:
     """Counts rotations, secret by secret."""
+
+    adoption_looks: int = 0
+    lagging: int = 0
 
     running: int = 0
     waiting: int = 0
@@ -258,10 +282,20 @@ def _events(rows: list[RotationRow], now: int) -> Iterator[tuple[RotationRow, Ro
         yield latest, RotationEvent.STUCK
     elif latest.state == RotationState.UNDONE and _has_failed(latest):
         yield latest, RotationEvent.FAILED
-    elif latest.state == RotationState.CURRENT:
-        grace = latest.policy.get("grace", DAY)
-        if now >= latest.current_at + grace // 2:
-            yield latest, RotationEvent.LAGGING
+    elif latest.state == RotationState.CURRENT and _may_lag(latest, now):
+        yield latest, RotationEvent.LAGGING
+
+
+def _may_lag(latest: RotationRow, now: int) -> bool:
+    """Whether it is late to have the old value: half of the grace period is over, or all of it.
+
+    A rotation that went on without somebody counts for a day, so that the alert is not over when
+    the application fails.
+    """
+    if latest.error_code == ADOPTION_INCOMPLETE:
+        return latest.state != RotationState.RETIRED or now < latest.ended_at + DAY
+    grace = latest.policy.get("grace", DAY)
+    return latest.state == RotationState.CURRENT and now >= latest.current_at + grace // 2
 
 
 def _has_rotated(row: RotationRow, since: int) -> bool:

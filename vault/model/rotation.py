@@ -124,6 +124,10 @@ class RotationCause(StrEnum):
 ADOPTION_INCOMPLETE: Final = "adoption_incomplete"
 """Error code of a rotation whose grace period was over before all had fetched its value."""
 
+ABANDONED: Final = "abandoned"
+"""Error code of a rotation that a person gave up while it was stuck: its target was left as it was.
+It is retired if its value is current, and undone otherwise."""
+
 
 @unique
 class AdoptionState(StrEnum):

@@ -11,6 +11,8 @@ class LeaseStates(Struct, frozen=True):
     active: int = 0
     revoking: int = 0
     irrevocable: int = 0
+    unrenewed: int = 0
+    """Clients that ask for new credentials instead of renewing what they have."""
 
 
 class RotationNotice(Struct, frozen=True, kw_only=True):
@@ -23,7 +25,7 @@ class RotationNotice(Struct, frozen=True, kw_only=True):
 
 
 class RotationReport(Struct, frozen=True, kw_only=True):
-    """As `protocols.link.messages.Rotations`; times are Unix nanoseconds."""
+    """As `protocols.link.messages.Rotations` and `Clients`; times are Unix nanoseconds."""
 
     at: int
     policies: int = 0
@@ -36,6 +38,7 @@ class RotationReport(Struct, frozen=True, kw_only=True):
     waiting: int = 0
     failing: int = 0
     stuck: int = 0
+    lagging: int = 0
     rotated_day: int = 0
     rotated_month: int = 0
     leases: LeaseStates = LeaseStates()

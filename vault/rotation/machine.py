@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from vault.errors import ConflictError
 from vault.model.records import RotationRow
-from vault.model.rotation import ADOPTION_INCOMPLETE, ENDED, RetryPolicy, RotationState
+from vault.model.rotation import ABANDONED, ADOPTION_INCOMPLETE, ENDED, RetryPolicy, RotationState
 from vault.rotation.schedule import NEVER, retry_delay
 
 _S = RotationState
@@ -101,10 +101,39 @@ def resume(row: RotationRow, now: int) -> RotationRow:
     Raises `ConflictError` (`rotation_not_stuck`).
     """
     if row.state != _S.STUCK:
-        raise ConflictError(
-            "rotation_not_stuck", f"a rotation that is {row.state} is not stuck at a step"
-        )
+        raise _not_stuck(row)
     return replace(row, state=_S(row.resume), resume="", attempt=0, next_at=now)
+
+
+def abandon(row: RotationRow, by: str, now: int) -> RotationRow:
+    """Nobody tries the step again that it is stuck at; `by` says who decides so.
+
+    The secret stays as it is, and so does the target: the error says what may be left there. A
+    rotation whose value is current counts as retired, any other as undone. Raises `ConflictError`
+    (`rotation_not_stuck`).
+    """
+    if row.state != _S.STUCK:
+        raise _not_stuck(row)
+    if row.resume == _S.UNDOING:
+        state = _S.UNDONE
+        left = (
+            "the target may take a new value that nobody knows, also instead of that of version "
+            f"{row.previous}: set its credential to that version's"
+        )
+    else:
+        state = _S.RETIRED
+        left = (
+            f"the target may still take the old value, that of version {row.previous}: "
+            "remove it there"
+        )
+    told = replace(row, error_code=ABANDONED, error=f"{left}; given up by {by}"[:MAX_ERROR])
+    return replace(told, state=state, resume="", attempt=0, next_at=NEVER, ended_at=now)
+
+
+def _not_stuck(row: RotationRow) -> ConflictError:
+    return ConflictError(
+        "rotation_not_stuck", f"a rotation that is {row.state} is not stuck at a step"
+    )
 
 
 def _enter(row: RotationRow, state: RotationState, now: int) -> RotationRow:

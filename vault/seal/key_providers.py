@@ -1,15 +1,16 @@
 """The key providers of a configuration: each wraps the same root key, and any one unseals.
 
-They are asked in their order. One that is down, refuses, or gives what is no root key is skipped,
-and remembered as trouble until it answers again.
+They are asked in their order, a slow one together with the next. One that is down, refuses, or
+gives what is no root key is skipped, and remembered as trouble until it answers again.
 """
 
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from hmac import compare_digest
-from typing import Final, TypeVar
+from typing import Final, Generic, TypeVar
 
+import trio
 from msgspec import Struct
 
 from actors import World
@@ -25,6 +26,9 @@ T = TypeVar("T")
 log: Final = logging.getLogger("freehold.seal")
 
 KEY_MISSING: Final = "key_provider_key_missing"
+NEXT_PROVIDER_DELAY: Final = 2.0
+"""Seconds that a provider gets before the next one is asked as well: longer than a network's round
+trips and the start of a helper process take, shorter than any time limit of a call."""
 
 
 class ProviderTrouble(Struct, frozen=True):
@@ -101,41 +105,51 @@ class KeyProviders:
     async def unwrap(self, record: SealRecord, open_keyring: Callable[[bytes], T]) -> T:
         """What `open_keyring(root_key)` returns, by the first that gives the root key.
 
+        The next one is asked when the one before has failed, or has not answered within
+        `NEXT_PROVIDER_DELAY`; the first that opens cancels the others (as RFC 8305 connects). One
+        that was overtaken is noted as slow until `check` has an answer of it.
+
         Raises `KeyProviderError` when none does, and `TamperedError` (`keyring_tampered`) when each
         has answered and nothing of it opens the keyring. One of them has wrapped the root key.
         """
-        errors, answered = list[KeyProviderError](), True
-        for provider in self._providers:
-            wrapped = record.wrapping_of(provider.name, provider.type)
-            if wrapped is None:
-                continue
-            try:
-                async with self.note_trouble(provider):
-                    root_key = await provider.unwrap(
-                        wrapped, wrap_context(record.org, record.vault)
-                    )
-            except KeyProviderError as error:
-                errors.append(error)
-                answered = False
-                continue
-            try:
-                return open_keyring(_sized(root_key))
-            except CryptoError:
-                errors.append(await self._note_wrong_key(provider))
-        if answered:
-            raise TamperedError(
-                "keyring_tampered",
-                "the stored keyring is damaged; restore the database from a backup",
-            )
-        raise next((each for each in errors if not each.is_final), errors[0])
+        attempt = _UnwrapAttempt(self, record, open_keyring)
+        asked = [
+            (each, wrapped)
+            for each in self._providers
+            if (wrapped := record.wrapping_of(each.name, each.type)) is not None
+        ]
+        async with trio.open_nursery() as nursery:
+            for provider, wrapped in asked:
+                ended = trio.Event()
+                nursery.start_soon(attempt.run, provider, wrapped, ended, nursery.cancel_scope)
+                if provider is not asked[-1][0]:
+                    await self._wait_briefly(ended)
+        for overtaken in attempt.unanswered:
+            await self._note(overtaken, _slow_error(overtaken))
+        return attempt.result()
 
-    async def _note_wrong_key(self, provider: KeyProvider) -> KeyProviderError:
+    async def _wait_briefly(self, ended: trio.Event) -> None:
+        """Return when it is set, or after `NEXT_PROVIDER_DELAY`."""
+        async with trio.open_nursery() as nursery:
+
+            async def wait() -> None:
+                await ended.wait()
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(wait)
+            await self._world.sleep(NEXT_PROVIDER_DELAY)
+            nursery.cancel_scope.cancel()
+
+    async def note_wrong_key(self, provider: KeyProvider) -> KeyProviderError:
         """It answers, with what opens nothing."""
         error = _wrong_key_error(provider)
+        await self._note(provider, error)
+        return error
+
+    async def _note(self, provider: KeyProvider, error: KeyProviderError) -> None:
         with suppress(KeyProviderError):
             async with self.note_trouble(provider):
                 raise error
-        return error
 
     async def check(
         self, record: SealRecord | None, verify: Callable[[bytes], None] | None = None
@@ -202,6 +216,64 @@ class KeyProviders:
             await each.aclose()
 
 
+class _UnwrapAttempt(Generic[T]):
+    """What the providers answer, of one call of `KeyProviders.unwrap`."""
+
+    def __init__(
+        self, providers: KeyProviders, record: SealRecord, open_keyring: Callable[[bytes], T]
+    ) -> None:
+        self.unanswered = list[KeyProvider]()
+        """Those that were asked and have not answered."""
+        self._providers = providers
+        self._context = wrap_context(record.org, record.vault)
+        self._open_keyring = open_keyring
+        self._opened = list[T]()
+        self._errors = dict[str, KeyProviderError]()
+        self._answered = True
+
+    async def run(
+        self,
+        provider: KeyProvider,
+        wrapped: WrappedKey,
+        ended: trio.Event,
+        others: trio.CancelScope,
+    ) -> None:
+        """Ask one. `ended` is set when it has failed; `others` is cancelled when it has opened."""
+        self.unanswered.append(provider)
+        try:
+            async with self._providers.note_trouble(provider):
+                root_key = await provider.unwrap(wrapped, self._context)
+        except KeyProviderError as error:
+            self._errors[provider.name] = error.with_traceback(None)  # its frames may hold a key
+            self._answered = False
+        else:
+            await self._try(provider, root_key)
+        self.unanswered.remove(provider)
+        if self._opened:
+            others.cancel()
+        ended.set()
+
+    async def _try(self, provider: KeyProvider, root_key: bytes) -> None:
+        if self._opened:
+            return
+        try:
+            self._opened.append(self._open_keyring(_sized(root_key)))
+        except CryptoError:
+            self._errors[provider.name] = await self._providers.note_wrong_key(provider)
+
+    def result(self) -> T:
+        """Raises as `KeyProviders.unwrap`."""
+        if self._opened:
+            return self._opened[0]
+        if self._answered:
+            raise TamperedError(
+                "keyring_tampered",
+                "the stored keyring is damaged; restore the database from a backup",
+            )
+        errors = [self._errors[each.name] for each in self._providers if each.name in self._errors]
+        raise next((each for each in errors if not each.is_final), errors[0])
+
+
 async def wrap_root_key(provider: KeyProvider, root_key: bytes, org: str, vault: str) -> WrappedKey:
     """By the newest version of its key, and proven: it unwraps again. Raises `KeyProviderError`."""
     context = wrap_context(org, vault)
@@ -220,6 +292,15 @@ def _sized(root_key: bytes) -> bytes:
     if len(root_key) != ROOT_KEY_SIZE:
         raise AuthenticationFailed("a root key is 32 bytes")
     return root_key
+
+
+def _slow_error(provider: KeyProvider) -> KeyProviderError:
+    return KeyProviderError(
+        "key_provider_slow",
+        f"key provider {provider.name} ({provider.type}) has not answered before another one "
+        f"unsealed the vault, {NEXT_PROVIDER_DELAY:g} s or more: see whether its device or service "
+        "is up",
+    )
 
 
 def _wrong_key_error(provider: KeyProvider) -> KeyProviderError:

@@ -455,6 +455,17 @@ class SealManager:
             self._share_collector.reset()
         return self.status()
 
+    @property
+    def break_glass_uses(self) -> tuple[int, int]:
+        """How often break-glass holders have opened the vault, and when last (Unix ns; 0: never).
+
+        Of an open vault what its keyring says; while it is sealed what its row does, unverified.
+        """
+        core, record = self._core, self._break_glass_record
+        if core is not None and self.is_open:
+            return core.break_glass_uses()
+        return (0, 0) if record is None else (record.uses, record.used_at)
+
     def break_glass_progress(self, warning: str = "") -> BreakGlassProgress:
         """How far an opening by break-glass holders is. While sealed nothing of it is verified."""
         core, collected = self._core, self._break_glass.progress

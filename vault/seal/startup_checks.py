@@ -44,7 +44,7 @@ from vault.seal.anchor.audit_events import (
     node_joined_event,
     rollback_accepted_event,
 )
-from vault.seal.anchor.commit_stamp import COMMIT_STAMP_ROW, CommitStampWriter, StampTimes
+from vault.seal.anchor.commit_stamp import CommitStampWriter, StampTimes
 from vault.seal.anchor.rollback_check import (
     ResumePoint,
     VaultFiles,
@@ -129,7 +129,7 @@ class StartupState:
 
         It is the store's first commit. `version` is that of this program. Raises `ConflictError`
         (`keyring_changed`) where another agent has changed the keyring since this one was unsealed:
-        its keys would be lost; `UnavailableError` (`store_behind`) where another one has committed
+        its keys would be lost; `BackendError` (`store_behind`) where another one has committed
         since the rows were counted that are accepted: its commit would be lost from the count.
         """
         row = SystemRow(name=KEYRING_ROW, value=self.keyring.encode(root_key))
@@ -138,22 +138,12 @@ class StartupState:
         def change(tx: StoreTx) -> None:
             if self.resume_point.accepted_findings:
                 self.require_same_keys(tx, root_key, self.keyring)
-                self._require_nothing_since(tx)
                 tx.put(SYSTEM, row)
                 store_uses(tx, root_key, self.keyring)
             self.node.join(tx, version, now)
 
         await store.commit(change)
         yield
-
-    def _require_nothing_since(self, tx: StoreTx) -> None:
-        stored = tx.get(SYSTEM, COMMIT_STAMP_ROW)
-        if (b"" if stored is None else stored.value) != self.resume_point.replaced_row:
-            raise UnavailableError(
-                "store_behind",
-                "another agent has committed while what was accepted was counted: unseal again; if "
-                "that lasts, stop the other agents until this one is unsealed",
-            )
 
     def require_same_keys(self, tx: StoreTx, root_key: bytes, keyring: Keyring) -> None:
         """Raise unless the stored keyring is an earlier epoch of `keyring`, with the same keys.
@@ -328,6 +318,7 @@ async def run_startup_checks(
         node=node.id,
         base=resume_point.base,
         written=resume_point.stamp_row,
+        replaced=resume_point.replaced_row,
         epoch=resume_point.epoch,
         checkpoint=resume_point.checkpoint,
         anchored=resume_point.anchored,

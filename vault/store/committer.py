@@ -45,7 +45,7 @@ from vault.store.row_guard import RowGuard
 from vault.store.row_index import IndexChanges, RowIndex, RowIndexBuilder
 from vault.store.shared_head import SharedHead
 from vault.store.table import Table
-from vault.store.tables import SYSTEM
+from vault.store.tables import AUTH_ENTRIES, SYSTEM
 from vault.store.transaction import StoreTx, TransactionBatch
 
 MAX_BATCH_CHANGES: Final = 256
@@ -115,10 +115,11 @@ class CommitStamper(Protocol):
 
 
 _VersionKey: TypeAlias = str | tuple[str | int, ...]
+_OWNERS: Final = 1024  # counters of the mounts that own rows: two mounts may share one
 
 
 class TableVersions:
-    """How many transactions that changed a table, or a row of `system`, are over.
+    """How many transactions that changed a table, a row of `system`, or a mount's entries are over.
 
     For whoever holds rows in another form: a change that timed out may still be stored, long after
     its caller has read back what was stored until then. Transactions of other processes count once
@@ -133,7 +134,12 @@ class TableVersions:
 
     def record_transaction(self, touched: Iterable[ChangedRow]) -> None:
         """A transaction that changed these, or may have, is over, and the cache knows of it."""
-        for name in {_version_key(table, key) for table, key, _ in touched}:
+        names: set[_VersionKey] = set()
+        for table, key, _ in touched:
+            names.add(_version_key(table, key))
+            if table is not SYSTEM:
+                names.add(table.name)
+        for name in names:
             self._counts[name] = self._counts.get(name, 0) + 1
         self.total += 1  # last: a reader that sees this count sees those above
 
@@ -143,11 +149,16 @@ class TableVersions:
         self.total += 1
 
     def version_of(self, table: Table[Any], *key: str | int) -> int:
-        """How many there were. `key`: of a row of `system`, and of no other table."""
+        """How many there were, or more.
+
+        `key`: of a row of `system`; of `auth_entries` the mount's id; of no other table.
+        """
         return self._all + self._counts.get(_version_key(table, key), 0)
 
 
 def _version_key(table: Table[Any], key: tuple[str | int, ...]) -> _VersionKey:
+    if table is AUTH_ENTRIES and key:
+        return table.name, hash(key[0]) % _OWNERS
     return key if table is SYSTEM else table.name
 
 

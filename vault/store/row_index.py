@@ -30,6 +30,7 @@ from msgspec import Struct
 
 from vault.errors import TamperedError, UnavailableError
 from vault.store.bounded_cache import slot_of
+from vault.store.interface import BackendError
 from vault.store.query import can_answer
 from vault.store.table import Key, StoreQuery, Table
 
@@ -240,7 +241,10 @@ class RowIndex:
             raise
 
     def apply(self, changes: IndexChanges) -> None:
-        """These are committed. What it raises leaves the index torn: it is to be made anew."""
+        """These are committed. What it raises leaves the index torn: it is to be made anew.
+
+        Raises `BackendError` (`store_full`): the transaction that needs the index stores nothing.
+        """
         was_torn, self.is_torn = self.is_torn, True
         for table, rows in changes.items():
             for change in rows:
@@ -255,7 +259,10 @@ class RowIndex:
     def resolve_in_doubt(
         self, get_macs: Callable[[Table[Any], list[Key]], Mapping[Key, bytes]]
     ) -> None:
-        """Take over what is stored of the commits in doubt; `get_macs` is a session's."""
+        """Take over what is stored of the commits in doubt; `get_macs` is a session's.
+
+        Raises as `apply`.
+        """
         while self._in_doubt:
             stored = [
                 (table, change)
@@ -312,9 +319,7 @@ class RowIndex:
     def _grow(self, rows: int) -> None:
         most, least = _PLACES
         if len(self._taken) == MAX_SEGMENTS:
-            raise UnavailableError(
-                "store_full", "the index of rows is full; restart the agent", outcome="none"
-            )
+            raise BackendError("store_full", "the index of rows is full; restart the agent")
         words = 2 * (max(rows, MIN_SEGMENT_ENTRIES) * most // least)
         self._segments.append(memoryview(bytearray(words * 8)).cast("Q"))
         self._taken.append(0)

@@ -79,8 +79,10 @@ def tell(server: Server) -> list[tuple[str, int, Any]]:
     story.ask("POST", f"{PEOPLE}/users/eve", {"password": "right", "token_policies": "default"})
     method = _methods(story)
     _enforcements(story, method, accessor)
-    first = story.ask("POST", LOGIN, RIGHT)["auth"]["mfa_requirement"]["mfa_request_id"]
+    story.ask("POST", LOGIN, RIGHT)
     entity = story.name(_entity(server, accessor), "ENTITY")
+    story.ask("POST", f"identity/entity/id/{entity}", {"policies": ["mfa-of-entity"]})
+    first = story.ask("POST", LOGIN, RIGHT)["auth"]["mfa_requirement"]["mfa_request_id"]
     story.ask("POST", LOGIN, {"password": "wrong"})
     app = _factors(story, method, entity)
     _second_phase(story, method, first, app)

@@ -153,7 +153,19 @@ def test_a_certificate_without_a_login(agent: Agent, authority: Authority, mount
         assert agent.call("GET", "/v1/kv/data/other").status == 403
         assert agent.call("POST", READ, {"data": {"x": 2}}).status == 200
         assert agent.call("POST", "/v1/auth/token/create", {}).status == 403
-        assert agent.call("GET", "/v1/auth/token/lookup-self").status == 403
+        who = agent.call("GET", "/api/v1/auth/whoami").json
+        found = agent.call("GET", "/v1/auth/token/lookup-self").json["data"]
+        assert agent.call("POST", "/v1/auth/token/renew-self", {}).status == 400
+        assert agent.call("POST", "/v1/auth/token/revoke-self", {}).status == 400
+    assert (who["name"], who["method"], who["mount"], who["role"]) == (
+        "robots", "cert", f"{mount}/", "robots",
+    )  # fmt: skip
+    assert who["policies"] == found["policies"] == ["app", "default"]
+    assert who["identity_policies"] == []
+    assert who["expires_at"] == found["expire_time"]
+    assert (found["path"], found["meta"]["common_name"], found["renewable"]) == (
+        f"auth/{mount}/login", "robot-1", False,
+    )  # fmt: skip
     assert ok(agent, "LIST", "/v1/auth/token/accessors")["data"] == before
 
 
@@ -197,10 +209,16 @@ def test_what_ends_it_counts_at_once(agent: Agent, authority: Authority, mount: 
     assert answers(agent, authority, robot) == bad
     ok(agent, "POST", role, {"token_bound_cidrs": ""})
     accessor = ok(agent, "GET", "/v1/sys/auth")["data"][f"{mount}/"]["accessor"]
-    entity = ok(agent, "POST", "/v1/identity/entity", {"name": "robot-4"})["data"]["id"]
+    entity = ok(agent, "POST", "/v1/identity/entity", {"name": "robot-4", "policies": "extra"})[
+        "data"
+    ]["id"]
     alias = {"name": "robot-4", "canonical_id": entity, "mount_accessor": accessor}
     ok(agent, "POST", "/v1/identity/entity-alias", alias)
     assert answers(agent, authority, robot) == good
+    with shown(agent, authority, robot):
+        found = agent.call("GET", "/v1/auth/token/lookup-self").json["data"]
+    assert (found["entity_id"], found["identity_policies"]) == (entity, ["extra"])
+    assert found["policies"] == ["app", "default"]
     ok(agent, "POST", f"/v1/identity/entity/id/{entity}", {"disabled": True})
     assert answers(agent, authority, robot) == bad
     ok(agent, "POST", f"/v1/identity/entity/id/{entity}", {"disabled": False})

@@ -249,6 +249,40 @@ def test_lost_shares(folder: Path) -> None:
         agent.stop()
 
 
+def test_a_vault_whose_shares_are_lost_moves_into_a_new_one(tmp_path: Path) -> None:
+    """Nobody can rekey it; opened by break-glass it is read by an importer, version by version."""
+    server = {"listen": "127.0.0.1:0", "tls": {"enabled": False}, "workers": 1}
+    config = {"server": server, "encryption": {"key_management": "shamir"}}
+    folders = [tmp_path / "old", tmp_path / "new"]
+    for folder in folders:
+        folder.mkdir()
+    old, new = (served_agent(folder, config) for folder in folders)
+    with running(old), running(new):
+        for agent in (old, new):
+            made = put(agent, "/v1/sys/init", {"secret_shares": 1, "secret_threshold": 1}, token="")
+            agent.token = made["root_token"]
+            put(agent, "/v1/sys/unseal", {"key": made["keys_base64"][0]})
+        mount = {"type": "kv", "options": {"version": "2"}}
+        assert old.call("POST", "/v1/sys/mounts/team", mount).status == 204
+        for value in (1, 2):
+            assert old.call("POST", "/v1/team/data/app", {"data": {"a": value}}).status == 200
+        policy = {"policy": 'path "team/*" { capabilities = ["read"] }'}
+        assert old.call("PUT", "/v1/sys/policies/acl/team", policy).status == 204
+        shares = make_set(old)
+        assert old.call("PUT", "/v1/sys/seal").status == 204
+        open_with(old, shares[:3], allow(old))
+        done = freehold(
+            "import", "vault", "--addr", old.address, "--token-file", "-", "--output", "json",
+            stdin=old.token,
+            environment={"FREEHOLD_ADDR": new.address, "FREEHOLD_TOKEN": new.token},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        for version in (1, 2):
+            found = new.call("GET", f"/v1/team/data/app?version={version}").json
+            assert found["data"]["data"] == {"a": version}
+        assert new.call("GET", "/v1/sys/policies/acl/team").status == 200
+
+
 def test_agents_that_share_a_database(
     postgresql_server: Server, folder: Path, token: Token
 ) -> None:

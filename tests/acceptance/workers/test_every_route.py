@@ -255,7 +255,7 @@ REFUSED: Final[dict[str, int]] = {
     "POST /api/v1/backups/{id}/restore": 400,
     "GET /api/v1/backups/runs/{id}/secrets": 404,
     **{f"{method} /api/v1/backups/runs/{{id}}": 404 for method in ("GET", "DELETE")},
-    **{f"POST /api/v1/{what}/{{path}}": 404 for what in ("rotation-resume", "rotation-undo")},
+    **{f"POST /api/v1/rotation-{what}/{{path}}": 404 for what in ("abandon", "resume", "undo")},
     "POST /api/v1/rotate/{path}": 404,  # it has no policy
     "GET /api/v1/leases/{path}": 404,
     **{f"GET /api/v1/database-{what}": 404 for what in ("connections", "roles")},  # not its type

@@ -184,22 +184,35 @@ def _check_code(
 
 
 def is_locked(entries: EntryTx, purpose: str, entity_id: str, threshold: int = FAILURES) -> bool:
-    """Whether so many wrong codes of an entity were shown that none counts now."""
-    held = entries.get(FAILURE_KIND, f"{purpose}/{entity_id}")
-    return held is not None and (
-        int(held.document["failures"]) >= threshold
-        and abs(entries.now - held.updated_at) < DURATION
-    )
+    """Whether so many wrong codes of an entity were shown that none counts now.
+
+    A lock that a clock ahead has dated begins anew: it neither ends when the clock is put right nor
+    lasts until then. That is written, so the transaction has to return and not to raise.
+    """
+    name = f"{purpose}/{entity_id}"
+    held = entries.get(FAILURE_KIND, name)
+    if held is None or int(held.document["failures"]) < threshold:
+        return False
+    if held.updated_at - entries.now >= DURATION:
+        _write_failures(entries, name, int(held.document["failures"]))
+        return True
+    return entries.now - held.updated_at < DURATION
 
 
 def count_failure(entries: EntryTx, purpose: str, entity_id: str) -> int:
     """Count a wrong code; returns how many there are."""
     name = f"{purpose}/{entity_id}"
     held = entries.get(FAILURE_KIND, name)
-    before = (0, 0) if held is None else (int(held.document["failures"]), held.updated_at)
-    count = counted_failure(*before, entries.now)
-    entries.put(FAILURE_KIND, name, {"failures": count}, expires_at=entries.now + DURATION + SECOND)
+    now = entries.now
+    last = 0 if held is None else min(held.updated_at, now)  # a clock ahead ends no counting
+    count = counted_failure(0 if held is None else int(held.document["failures"]), last, now)
+    _write_failures(entries, name, count)
     return count
+
+
+def _write_failures(entries: EntryTx, name: str, count: int) -> None:
+    expires_at = entries.now + DURATION + SECOND
+    entries.put(FAILURE_KIND, name, {"failures": count}, expires_at=expires_at)
 
 
 def forget_failures(entries: EntryTx, entity_id: str, *purposes: str) -> None:

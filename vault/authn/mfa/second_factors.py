@@ -6,9 +6,11 @@ not enough. Administrators generate and destroy factors of entities within their
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from functools import partial
+from typing import Any, Final, ParamSpec, TypeVar
 
 import msgspec
+import trio
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -17,6 +19,7 @@ from actors.world import World
 from protocols.instant import MINUTE, SECOND
 from vault.authn.credential_scheme import CredentialScheme
 from vault.authn.credential_validity import token_identity, user_policies
+from vault.authn.entities import account_name
 from vault.authn.methods.method import EntryTx, RowTx
 from vault.authn.mfa import passkeys, recovery
 from vault.authn.mfa.configuration import METHODS, MethodSettings, read_settings
@@ -58,12 +61,14 @@ from vault.model.identity import Identity
 from vault.model.records import TokenRow, UserRow
 from vault.store.tables import TOKENS, USERS
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 FRESH: Final = 10 * MINUTE
 """How long ago a factor may have been shown for a token that changes the factors of its entity."""
 NEW_LIFETIME: Final = 10 * MINUTE  # until a new factor is confirmed
 MAX_NAME: Final = 128  # characters that a person calls a factor
+MAX_WORKING: Final = 2  # pictures and passkeys at a time, in threads
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,6 +146,7 @@ class SecondFactors:
     def __init__(self, parts: FactorParts) -> None:
         self._parts = parts
         self._proofs = Proofs(parts.scheme)
+        self._working = trio.CapacityLimiter(MAX_WORKING)
 
     async def list_own(self, entity_id: str) -> OwnFactors:
         """The factors of an entity that are confirmed."""
@@ -188,7 +194,7 @@ class SecondFactors:
         factor = self._new_totp(settings, label)
         expires_at = self._parts.world.now() + NEW_LIFETIME
 
-        def change(entries: EntryTx, rows: RowTx) -> None:
+        def change(entries: EntryTx, rows: RowTx) -> str:
             user = _require_entity(rows, entity_id)
             _require_fresh(entries, caller, user.id)
             entries.put(
@@ -197,9 +203,10 @@ class SecondFactors:
                 factor_document(factor),
                 expires_at=expires_at,
             )
+            return account_name(rows.get, user, row.mount_id or "")
 
-        await self._transact(change)
-        return self._shown_totp(settings, factor, caller.name, expires_at)
+        account = await self._transact(change)
+        return await self._shown_totp(settings, factor, account, expires_at)
 
     async def confirm_totp(self, caller: Identity, row: TokenRow, code: str) -> Enrolled:
         """Have the new authenticator app count, by one of its codes.
@@ -210,7 +217,7 @@ class SecondFactors:
         entity_id = _entity_of(row)
         name = own_name(entity_id, TOTP)
 
-        def change(entries: EntryTx, rows: RowTx) -> Enrolled | None:
+        def change(entries: EntryTx, rows: RowTx) -> Enrolled | AuthorizationError | None:
             _require_entity(rows, entity_id)
             _require_fresh(entries, caller, entity_id)
             held = entries.get(NEW_FACTOR, name)
@@ -219,7 +226,7 @@ class SecondFactors:
                     "no_new_factor", "there is no authenticator app to confirm: begin again"
                 )
             if is_locked(entries, OWN, entity_id):
-                raise _refused()
+                return _refused()
             factor = msgspec.convert(held.document, Factor)
             step = matching_step(
                 factor.secret, factor.parameters, code.strip(), now=entries.now, last_step=0
@@ -231,6 +238,8 @@ class SecondFactors:
             return self._enrol(entries, entity_id, TOTP, replace(factor, last_step=step))
 
         found = await self._transact(change)
+        if isinstance(found, AuthorizationError):
+            raise found
         if found is None:
             raise ValidationError(
                 "code_wrong",
@@ -307,7 +316,8 @@ class SecondFactors:
             user = rows.get(USERS, entity_id)
             if user is None:
                 raise ValidationError("entity_unknown", "invalid entity ID", field="entity_id")
-            account = user.username if method_id == TOTP else entity_id  # OpenBao's label
+            # OpenBao's label is the id: its methods are of entities that nobody may have named
+            account = account_name(rows.get, user) if method_id == TOTP else entity_id
             name = own_name(entity_id, method_id)
             if entries.get(FACTOR, name) is not None:
                 return settings, account, None
@@ -324,7 +334,7 @@ class SecondFactors:
         name = settings.name or method_id
         if factor is None:
             return Generated(method=name)
-        return Generated(method=name, made=self._shown_totp(settings, factor, account, 0))
+        return Generated(method=name, made=await self._shown_totp(settings, factor, account, 0))
 
     async def destroy(self, caller: Identity, entity_id: str, method_id: str) -> None:
         """Take an entity's factor away, or all of them (no method), with its recovery codes.
@@ -357,16 +367,18 @@ class SecondFactors:
         known = await self._passkeys(entity_id)
         challenge = self._parts.random(passkeys.CHALLENGE_BYTES)
 
-        def change(entries: EntryTx, rows: RowTx) -> None:
-            _require_entity(rows, entity_id)
+        def change(entries: EntryTx, rows: RowTx) -> str:
+            user = _require_entity(rows, entity_id)
             _require_fresh(entries, caller, entity_id)
             self._put_challenge(entries, _registration(row), challenge)
+            return account_name(rows.get, user, row.mount_id or "")
 
-        await self._transact(change)
-        return passkeys.registration_options(
+        account = await self._transact(change)
+        return await self._in_thread(
+            passkeys.registration_options,
             party,
             entity_id=entity_id,
-            account=caller.name,
+            account=account,
             challenge=challenge,
             known=[factor.credential for factor in known.values()],
         )
@@ -377,7 +389,7 @@ class SecondFactors:
         """Have a passkey count, by what a browser answered. Raises `ValidationError`."""
         party, entity_id, label = self._require_party(), _entity_of(row), _checked_name(name)
         challenge = await self._challenge(_registration(row))
-        made = passkeys.verify_registration(party, dict(response), challenge)
+        made = await self._in_thread(passkeys.verify_registration, party, dict(response), challenge)
         factor = Factor(
             type=WEBAUTHN,
             method=WEBAUTHN,
@@ -411,20 +423,21 @@ class SecondFactors:
         challenge = self._parts.random(passkeys.CHALLENGE_BYTES)
         await self._transact(lambda entries, _: self._put_challenge(entries, purpose, challenge))
         credentials = [factor.credential for factor in known.values()]
-        return passkeys.assertion_options(party, challenge, credentials)
+        return await self._in_thread(passkeys.assertion_options, party, challenge, credentials)
 
     async def check_assertion(
         self, entity_id: str, purpose: str, response: Mapping[str, Any]
     ) -> SignedChallenge | None:
         """What a passkey has signed, verified; it counts in a transaction. None: nothing does."""
         party, answer = self._require_party(), dict(response)
-        factor_id = passkeys.factor_id(passkeys.credential_of(answer))
+        factor_id = passkeys.factor_id(await self._in_thread(passkeys.credential_of, answer))
         held = await self._parts.store.get(MFA_MOUNT.id, FACTOR, own_name(entity_id, factor_id))
         challenge = await self._parts.store.get(MFA_MOUNT.id, CHALLENGE, purpose)
         if held is None or challenge is None:
             return None
         factor = msgspec.convert(held.document, Factor)
-        count = passkeys.verify_assertion(
+        count = await self._in_thread(
+            passkeys.verify_assertion,
             party,
             answer,
             challenge=bytes.fromhex(challenge.document["challenge"]),
@@ -515,12 +528,14 @@ class SecondFactors:
         key = self._parts.random(settings.key_size)
         return replace(_totp_factor(settings, TOTP, key, self._parts.world.now()), name=name)
 
-    def _shown_totp(
+    async def _shown_totp(
         self, settings: MethodSettings, factor: Factor, account: str, expires_at: int
     ) -> NewTotp:
         issuer = settings.issuer or self._parts.issuer  # the built-in method has none of its own
         url = otpauth_url(factor.secret, factor.parameters, issuer=issuer, account=account)
-        picture = qr_code_png(url, settings.qr_size) if settings.qr_size > 0 else ""
+        picture = ""
+        if settings.qr_size > 0:
+            picture = await self._in_thread(qr_code_png, url, settings.qr_size)
         return NewTotp(secret=factor.secret, url=url, qr_code=picture, expires_at=expires_at)
 
     def _require_party(self) -> RelyingParty:
@@ -531,6 +546,12 @@ class SecondFactors:
                 "authentication.mfa.public_url",
             )
         return self._parts.party
+
+    async def _in_thread(self, work: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
+        """Milliseconds of computing, and 0.2 s of import the first time: not on the event loop."""
+        return await self._parts.world.run_sync(
+            partial(work, *args, **options), limiter=self._working
+        )
 
     def _transact(self, change: Callable[[EntryTx, RowTx], T]) -> Awaitable[T]:
         return self._parts.store.transact_rows(MFA_MOUNT.id, change)

@@ -527,6 +527,17 @@ async def resume(dialect: Dialect, request: Request, name: str) -> RotationBody:
 
 @rotations.add(
     "POST",
+    "rotation-abandon/{path}",
+    "Give up a rotation that is stuck, and leave its target as it is",
+    returns=RotationBody,
+    errors=(409,),
+)
+async def abandon(dialect: Dialect, request: Request, name: str) -> RotationBody:
+    return await _change(dialect, request, operations.ABANDON_ROTATION, name)
+
+
+@rotations.add(
+    "POST",
     "rotation-undo/{path}",
     "Undo a rotation whose value is not current yet",
     returns=RotationBody,

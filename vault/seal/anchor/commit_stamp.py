@@ -40,7 +40,7 @@ from vault.store.change_feed import (
     feed_behind_error,
     outdated_changes,
 )
-from vault.store.interface import ConstraintError, FeedPosition, StoreSession
+from vault.store.interface import BackendError, ConstraintError, FeedPosition, StoreSession
 from vault.store.row_guard import RowGuard, check_row
 from vault.store.row_index import RowIndexBuilder
 from vault.store.table import StoreQuery
@@ -81,6 +81,7 @@ class CommitStampWriter:
         *,
         base: StampBase,
         written: bytes,
+        replaced: bytes | None = b"",
         epoch: int = 1,
         checkpoint: str = "",
         anchored: bool = False,
@@ -89,9 +90,10 @@ class CommitStampWriter:
         node: str = "",
         joined: NodeState | None = None,
     ) -> None:
-        """`base` is what the row `written` says; empty: count on from it, whatever the row says.
+        """`base` is what the row `written` says; empty: the first commit counts on from `base`.
 
-        Then a first commit whose outcome is unknown must end the life of this object. `node` is
+        Then the row has to be `replaced` (empty: there is none; None: it may be any), and a first
+        commit whose outcome is unknown must end the life of this object. `node` is
         the id of the node that commits. `joined`: what the database says of it, for a process that
         repeats what the first process of its node says of anchor, seal and retention.
         """
@@ -110,7 +112,7 @@ class CommitStampWriter:
         self._notice: RetentionNotice | None = None
         if joined is not None:
             self._repeat(joined)
-        self._base, self._written = base, written
+        self._base, self._written, self._replaced = base, written, replaced
         self._next, self._next_written = base, written
 
     @property
@@ -265,12 +267,20 @@ class CommitStampWriter:
     def _base_before(self, batch: TransactionBatch) -> StampBase:
         """The state before the transaction: ours, or that of the row after a commit in doubt.
 
-        An older stamp is ours as well, but nothing to go on from: somebody has put it back.
+        An older stamp is ours as well, but nothing to go on from: somebody has put it back. Raises
+        `BackendError` (`store_behind`) where another agent has committed before our first commit:
+        its rows would be lost from the count.
         """
-        if not self._written:
-            return self._base
         row = batch.get(SYSTEM, (COMMIT_STAMP_ROW,))
         stored = b"" if row is None else row.value
+        if not self._written:
+            if self._replaced not in {None, stored}:  # not secret: both stored
+                raise BackendError(
+                    "store_behind",
+                    "another agent has committed while what was accepted was counted: unseal "
+                    "again; if that lasts, stop the other agents until this one is unsealed",
+                )
+            return self._base
         return self._base if stored == self._written else self._decode_newer(stored)
 
     def _repeat(self, state: NodeState) -> None:

@@ -89,7 +89,9 @@ class ProcessKeyProvider:
 
     async def unwrap(self, wrapped: WrappedKey, context: bytes) -> bytes:
         """See `KeyBackend`."""
-        answer = await self._call(Request("unwrap", wrapped=wrapped, context=context))
+        answer = await self._call(
+            Request("unwrap", wrapped=wrapped, context=context), is_shielded=False
+        )
         return answer.root_key
 
     async def create_version(self) -> KeyDescription:
@@ -110,13 +112,16 @@ class ProcessKeyProvider:
                 await process.wait()
             await _kill(process)
 
-    async def _call(self, request: Request) -> Answer:
-        """Raises `KeyProviderError`."""
+    async def _call(self, request: Request, *, is_shielded: bool = True) -> Answer:
+        """Raises `KeyProviderError`.
+
+        A call that is cancelled ends the process, as one that takes too long does. Those that
+        change something at the provider are shielded: a call that is cut may leave a token damaged.
+        """
         if self._refused is not None:
             raise self._refused.with_traceback(None)
         try:
-            # Shielded: a call that is cut may leave a token damaged.
-            with trio.CancelScope(shield=True), trio.fail_after(self._timeout):
+            with trio.CancelScope(shield=is_shielded), trio.fail_after(self._timeout):
                 async with self._lock:
                     answer = await self._exchange(request)
         except trio.TooSlowError:

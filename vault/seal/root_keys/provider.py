@@ -27,6 +27,7 @@ class KeyProviderError(UnavailableError):
 
     - `key_provider_unreachable`: no module, no token, no network; the helper process ended
     - `key_provider_timeout`: no answer in time
+    - `key_provider_slow`: no answer before another provider has unsealed the vault
     - `key_provider_pin_wrong`: the credential is refused; never tried again
     - `key_provider_denied`: the credential is valid and may not use the key
     - `key_provider_key_missing`: there is no such key

@@ -4,7 +4,7 @@ from uuid import UUID
 
 import pytest
 import trio
-from msgspec.structs import replace
+from msgspec.structs import fields, replace
 
 from control.errors import UnavailableError
 from control.gateway.agent_connection import (
@@ -16,7 +16,7 @@ from control.gateway.agent_connection import (
     ConnectionRateLimits,
 )
 from control.model.agents import Health
-from control.store.vault_reports import backups
+from control.store.vault_reports import backups, rotations
 from protocols.link import messages as m
 from protocols.link import vocabulary as words
 from protocols.link.limits import DEAD_SECONDS
@@ -194,6 +194,25 @@ async def test_the_backups_of_an_agent_are_on_record(hub: Hub) -> None:
         await talk.delivered()
         records = await hub.core.store.read(lambda tx: backups.get_records(tx, "acme", ["one"]))
         assert records["one"].count == last.count
+
+
+async def test_what_an_agent_says_of_its_clients_is_stored_with_its_rotations(hub: Hub) -> None:
+    """The latest of them; a change of theirs is news though the rotations are as before."""
+    one = await hub.enrolled("one")
+    numbers = {each.name: 0 for each in fields(m.Rotations) if each.name != "notices"}
+    counted = m.Rotations(**numbers, notices=())
+    async with hub.connected(one) as talk:
+        for clients in (None, m.Clients(lagging=1, unrenewed=2), m.Clients(lagging=0, unrenewed=3)):
+            if clients is not None:
+                await talk.say(clients)
+            await talk.say(counted)
+            await talk.say(alert())
+            await talk.delivered()
+            records = await hub.core.store.read(
+                lambda tx: rotations.get_records(tx, "acme", ["one"])
+            )
+            wanted = (0, 0) if clients is None else (clients.lagging, clients.unrenewed)
+            assert (records["one"].lagging, records["one"].unrenewed) == wanted
 
 
 async def test_an_agent_that_knows_more_than_we_gave_gets_a_new_stream(hub: Hub) -> None:

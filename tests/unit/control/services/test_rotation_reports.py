@@ -13,7 +13,7 @@ from control.services.vault_reports import record_rotations, rotation_report
 from control.services.vaults import VaultFilter
 from control.store import agents, notices
 from protocols.instant import HOUR, SECOND
-from protocols.link.messages import RotationNotice, Rotations
+from protocols.link.messages import Clients, RotationNotice, Rotations
 from protocols.link.signing import channel_digest
 from protocols.link.vocabulary import RotationEvent
 from protocols.pki.names import AgentName
@@ -40,9 +40,11 @@ def notice(event: RotationEvent, number: int = 1, secret: bytes = bytes(16)) -> 
     )  # fmt: skip
 
 
-async def say(core: Core, world: FakeWorld, vault: str, told: Rotations) -> list[tuple[str, str]]:
+async def say(
+    core: Core, world: FakeWorld, vault: str, told: Rotations, clients: Clients | None = None
+) -> list[tuple[str, str]]:
     """The agent reports; topic and agent of each event."""
-    report = rotation_report(AgentName("acme", vault), told, world)
+    report = rotation_report(AgentName("acme", vault), told, clients, world)
     [events] = await core.store.write(lambda tx: record_rotations(tx, [report]))
     return [(event.topic, event.vault) for event in events]
 
@@ -78,6 +80,33 @@ async def test_alerts_last_as_long_as_their_cause(core: Core, world: FakeWorld) 
     assert vault.rotation.owed == 3
     world.advance(60)
     await say(core, world, "a", counted(world))
+    assert await firing(core) == set()
+
+
+async def test_clients_that_lag_or_never_renew_are_alerts_of_their_vault(
+    core: Core, world: FakeWorld
+) -> None:
+    """Each while its count is not 0; an agent that says nothing of them has none."""
+    await enrolled(core, world, "a", "old")
+    await say(core, world, "old", counted(world))
+    clients = Clients(lagging=2, unrenewed=1)
+    told = counted(world)
+    events = await say(core, world, "a", told, clients)
+    assert [topic for topic, _ in events] == [Topic.ROTATION, *[Topic.ALERT] * 2]
+    assert await say(core, world, "a", told, clients) == []
+    assert await firing(core) == {
+        ("a", "rotation_lagging", Severity.WARNING),
+        ("a", "leases_unrenewed", Severity.WARNING),
+    }
+    found = await core.agents.vaults.list_vaults("acme", VaultFilter(), after="", limit=9)
+    counts = {each.nodes[0].name: each.rotation.counts for each in found if each.rotation}
+    assert {n: (row.lagging, row.unrenewed) for n, row in counts.items()} == {
+        "a": (2, 1), "old": (0, 0),
+    }  # fmt: skip
+    world.advance(60)
+    await say(core, world, "a", counted(world), Clients(lagging=0, unrenewed=1))
+    assert {code for _, code, _ in await firing(core)} == {"leases_unrenewed"}
+    await say(core, world, "a", counted(world), Clients(lagging=0, unrenewed=0))
     assert await firing(core) == set()
 
 

@@ -96,6 +96,7 @@ def test_what_waits_in_an_outbox_is_of_the_first_version():
         MessageType.VAULT,
         MessageType.BACKUPS,
         MessageType.ROTATIONS,
+        MessageType.CLIENTS,
     }
 
 
@@ -165,7 +166,7 @@ def test_every_operation_of_the_agent_has_its_word():
         *("lease.revoke_prefix", "lease.tidy", "credentials.create"),
         *("policy.capabilities", "policy.own_capabilities"),
         *("secret.consumers", "secret.readers", "identity.exposure", "identity.revoke"),
-        *("rotation.resume", "rotation.undo", "rotation.select"),
+        *("rotation.resume", "rotation.undo", "rotation.abandon", "rotation.select"),
         *("rotation.refuse", "rotation.schedule"),
         *("request.malformed", "request.refused", "policy.explain", "policy.convert"),
         *("policy.grant", "policy.grants", "policy.revoke_grant", "policy.resultant", "sys.help"),

@@ -46,6 +46,7 @@ ROTATIONS = m.Rotations(
     waiting=9, failing=10, stuck=11, rotated_day=12, rotated_month=13, leases=14, revoking=15,
     irrevocable=16, notices=(),
 )  # fmt: skip
+CLIENTS = m.Clients(lagging=1, unrenewed=2)
 BACKUPS = m.Backups(
     state=BackupState.GOOD, newest=5, proven=4, count=3, period=60, rto=2, rpo=1,
     certificate=bytes(32),
@@ -341,9 +342,38 @@ def test_an_older_peer_is_talked_with_in_its_version(
 
 
 @pytest.mark.parametrize("older", ["agent", "control"])
+def test_a_peer_of_version_8_has_no_clients(older: str):
+    """It takes the greeting, which names no more than it reads; it has rotations as before."""
+    before = (1, 2, 3, 4, 5, 6, 7, 8)
+    agent = replace(agent_end(), versions=before if older == "agent" else VERSIONS)
+    control = replace(control_end(), versions=before if older == "control" else VERSIONS)
+    assert len(VERSIONS) <= len(before)
+    duet = Duet.live(agent, control)
+    assert duet.agent.version == duet.control.version == 8
+    with pytest.raises(LocalFaultError, match="has no clients"):
+        duet.agent.send_message(CLIENTS)
+    duet.agent.send_message(ROTATIONS)
+    duet.pump()
+    assert duet.heard[UPWARDS] == [MessageReceived(0, ROTATIONS)]
+    newest = Duet.live()
+    newest.agent.send_message(CLIENTS)
+    newest.pump()
+    assert newest.heard[UPWARDS] == [MessageReceived(0, CLIENTS)]
+
+
+@pytest.mark.parametrize("older", ["agent", "control"])
+def test_a_peer_of_version_2_is_met_in_the_first(older: str):
+    """Version 2 is not spoken any more."""
+    agent = replace(agent_end(), versions=(1, 2) if older == "agent" else VERSIONS)
+    control = replace(control_end(), versions=(1, 2) if older == "control" else VERSIONS)
+    duet = Duet.live(agent, control)
+    assert duet.agent.version == duet.control.version == 1
+
+
+@pytest.mark.parametrize("older", ["agent", "control"])
 def test_a_peer_of_version_6_has_no_rotations(older: str):
     """Of neither side; it has backups as before."""
-    before = VERSIONS[:6]
+    before = (1, 2, 3, 4, 5, 6)
     agent = replace(agent_end(), versions=before if older == "agent" else VERSIONS)
     control = replace(control_end(), versions=before if older == "control" else VERSIONS)
     duet = Duet.live(agent, control)
@@ -358,7 +388,7 @@ def test_a_peer_of_version_6_has_no_rotations(older: str):
 @pytest.mark.parametrize("older", ["agent", "control"])
 def test_a_peer_of_version_5_has_no_backups(older: str):
     """An agent of it cannot be asked for them, a control plane of it is not told of them."""
-    before = VERSIONS[:5]
+    before = (1, 2, 3, 4, 5)
     agent = replace(agent_end(), versions=before if older == "agent" else VERSIONS)
     control = replace(control_end(), versions=before if older == "control" else VERSIONS)
     duet = Duet.live(agent, control)
@@ -381,10 +411,10 @@ def test_two_new_ends_speak_the_newest():
     duet.control.receive_frame(hello, at(0))
     (welcome,) = duet.control.take_frames(at(0))
     duet.agent.receive_frame(welcome, at(0))
-    assert duet.agent.version == duet.control.version == 8
+    assert duet.agent.version == duet.control.version == 9
     (proof,) = duet.agent.take_frames(at(0))
     versions = [decode_struct(frame[64:], Envelope).version for frame in (hello, welcome, proof)]
-    assert versions == [1, 1, 8]
+    assert versions == [1, 1, 9]
     duet.control.receive_frame(proof, at(0))
     duet.control.send_message(ASKED)
     duet.agent.send_message(FOUND)

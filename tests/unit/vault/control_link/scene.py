@@ -55,8 +55,10 @@ class FakeHost:
     workers: words.WorkersState = words.WorkersState.STEADY
     key_providers: words.KeyProvidersState | None = None
     backups: m.Backups | None = None
+    clients: m.Clients | None = None
     rotations_report: m.Rotations | None = None
     vault: bytes = b""
+    break_glass_uses: int = 0
     bundle_hash: bytes = bytes(32)
 
     def facts(self) -> VaultFacts:
@@ -78,8 +80,11 @@ class FakeHost:
             workers=self.workers,
             key_providers=self.key_providers,
             vault=self.vault,
+            break_glass_uses=self.break_glass_uses,
+            break_glass_used_at=1,
             bundle_hash=self.bundle_hash,
             backups=self.backups,
+            clients=self.clients,
             rotations=self.rotations_report,
         )
 

@@ -39,9 +39,14 @@ class Scene:
 
     host: FakeHost
     outbox: Outbox
+    database: LinkDatabase
     calls: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        """As an agent that was killed: what only memory had is gone."""
         self.alarms = AlertQueue(
             self.host,
             self.outbox,
@@ -53,6 +58,7 @@ class Scene:
     async def told(self) -> list[tuple[AlertCode, int]]:
         """Look at the vault, owe what is raised, and take it from the outbox: code and count."""
         self.alarms.raise_vault_alerts()
+        await self.alarms.report_break_glass(self.database)
         await self.alarms.flush_to_outbox()
         found = (await self.outbox.read((await self.outbox.state()).acknowledged, 100)).entries
         alerts = [decode_payload(entry.name, entry.payload) for entry in found]
@@ -67,7 +73,7 @@ async def scene() -> AsyncIterator[Scene]:
     async with open_link_database(None, world) as database:
         outbox = Outbox(database, world)
         await outbox.open()
-        yield Scene(FakeHost(world), outbox)
+        yield Scene(FakeHost(world), outbox, database)
 
 
 async def test_what_is_raised_often_is_one_message_that_says_how_often(scene: Scene) -> None:
@@ -95,6 +101,45 @@ async def test_sealed_and_unsealed_are_told_when_they_begin(scene: Scene) -> Non
         scene.host.is_open = is_open
         seen.append([code for code, _ in await scene.told()])
     assert seen == [[], [], [AlertCode.SEALED], [], [AlertCode.UNSEALED]]
+
+
+async def test_a_use_of_break_glass_is_told_by_its_record_whenever_the_agent_was_killed(
+    scene: Scene,
+) -> None:
+    """Each once, of each vault; how often it was is its count."""
+    opened = AlertCode.UNSEALED
+    scene.host.vault = b"first"
+    assert await scene.told() == []
+    scene.host.break_glass_uses = 2
+    scene.restart()  # before it has told anything
+    assert await scene.told() == [(opened, 2)]
+    assert scene.calls == ["queued"]
+    assert await scene.told() == []
+    scene.restart()
+    assert await scene.told() == []
+    scene.host.break_glass_uses = 3
+    assert await scene.told() == [(opened, 1)]
+    scene.host.vault, scene.host.break_glass_uses = b"second", 1
+    assert await scene.told() == [(opened, 1)]
+
+
+async def test_a_sealed_vault_tells_a_use_and_its_record_hides_none(scene: Scene) -> None:
+    """Nothing verifies it, so the open vault tells again; what that has told is no news."""
+    opened = AlertCode.UNSEALED
+    scene.host.vault, scene.host.is_open = b"vault", False
+    scene.host.break_glass_uses = 2**70
+    assert await scene.told() == [(opened, 1)]
+    scene.restart()
+    assert await scene.told() == []
+    scene.restart()
+    scene.host.is_open, scene.host.break_glass_uses = True, 1
+    assert await scene.told() == [(opened, 1)]
+    scene.restart()
+    assert await scene.told() == []
+    scene.host.vault = b"other"
+    assert await scene.told() == [(opened, 1)]
+    scene.host.is_open = False
+    assert await scene.told() == [(AlertCode.SEALED, 1)]
 
 
 async def test_trouble_is_told_when_it_begins(scene: Scene) -> None:

@@ -78,6 +78,19 @@ async def test_a_sealed_vault_is_linked_and_applies_later(
         assert stage.uplink.status().state == "online"
 
 
+async def test_a_use_of_break_glass_before_the_agent_was_started_is_told(
+    plane: Plane, autojump_clock: object
+) -> None:
+    """Once, as critical, with the time of the use."""
+    host = FakeHost(plane.world, vault=bytes(16), break_glass_uses=1)
+    async with staged(plane, host=host):
+        await plane.until(lambda: bool(of(m.Alert, plane.applied)))
+        await trio.sleep(120)
+        [told] = of(m.Alert, plane.applied)
+        assert (told.code, told.severity) == (words.AlertCode.UNSEALED, words.Severity.CRITICAL)
+        assert told.raised_at == 0
+
+
 async def test_hours_offline_lose_and_repeat_nothing(plane: Plane, autojump_clock: object) -> None:
     """Back after hours: alerts all there once, order kept, the oldest metrics gone and told."""
     config = LinkConfig(outbox_bytes=16 * 1024)
@@ -229,6 +242,33 @@ async def test_it_says_how_its_rotations_do(plane: Plane, autojump_clock: object
             assert (said.at, said.policies, said.stuck, said.leases) == (1000, 2, 1, 3)
             [notice] = said.notices
             assert (notice.secret, notice.channels) == (secret, (channel_digest("on call"),))
+
+
+async def test_it_says_how_its_clients_do_before_its_rotations(
+    plane: Plane, autojump_clock: object
+) -> None:
+    """The control plane stores both with the second; one of version 8 has the second as before."""
+    report = RotationReport(at=10**9, lagging=2, leases=LeaseStates(unrenewed=3))
+    host = FakeHost(plane.world, clients=message_factory.clients(report))
+    host.rotations_report = message_factory.rotations(report, with_ids=False)
+    async with staged(plane, host=host):
+        await plane.until(lambda: bool(of(m.Rotations, plane.heard)))
+        kinds = [type(said) for said in plane.heard if isinstance(said, m.Clients | m.Rotations)]
+        assert kinds[:2] == [m.Clients, m.Rotations]
+        assert of(m.Clients, plane.heard)[0] == m.Clients(lagging=2, unrenewed=3)
+
+
+async def test_a_control_plane_of_version_8_hears_nothing_of_clients(
+    plane: Plane, autojump_clock: object
+) -> None:
+    """Of rotations as before; its session does not end for it."""
+    plane.versions = (1, 2, 3, 4, 5, 6, 7, 8)
+    host = FakeHost(plane.world, clients=m.Clients(lagging=1, unrenewed=1))
+    host.rotations_report = message_factory.rotations(RotationReport(at=1), with_ids=False)
+    async with staged(plane, host=host):
+        await plane.until(lambda: len(of(m.Rotations, plane.heard)) > 1)
+        assert of(m.Clients, plane.heard) == []
+        assert plane.sessions == 1
 
 
 async def test_an_older_control_plane_hears_nothing_of_backups(

@@ -230,8 +230,10 @@ class Overtaken(MountStore):
         return found
 
 
-async def _connect(house: House, path: str, store: RotationStore | None = None) -> None:
-    """Give a secret, or a folder, a policy that connects with a secret in the mount."""
+async def _connect(
+    house: House, path: str, store: RotationStore | None = None, connection: str = "kv/admin"
+) -> None:
+    """Give a secret, or a folder, a policy that connects with a secret in the mount, or another."""
     rotators = Rotators()
     rotators.register(generated.KIND)
     handlers = RotationHandlers(
@@ -239,29 +241,101 @@ async def _connect(house: House, path: str, store: RotationStore | None = None) 
         StoredAdoption(ConsumerStore(house.barrier)), Authorizer(house.book), house.world,
     )  # fmt: skip
     house.handlers.update(handlers.handlers())
-    policy = RotationPolicy(rotator="generated", connection="kv/admin")
+    policy = RotationPolicy(rotator="generated", connection=connection)
     await house.do("rotation.policy.write", path, WriteRotationPolicy(policy=policy))
+
+
+def _overtake(house: House, meanwhile: Callable[[], Awaitable[object]]) -> None:
+    """Have moves overtaken by this, each time that they have looked."""
+    overtaken = Overtaken(house.barrier, meanwhile)
+    handlers = MountMoveHandlers(
+        MountSnapshot(overtaken, house.mounts),
+        MountSnapshot(AuthMountStore(house.barrier), house.auth_mounts),
+        overtaken,
+        MoveStore(house.barrier),
+        Authorizer(house.book),
+        house.world,
+    )
+    house.handlers.update(handlers.handlers())
 
 
 @pytest.mark.parametrize("user", ["secret/user", "secret/"])
 async def test_what_is_connected_while_it_moves_is_not_lost(kv: House, user: str) -> None:
-    """The move is refused, and refused for what is there when it is repeated."""
+    """The move finds it when it looks again."""
     await kv.write("secret/user")
-    overtaken = Overtaken(kv.barrier, lambda: _connect(kv, user))
+    _overtake(kv, lambda: _connect(kv, user))
+    with pytest.raises(ConflictError) as refused:
+        await move(kv, "kv", "x")
+    assert refused.value.code == "connections_used"
+    assert await kv.head("kv/admin") is not None
+
+
+@pytest.mark.parametrize("times", [mount_moves.MAX_TRIES - 1, mount_moves.MAX_TRIES])
+async def test_what_is_connected_elsewhere_hinders_no_move(kv: House, times: int) -> None:
+    """Whoever may write a rotation policy does not keep others' mounts where they are so easily."""
+    for name in ("secret/user", "secret/admin"):
+        await kv.write(name)
+    left = times
+
+    async def connect() -> None:
+        nonlocal left
+        if left:
+            left -= 1
+            await _connect(kv, "secret/user", connection="secret/admin")
+
+    _overtake(kv, connect)
+    if times < mount_moves.MAX_TRIES:
+        await move(kv, "kv", "x")
+        assert await kv.head("x/admin") is not None
+        return
+    with pytest.raises(ConflictError) as refused:
+        await move(kv, "kv", "x")
+    assert refused.value.code == "connections_changed"
+    assert await kv.head("kv/admin") is not None
+
+
+class Lagging:
+    """A barrier whose searches are a replica's: it shows what there was, until a transaction.
+
+    Then it has to have what that has seen (`Committer.read_known`).
+    """
+
+    def __init__(self, barrier: Barrier) -> None:
+        self._barrier = barrier
+        self._is_current = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._barrier, name)
+
+    async def transact(self, *args: Any, **options: Any) -> Any:
+        """From here on it knows what is stored."""
+        found = await self._barrier.transact(*args, **options)
+        self._is_current = True
+        return found
+
+    async def select_all(self, *args: Any) -> list[Any]:
+        """None of the rows of late."""
+        found = await self._barrier.select_all(*args)
+        return found if self._is_current else []
+
+
+async def test_a_connection_that_a_replica_lacks_is_found(kv: House) -> None:
+    """The count of connections is as new as the search, so nothing is between the two."""
+    await kv.write("secret/user")
+    await _connect(kv, "secret/user")
+    lagging: Any = Lagging(kv.barrier)
     handlers = MountMoveHandlers(
-        MountSnapshot(overtaken, kv.mounts),
+        MountSnapshot(MountStore(kv.barrier), kv.mounts),
         MountSnapshot(AuthMountStore(kv.barrier), kv.auth_mounts),
-        overtaken,
+        MountStore(lagging),
         MoveStore(kv.barrier),
         Authorizer(kv.book),
         kv.world,
     )
     kv.handlers.update(handlers.handlers())
-    for code in ("connections_changed", "connections_used"):
-        with pytest.raises(ConflictError) as refused:
-            await move(kv, "kv", "x")
-        assert refused.value.code == code
-        assert await kv.head("kv/admin") is not None
+    with pytest.raises(ConflictError) as used:
+        await move(kv, "kv", "x")
+    assert used.value.code == "connections_used"
 
 
 class MovedFirst(RotationStore):
@@ -285,6 +359,15 @@ async def test_nothing_connects_with_what_has_just_moved(kv: House, user: str) -
         await _connect(kv, user, MovedFirst(kv))
     assert refused.value.code == "rotation_policy_invalid"
     assert await kv.head("x/admin") is not None
+
+
+@pytest.mark.parametrize("folder", ["kv/", "kv/app/"])
+async def test_no_policy_is_left_where_the_mount_was(kv: House, folder: str) -> None:
+    """Another mount that is made there would have it, and none could be moved there."""
+    with pytest.raises(NotFoundError) as refused:
+        await _connect(kv, folder, MovedFirst(kv), connection="")
+    assert refused.value.code == "mount_not_found"
+    await move(kv, "x", "kv")
 
 
 async def _admin(house: House, *rules: dict[str, object], acl: str = "") -> Identity:

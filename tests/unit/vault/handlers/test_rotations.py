@@ -538,6 +538,31 @@ async def test_a_stuck_rotation_goes_on_when_somebody_says_so(bench: Bench) -> N
         await bench.house.do("rotation.resume", PATH)
 
 
+async def test_a_stuck_rotation_is_given_up_and_another_one_may_begin(bench: Bench) -> None:
+    """The target is not asked for anything; the audit log has what may be left there."""
+    row = await begun(bench)
+    with pytest.raises(ConflictError, match="rotation_not_stuck"):
+        await bench.house.do("rotation.abandon", PATH)
+    while row.state != "adopted":
+        row = await bench.step(row)
+    after = await bench.value()
+    bench.server.faults[Step.RETIRE] = [RotationError("target_down", "no answer")] * 3
+    while row.next_at:
+        row = await bench.step(row)
+    calls = [*bench.server.calls]
+    row = await bench.house.do("rotation.abandon", PATH)
+    assert bench.server.calls == calls
+    assert (row.state, row.error_code) == ("retired", "abandoned")
+    assert rotation_reference(row) == {
+        "secret_id": row.secret_id, "number": row.number, "state": "retired", "left": row.error,
+    }  # fmt: skip
+    assert await bench.value() == after
+    with pytest.raises(ConflictError, match="rotation_not_stuck"):
+        await bench.house.do("rotation.resume", PATH)
+    following = await bench.run(await begun(bench))
+    assert (following.number, following.state) == (row.number + 1, "retired")
+
+
 async def test_one_that_has_begun_is_undone_on_request(bench: Bench) -> None:
     """As long as its value is not current."""
     row = await bench.step(await begun(bench))

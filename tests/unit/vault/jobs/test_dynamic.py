@@ -18,12 +18,14 @@ from vault.jobs.dynamic import (
     PER_CONNECTION,
     SWEEP_INTERVAL,
     DynamicParts,
+    count_lease_states,
     open_lease_expiry,
 )
 from vault.model.dynamic import UNRENEWED_ALERT, LeaseCounts
 from vault.model.operation import Operation
 from vault.model.records import ConnectionRow, DynamicLeaseRow, LeaseClientRow
 from vault.model.results import OrphanedUsers
+from vault.model.rotation_report import LeaseStates
 
 NOW: Final = 1_800_000_000 * 10**9
 
@@ -244,10 +246,12 @@ async def test_counts_for_the_metrics() -> None:
         ]
     )
     vault.clients = [
-        LeaseClientRow(client="", unrenewed=99),
-        LeaseClientRow(client="a", unrenewed=UNRENEWED_ALERT),
-        LeaseClientRow(client="b", unrenewed=1),
+        LeaseClientRow(client="", leases=4, unrenewed=99),
+        LeaseClientRow(client="a", leases=1, unrenewed=UNRENEWED_ALERT),
+        LeaseClientRow(client="b", leases=1, unrenewed=UNRENEWED_ALERT - 1),
+        LeaseClientRow(client="gone", unrenewed=UNRENEWED_ALERT),
     ]
     async with open_lease_expiry(vault.parts()) as expiry:
         await expiry.count()
     assert expiry.counts == LeaseCounts(leases=4, failing=1, irrevocable=1, unrenewed=1)
+    assert await count_lease_states(vault) == LeaseStates(1, 2, 1, unrenewed=1)

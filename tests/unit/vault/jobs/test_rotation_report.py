@@ -10,7 +10,7 @@ from actors.testing import FakeWorld
 from protocols.instant import DAY, HOUR, MINUTE, SECOND
 from protocols.link.limits import MAX_ROTATION_NOTICES
 from protocols.link.vocabulary import RotationEvent
-from vault.jobs.rotation_report import RotationReporter, RotationReportParts
+from vault.jobs.rotation_report import MAX_LAGGING, RotationReporter, RotationReportParts
 from vault.model.records import FolderPolicyRow, RecordStatus, RotationRow, SecretRow
 from vault.model.rotation import AdoptionState, AdoptionStatus
 
@@ -26,6 +26,7 @@ class Vault:
     rotations: list[RotationRow] = field(default_factory=list)
     folders: list[FolderPolicyRow] = field(default_factory=list)
     lagging: set[str] = field(default_factory=set)
+    adoption_of: set[str] = field(default_factory=set)
     reports: bool = True
     looks: int = 0
     world: FakeWorld = field(default_factory=lambda: FakeWorld(NOW))
@@ -56,6 +57,7 @@ class Vault:
     async def adoption(self, row: RotationRow, _window: int) -> AdoptionStatus:
         """Known of some."""
         await trio.lowlevel.checkpoint()
+        self.adoption_of.add(row.secret_id)
         if row.secret_id in self.lagging:
             return AdoptionStatus(state=AdoptionState.WAITING, laggards=["app"])
         return AdoptionStatus(state=AdoptionState.UNKNOWN)
@@ -181,6 +183,44 @@ async def test_channels_are_notified_of_what_the_policy_names() -> None:
     assert {each.channels for each in reporter.counts.notices} == {("on call",)}
     ids = {each.notice for each in reporter.counts.notices}
     assert len(ids) == len(reporter.counts.notices)
+
+
+async def test_who_lags_is_counted_without_any_policy_that_names_channels() -> None:
+    """From half of the grace period on, and for a day behind its end; not where nobody waits."""
+    vault, policy = Vault(), {**POLICY, "grace": HOUR}
+    half, over = {"current_at": NOW - HOUR // 2}, {"error_code": "adoption_incomplete"}
+    vault.rotated("late", 1, "current", policy=policy, **half)
+    vault.rotated("on time", 1, "current", policy=policy, **half)
+    vault.rotated("early", 1, "current", policy=policy, current_at=NOW - HOUR // 2 + 1)
+    vault.rotated("unasked", 1, "current", policy={**policy, "adoption_window": 0}, **half)
+    vault.rotated("ending", 1, "adopted", policy=policy, current_at=NOW - HOUR, **over)
+    vault.rotated("just", 1, "retired", policy=policy, ended_at=NOW - DAY + 1, **over)
+    vault.rotated("past", 1, "retired", policy=policy, ended_at=NOW - DAY, **over)
+    vault.rotated("again", 1, "retired", policy=policy, ended_at=NOW - HOUR, **over)
+    vault.rotated("again", 2, "retired", policy=policy, ended_at=NOW)
+    vault.lagging = {"late", "early", "unasked", "ending", "just", "past", "again"}
+    reporter = vault.reporter()
+    await reporter.refresh()
+    assert (reporter.counts.lagging, reporter.counts.notices) == (3, ())
+    assert vault.adoption_of == {"late", "on time", "ending", "just"}
+    vault.world.advance(60)
+    vault.lagging = {"ending"}
+    await reporter.refresh()
+    assert reporter.counts.lagging == 1
+
+
+async def test_so_many_are_looked_at_for_the_count_and_those_to_tell_of_beside_them() -> None:
+    """Each costs queries, however many rotations wait at a time."""
+    vault, policy = Vault(), {**POLICY, "grace": HOUR}
+    for number in range(MAX_LAGGING + 1):
+        vault.rotated(f"a{number}", 1, "current", policy=policy, current_at=NOW - HOUR)
+    told = {**policy, "notify": {"channels": ["x"]}}
+    vault.rotated("z", 1, "current", policy=told, current_at=NOW - HOUR)
+    vault.lagging = {row.secret_id for row in vault.rotations}
+    reporter = vault.reporter()
+    await reporter.refresh()
+    assert reporter.counts.lagging == MAX_LAGGING + 1
+    assert sent_notices(reporter) == [("lagging", "sec:z")]
 
 
 async def test_of_many_notices_the_most_urgent_are_sent() -> None:

@@ -10,7 +10,7 @@ from protocols.instant import SECOND
 from vault.errors import ConflictError
 from vault.model.records import RotationRow
 from vault.model.rotation import RetryPolicy, RotationState
-from vault.rotation.machine import advance, fail, is_over, resume, undo
+from vault.rotation.machine import abandon, advance, fail, is_over, resume, undo
 
 NOW: Final = 1_800_000_000 * SECOND
 RETRY: Final = RetryPolicy(attempts=3, base=SECOND, cap=4 * SECOND)
@@ -75,6 +75,31 @@ def test_what_must_be_done_waits_for_a_person(state: str) -> None:
     assert (row.state, row.attempt, row.next_at) == (state, 0, NOW + 1)
     with pytest.raises(ConflictError, match="not_stuck"):
         resume(row, NOW)
+
+
+@pytest.mark.parametrize(
+    ("stuck_at", "ends", "left"),
+    [
+        ("undoing", "undone", "a new value that nobody knows"),
+        ("current", "retired", "still take the old value, that of version 4"),
+        ("adopted", "retired", "still take the old value, that of version 4"),
+    ],
+)
+def test_what_is_stuck_may_be_given_up(stuck_at: str, ends: str, left: str) -> None:
+    """It is over as far as it came, says who has decided so, and what is left at the target."""
+    row = abandon(failed(rotation(RotationState(stuck_at)), is_final=True), "ann", NOW + 5)
+    assert (row.state, row.ended_at, row.next_at, row.resume) == (ends, NOW + 5, 0, "")
+    assert is_over(row)
+    assert row.error_code == "abandoned"
+    assert row.error.endswith("; given up by ann")
+    assert left in row.error
+
+
+def test_what_is_not_stuck_cannot_be_given_up() -> None:
+    """Its next step is tried, or it is over."""
+    for state in set(RotationState) - {RotationState.STUCK}:
+        with pytest.raises(ConflictError, match="not_stuck"):
+            abandon(rotation(state), "ann", NOW)
 
 
 def test_there_is_no_way_back_once_applications_have_the_new_value() -> None:

@@ -10,6 +10,7 @@ from tests.support.key_providers import MemoryKeyProvider
 from tests.unit.vault.gatehouse import Vault
 from vault.errors import TamperedError, UnavailableError
 from vault.seal.auto_unseal import LAST_RETRY, run_auto_unseal
+from vault.seal.key_providers import NEXT_PROVIDER_DELAY
 from vault.seal.root_keys.provider import KeyProviderError
 
 FAULTS = [
@@ -66,6 +67,81 @@ async def test_the_first_suffices_and_the_others_are_not_asked(
     before = providers[1].calls.count("unwrap")
     assert await vault.seal_manager.auto_unseal()
     assert providers[1].calls.count("unwrap") == before
+
+
+def troubles(vault: Vault) -> dict[str, str]:
+    """Code by provider."""
+    return {each.provider: each.error.code for each in vault.seal_manager.provider_troubles}
+
+
+async def test_a_provider_that_hangs_delays_a_start_by_seconds(
+    vault: Vault, providers: list[MemoryKeyProvider], nursery: trio.Nursery
+) -> None:
+    """The next one is asked meanwhile and opens; the slow one is named until it answers again."""
+    await vault.init()
+    near, far = providers
+    near.answers_after, before = trio.Event(), far.calls.count("unwrap")
+    nursery.start_soon(vault.seal_manager.auto_unseal)
+    await wait_all_tasks_blocked()
+    vault.world.advance(NEXT_PROVIDER_DELAY - 0.1)
+    await wait_all_tasks_blocked()
+    assert far.calls.count("unwrap") == before
+    vault.world.advance(0.1)
+    await wait_all_tasks_blocked()
+    assert vault.seal_manager.is_open
+    assert troubles(vault) == {"near": "key_provider_slow"}
+    near.answers_after = None
+    await vault.seal_manager.check_providers()
+    assert troubles(vault) == {}
+
+
+@pytest.mark.parametrize("far_fault", [None, FAULTS[0]], ids=["slow", "fails"])
+async def test_a_slow_provider_still_opens_when_the_next_has_not(
+    vault: Vault,
+    providers: list[MemoryKeyProvider],
+    nursery: trio.Nursery,
+    far_fault: KeyProviderError | None,
+) -> None:
+    """Whether that one is slow as well, or fails. It is no trouble then."""
+    await vault.init()
+    near, far = providers
+    near.answers_after, far.error = trio.Event(), far_fault
+    far.answers_after = None if far_fault else trio.Event()
+    nursery.start_soon(vault.seal_manager.auto_unseal)
+    await wait_all_tasks_blocked()
+    vault.world.advance(NEXT_PROVIDER_DELAY)
+    await wait_all_tasks_blocked()
+    assert not vault.seal_manager.is_open
+    near.answers_after.set()
+    await wait_all_tasks_blocked()
+    assert vault.seal_manager.is_open
+    assert troubles(vault) == {"far": far_fault.code if far_fault else "key_provider_slow"}
+
+
+async def test_slow_providers_that_all_fail_are_reported_with_their_own_errors(
+    vault: Vault, providers: list[MemoryKeyProvider], nursery: trio.Nursery
+) -> None:
+    """In the order of the configuration, whichever answered first; nothing is open."""
+    await vault.init()
+    near, far = providers
+    near.answers_after = trio.Event()
+    near.error, far.error = FAULTS[1], FAULTS[0]
+    raised = []
+
+    async def unseal() -> None:
+        with pytest.raises(KeyProviderError) as caught:
+            await vault.seal_manager.auto_unseal()
+        raised.append(caught.value.code)
+
+    nursery.start_soon(unseal)
+    await wait_all_tasks_blocked()
+    vault.world.advance(NEXT_PROVIDER_DELAY)
+    await wait_all_tasks_blocked()
+    assert raised == []
+    near.answers_after.set()
+    await wait_all_tasks_blocked()
+    assert raised == [FAULTS[1].code]
+    assert troubles(vault) == {"near": FAULTS[1].code, "far": FAULTS[0].code}
 
 
 async def test_a_vault_is_made_only_when_all_have_wrapped(

@@ -19,11 +19,13 @@ from vault.audit.sinks.file import FileSink
 from vault.audit.testing import NOW, VAULT
 from vault.audit.writer import AuditConfig
 from vault.barrier import KEYRING_ROW, HmacRowGuard
+from vault.crypto.anchor_keys import DerivedAnchorKeys
 from vault.crypto.keyring import Keyring
 from vault.errors import ConflictError, SetupError, TamperedError, UnavailableError
 from vault.model.records import SystemRow
 from vault.seal.anchor import acceptance
 from vault.seal.anchor.acceptance import Acceptance, AcceptanceSubject
+from vault.seal.anchor.commit_stamp import COMMIT_STAMP_ROW, CommitStampWriter, count_rows
 from vault.seal.startup_checks import (
     SealPaths,
     StartupState,
@@ -33,6 +35,7 @@ from vault.seal.startup_checks import (
 )
 from vault.store.interface import BackendError
 from vault.store.memory import MemoryBackend
+from vault.store.row_index import RowIndexBuilder
 from vault.store.store import open_store
 from vault.store.tables import SYSTEM
 from vault.store.transaction import StoreTx
@@ -172,17 +175,30 @@ async def test_an_acceptance_loses_no_key_of_another_agent(vault: Vault) -> None
             assert Keyring.decode(ROOT_KEY, row.value, org="o", vault=VAULT).active == 2
 
 
+def another_node(vault: Vault) -> CommitStampWriter:
+    """What stamps the commits of one that shares the database."""
+    keys = DerivedAnchorKeys(KEYRING)
+    with vault.backend.read() as session:
+        counted = count_rows(session, HmacRowGuard(KEYRING), keys, RowIndexBuilder(), least=0)
+    return CommitStampWriter(keys, base=counted.base, written=counted.written, node="another")
+
+
 async def test_an_acceptance_loses_no_commit_of_another_agent(vault: Vault) -> None:
     """One that came after the rows were counted is in no count: unsealed again, it is."""
     await vault.open()
     vault.places.anchor.unlink()
     acceptance.write_acceptance(vault.places.anchor, Acceptance(NOW, "a fire"))
     found, guard = await vault.start_up(), HmacRowGuard(KEYRING)
+    other = another_node(vault)
+    commit(vault.backend, other, store_keyring(KEYRING))
     async with open_store(vault.backend, guard, vault.world, stamper=found.stamp_writer) as store:
-        await store.commit(store_keyring(KEYRING))
         with pytest.raises(UnavailableError, match="store_behind"):
             async with found.join(store, ROOT_KEY, "1.0"):
                 pass
+    with vault.backend.read() as session:
+        row = session.get(SYSTEM, (COMMIT_STAMP_ROW,))
+    assert row is not None
+    assert row.value == other.written
     await vault.open()
     assert vault.events()[-1] == "sys.accept_rollback"
 

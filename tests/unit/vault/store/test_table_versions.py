@@ -2,7 +2,7 @@
 
 from tests.contract.store.samples import system, user
 from vault.store.committer import TableVersions
-from vault.store.tables import SYSTEM, USERS
+from vault.store.tables import AUTH_ENTRIES, SYSTEM, USERS
 
 
 def test_a_transaction_counts_once_for_a_table() -> None:
@@ -30,3 +30,19 @@ def test_anything_may_have_changed() -> None:
         1,
         2,
     )
+
+
+def test_entries_count_for_their_mount() -> None:
+    """And for their table; what may have been anything counts for each."""
+    versions = TableVersions()
+    counted = (("m",), ("other",), ())
+
+    def found() -> list[int]:
+        return [versions.version_of(AUTH_ENTRIES, *key) for key in counted]
+
+    versions.record_transaction([(AUTH_ENTRIES, ("m", "role", name), None) for name in "ab"])
+    assert found() == [1, 0, 1]
+    versions.record_transaction([(AUTH_ENTRIES, ("other", "role", "a"), None)])
+    assert found() == [1, 1, 2]
+    versions.record_unknown_changes()
+    assert found() == [2, 2, 3]

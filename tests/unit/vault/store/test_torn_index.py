@@ -106,17 +106,20 @@ def test_rows_that_cannot_be_counted_are_not_compared() -> None:
     assert refused.value.code == "store_full"
 
 
+class Poor(CommitStampWriter):
+    """It has too little memory to count the rows, for as long as a test wants."""
+
+    is_poor = True
+
+    def count_rows(self, *args: Any) -> Any:
+        """Until it has enough."""
+        if self.is_poor:
+            raise MemoryError
+        return super().count_rows(*args)
+
+
 def test_too_little_memory_to_count() -> None:
     """Nothing is compared and nothing stored until there is enough."""
-
-    class Poor(CommitStampWriter):
-        is_poor = True
-
-        def count_rows(self, *args: Any) -> Any:
-            if self.is_poor:
-                raise MemoryError
-            return super().count_rows(*args)
-
     stamper = Poor(KEYS, base=StampBase(0, RowTotals()), written=b"", node="n")
     index = RowIndex(RowIndexBuilder())
     backend = MemoryBackend()
@@ -130,18 +133,51 @@ def test_too_little_memory_to_count() -> None:
     require_all(committer, NAMES)
 
 
-def test_a_commit_in_doubt_that_finds_no_room() -> None:
-    """It was stored without an answer: the index is torn by whoever settles that."""
+def test_too_little_memory_for_a_process_that_fell_behind() -> None:
+    """It says so whenever it looks, and goes on from what is stored once there is enough."""
+    stamper = Poor(KEYS, base=StampBase(0, RowTotals()), written=b"", node="n")
+    index = RowIndex(RowIndexBuilder())
+    backend = SharedMemory()
+    committer = Committer(backend, GUARD, RowCache(), CommitCounts(), stamper=stamper, index=index)
+    fill(committer)
+    for _ in range(2):
+        with pytest.raises(BackendError) as refused:
+            committer.catch_up()
+        assert (refused.value.code, refused.value.details) == ("store_full", {"outcome": "none"})
+    stamper.is_poor = False
+    committer.catch_up()
+    require_all(committer, NAMES)
 
-    class Unanswered(MemoryBackend):
-        def write(self, apply: Any) -> None:
-            super().write(apply)
-            raise BackendError("store_unavailable", "away", UNKNOWN)
 
-    backend = Unanswered()
-    committer = writing(backend)
+class Unanswered(MemoryBackend):
+    """It stores what it is given, and does not say so."""
+
+    def write(self, apply: Any) -> None:
+        """Stored, each time."""
+        super().write(apply)
+        raise BackendError("store_unavailable", "away", UNKNOWN)
+
+
+def unanswered() -> Committer:
+    """Who has committed more than the index has room for, without an answer."""
+    committer = writing(Unanswered())
     with pytest.raises(BackendError):
         committer.commit([put(USERS, *(user(name) for name in NAMES))])
+    return committer
+
+
+def test_a_commit_that_finds_no_room_is_a_failure_of_the_store() -> None:
+    """As of a full disk: nothing is stored of it, and the store looks for its recovery."""
+    committer = unanswered()
+    with pytest.raises(BackendError) as refused:
+        committer.commit([remove(USERS, NAMES[0])])
+    assert (refused.value.code, refused.value.details) == ("store_full", {"outcome": "none"})
+    require_all(committer, NAMES)
+
+
+def test_a_commit_in_doubt_that_finds_no_room() -> None:
+    """It was stored without an answer: the index is torn by whoever settles that."""
+    committer = unanswered()
     with pytest.raises(UnavailableError) as refused:
         committer.read_between_commits(lambda *_: None)
     assert refused.value.code == "store_full"

@@ -161,6 +161,8 @@ export interface AgentSections {
     leases: number;
     revoking: number;
     irrevocable: number;
+    lagging: number;
+    unrenewed: number;
   };
   audit: { size: number; root: string; at: number; fault: string; disputed: boolean };
   metrics: {

@@ -1,6 +1,8 @@
 """Passkeys: for one address, with the user verified, each challenge and each count once."""
 
 import os
+import threading
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from protocols.instant import SECOND
 from tests.support.authenticator import PRESENT, SoftwareKey
 from tests.unit.vault.authn.mfa.conftest import ROOT, Desk, refused
+from vault.authn.mfa import passkeys, second_factors
 from vault.authn.mfa.passkeys import TIMEOUT, RelyingParty
 from vault.authn.mfa.proof import Proof
 from vault.authn.mfa.second_factors import FactorParts, SecondFactors, step_up_purpose
@@ -220,3 +223,33 @@ async def test_without_an_address_there_are_none(desk: Desk) -> None:
     row = await desk.token(await desk.entity())
     caller = await desk.caller(row)
     assert await refused(lambda: desk.factors.begin_passkey(caller, row)) == "passkeys_off"
+
+
+async def test_nothing_is_computed_on_the_event_loop(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Passkeys cost milliseconds, and 0.2 s the first time; so does the picture of a secret."""
+    own, seen = threading.get_ident(), list[str]()
+
+    def watched(name: str, work: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*args: Any, **options: Any) -> Any:
+            assert threading.get_ident() != own, name
+            seen.append(name)
+            return work(*args, **options)
+
+        return run
+
+    names = [
+        "registration_options", "verify_registration", "assertion_options", "credential_of",
+        "verify_assertion",
+    ]  # fmt: skip
+    for name in names:
+        monkeypatch.setattr(passkeys, name, watched(name, getattr(passkeys, name)))
+    picture = watched("qr_code_png", second_factors.qr_code_png)
+    monkeypatch.setattr(second_factors, "qr_code_png", picture)
+    made = await site.factors.begin_totp(await site.desk.caller(site.row), site.row, "phone")
+    assert made.qr_code
+    key = SoftwareKey(ORIGIN, HOST)
+    await site.register(key)
+    await site.show(key.get(await site.options()))
+    assert seen == ["qr_code_png", *names]

@@ -1,6 +1,7 @@
 """Own factors: what enrols one, what counts, what is taken once, and who removes it."""
 
 from collections.abc import Awaitable, Callable
+from urllib.parse import unquote, urlsplit
 
 import pytest
 import trio
@@ -8,15 +9,15 @@ import trio
 from actors.slewed_clock import EARLY
 from protocols.instant import MINUTE
 from tests.support.totp import App
-from tests.unit.vault.authn.mfa.conftest import NOW, ROOT, STEP, Desk, refused
+from tests.unit.vault.authn.mfa.conftest import MOUNT, NOW, ROOT, STEP, Desk, refused
 from vault.authn.mfa.proof import Proof
 from vault.authn.mfa.second_factors import FRESH, NEW_LIFETIME
 from vault.authn.tokens import NewToken
 from vault.errors import VaultError
 from vault.model.identity import Identity, Method
-from vault.model.records import AuthEntryRow
+from vault.model.records import AuthEntryRow, EntityAliasRow
 from vault.store.table import StoreQuery
-from vault.store.tables import AUTH_ENTRIES
+from vault.store.tables import AUTH_ENTRIES, ENTITY_ALIASES
 
 
 async def race(tries: int, one: Callable[[], Awaitable[object]]) -> int:
@@ -108,6 +109,40 @@ async def test_five_wrong_codes_and_none_counts(desk: Desk) -> None:
     await desk.factors.verify(of_bob, Proof(passcode=desk.code(bobs)))
     desk.world.time += 15 * MINUTE
     await desk.factors.verify(other, Proof(passcode=desk.code(app)))
+
+
+async def test_a_clock_that_was_ahead_ends_no_lock(desk: Desk) -> None:
+    """Nor does it make one that lasts: it is 15 minutes from when the clock is right."""
+    row = await desk.token(await desk.entity())
+    app, _ = await desk.enrol(row)
+    desk.world.time += STEP
+    ahead = 20 * MINUTE
+    desk.world.time += ahead
+    for _ in range(5):
+        wrong = desk.wrong(app)
+        assert await refused(lambda p=wrong: desk.factors.verify(row, p))
+    desk.world.time -= ahead
+    for later in (0, 15 * MINUTE - STEP):
+        desk.world.time += later
+        right = Proof(passcode=desk.code(app))
+        assert await refused(lambda p=right: desk.factors.verify(row, p))
+    desk.world.time += STEP
+    await desk.factors.verify(row, Proof(passcode=desk.code(app)))
+
+
+async def test_a_clock_that_was_ahead_ends_no_count(desk: Desk) -> None:
+    """Four wrong codes before it is put right, and one after: that is five."""
+    row = await desk.token(await desk.entity())
+    app, _ = await desk.enrol(row)
+    desk.world.time += STEP
+    ahead = 20 * MINUTE
+    desk.world.time += ahead
+    for back in (0, 0, 0, 0, ahead):
+        desk.world.time -= back
+        wrong = desk.wrong(app)
+        assert await refused(lambda p=wrong: desk.factors.verify(row, p))
+    right = Proof(passcode=desk.code(app))
+    assert await refused(lambda: desk.factors.verify(row, right))
 
 
 async def test_a_right_code_begins_the_count_anew(desk: Desk) -> None:
@@ -298,10 +333,14 @@ async def test_wrong_first_codes_lock_too(desk: Desk) -> None:
         assert await refused(lambda c=wrong: desk.factors.confirm_totp(caller, row, c)) == (
             "code_wrong"
         )
-    right = desk.code(app)
-    assert await refused(lambda: desk.factors.confirm_totp(caller, row, right)) == (
-        "second_factor_refused"
-    )
+    for back in (0, 20 * MINUTE):  # the clock was ahead; the lock begins anew once it is right
+        desk.world.time -= back
+        assert await refused(lambda: desk.factors.confirm_totp(caller, row, desk.code(app))) == (
+            "second_factor_refused"
+        )
+    desk.world.time += 15 * MINUTE
+    made = await desk.factors.begin_totp(caller, row, "")
+    assert await desk.factors.confirm_totp(caller, row, desk.code(App(made.url)))
 
 
 async def test_a_recovery_code_is_of_a_factor_that_is_there(desk: Desk) -> None:
@@ -312,3 +351,48 @@ async def test_a_recovery_code_is_of_a_factor_that_is_there(desk: Desk) -> None:
     request_id = await desk.waiting(entity)
     proof = Proof(passcode=codes[0])
     assert await refused(lambda: desk.finish(request_id, proof)) == "second_factor_refused"
+
+
+ACCOUNTS = [
+    pytest.param("entity_id-ann", ["userpass:a.smith"], "a.smith", id="nobody has named it"),
+    pytest.param("Ann Smith", ["userpass:a.smith"], "a.smith", id="it is typed"),
+    pytest.param("Ann Smith", ["ldap:as", "userpass:a.smith"], "a.smith", id="at this mount"),
+    pytest.param("Ann Smith", ["oidc:google|17"], "Ann Smith", id="a source's id says nothing"),
+    pytest.param("entity_id-ann", ["oidc:google|17"], "google|17", id="but more than ours"),
+    pytest.param("ann", [], "ann", id="no alias"),
+]
+
+
+@pytest.mark.parametrize(("name", "logins", "account"), ACCOUNTS)
+async def test_apps_and_passkeys_show_what_a_person_logs_in_with(
+    desk: Desk, name: str, logins: list[str], account: str
+) -> None:
+    """In the app beside others' accounts; OpenBao's own methods show the entity's id, as there."""
+    aliases = [_alias(*login.split(":")) for login in logins]
+    entity = await desk.entity(
+        id="id-ann", username=name, aliases=[alias.alias_key for alias in aliases]
+    )
+    await desk.store.commit(lambda tx: [tx.put(ENTITY_ALIASES, alias) for alias in aliases])
+    row = await desk.token(entity)
+    made = await desk.factors.begin_totp(await desk.caller(row), row, "phone")
+    assert unquote(urlsplit(made.url).path) == f"/Freehold:{account}"
+
+
+async def test_a_secret_that_an_administrator_makes_shows_it_too(desk: Desk) -> None:
+    """Whichever mount it is: nobody has logged in."""
+    alias = _alias("userpass", "a.smith")
+    entity = await desk.entity(aliases=[alias.alias_key])
+    await desk.store.commit(lambda tx: tx.put(ENTITY_ALIASES, alias))
+    made = (await desk.factors.generate(ROOT, entity.id, "totp", own=False)).made
+    assert made is not None
+    assert unquote(urlsplit(made.url).path) == "/Freehold:a.smith"
+
+
+def _alias(kind: str, name: str) -> EntityAliasRow:
+    """Of the desk's mount, if it is of its kind."""
+    accessor = MOUNT.accessor if kind == MOUNT.type else f"acc-{kind}"
+    return EntityAliasRow(
+        alias_key=f"{accessor}:{name}", id=f"alias-{kind}", entity_id="id-ann", created_at=1,
+        updated_at=1, mount_accessor=accessor, mount_path=f"auth/{kind}/", mount_type=kind,
+        name=name,
+    )  # fmt: skip

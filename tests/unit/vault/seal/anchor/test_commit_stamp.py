@@ -20,7 +20,7 @@ from vault.seal.anchor.commit_stamp import (
 )
 from vault.seal.anchor.row_totals import sum_rows
 from vault.seal.anchor.state import CommitStamp, decode_state
-from vault.store.interface import StoreSession, WriteSet
+from vault.store.interface import BackendError, StoreSession, WriteSet
 from vault.store.memory import MemoryBackend
 from vault.store.tables import SECRETS, SYSTEM, USERS
 from vault.store.transaction import TransactionBatch, transact
@@ -108,15 +108,22 @@ def test_a_marker_goes_on_from_a_row() -> None:
     assert mark_in(backend).commits == 2
 
 
-def test_after_an_acceptance_the_row_does_not_matter() -> None:
-    """The first commit replaces it whatever it says."""
-    backend = MemoryBackend()
-    commit(backend, new_stamp_writer(), put(USERS, user("u")))
+def test_after_an_acceptance_the_row_is_replaced() -> None:
+    """By the first commit, whatever it says; not one that another agent has written since."""
+    backend, another = MemoryBackend(), new_stamp_writer()
+    commit(backend, another, put(USERS, user("u")))
     with backend.read() as session:
         totals = sum_rows(session, KEYS)
-    stamp_writer = CommitStampWriter(KEYS, base=StampBase(50, totals), written=b"")
-    commit(backend, stamp_writer)
-    assert mark_in(backend).commits == 51
+    accepted = another.written
+    commit(backend, another)
+    for row in (accepted, b""):
+        late = CommitStampWriter(KEYS, base=StampBase(50, totals), written=b"", replaced=row)
+        with pytest.raises(BackendError, match="store_behind"):
+            commit(backend, late)
+    for row, commits in ((another.written, 51), (None, 61)):
+        base = StampBase(commits - 1, totals)
+        commit(backend, CommitStampWriter(KEYS, base=base, written=b"", replaced=row))
+        assert mark_in(backend).commits == commits
 
 
 def test_a_mark_that_somebody_changed_ends_all_writing() -> None:

@@ -102,8 +102,9 @@ def test_an_acceptance_goes_on_above_all_that_is_known(vault: Vault, tmp_path: P
     ]  # fmt: skip
     assert standing.acceptance_reason == "a fire"
     stamp_writer = CommitStampWriter(
-        KEYS, base=standing.base, written=standing.stamp_row, epoch=standing.epoch, node=NODE
-    )
+        KEYS, base=standing.base, written=standing.stamp_row, replaced=standing.replaced_row,
+        epoch=standing.epoch, node=NODE,
+    )  # fmt: skip
     commit(vault.backend, stamp_writer)
     vault.file.write(Anchor(vault=VAULT, epoch=5, commits=71, checkpoint=""), KEYS)
     assert not check_rollback(there(vault.backend, tmp_path, epoch=5), KEYS, NOW).accepted_findings
@@ -157,7 +158,7 @@ def test_the_time_is_that_of_the_last_mark(vault: Vault, tmp_path: Path) -> None
     """With how far the slewed clock had come, and what retention had announced."""
     times = StampTimes(NOW + 7, NOW + 5, RetentionNotice(3, 100, NOW + 9))
     stamp_writer = CommitStampWriter(
-        KEYS, base=base_of_now(vault), written=b"", node=NODE, times=lambda: times
+        KEYS, base=base_of_now(vault), written=b"", replaced=None, node=NODE, times=lambda: times
     )
     commit(vault.backend, stamp_writer)
     standing = check_rollback(there(vault.backend, tmp_path), KEYS, NOW)

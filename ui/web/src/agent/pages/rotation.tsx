@@ -56,7 +56,7 @@ export default function RotationPage() {
   );
 }
 
-type RotationAction = "rotate" | "undo" | "edit" | "remove" | null;
+type RotationAction = "rotate" | "undo" | "abandon" | "edit" | "remove" | null;
 
 interface RotationViewProps {
   name: string;
@@ -118,6 +118,7 @@ function RotationView({ name, found, query: result }: RotationViewProps) {
       {dialog === "rotate" && policy && (
         <RotateNow name={name} policy={policy} onClose={close} onDone={done} />
       )}
+      {dialog === "abandon" && <Abandon name={name} onClose={close} onDone={done} />}
       {dialog === "undo" && <Undo name={name} onClose={close} onDone={done} />}
       {dialog === "remove" && <RemovePolicy name={name} onClose={close} onDone={done} />}
     </Page>
@@ -145,9 +146,14 @@ function Actions({ name, found, retry, onOpen }: ActionsProps) {
         </Button>
       )}
       {latest?.state === "stuck" && (
-        <Button kind="primary" busy={retry.busy} onClick={retry.run}>
-          Try step again
-        </Button>
+        <>
+          <Button kind="danger" onClick={() => onOpen("abandon")}>
+            Give up rotation…
+          </Button>
+          <Button kind="primary" busy={retry.busy} onClick={retry.run}>
+            Try step again
+          </Button>
+        </>
       )}
       {found.policy && (!latest || isOver(latest)) && (
         <Button kind="primary" onClick={() => onOpen("rotate")}>
@@ -302,6 +308,28 @@ function Undo({ name, onClose, onDone }: ActionDialogProps) {
       <p>
         The target is put back to the current value of <b>{name}</b>. It is possible as long as the
         new value is not current.
+      </p>
+    </Dialog>
+  );
+}
+
+function Abandon({ name, onClose, onDone }: ActionDialogProps) {
+  const submit = async () => {
+    await post(secretPath("rotation-abandon", name));
+    onDone("The rotation is given up.");
+  };
+  return (
+    <Dialog
+      title="Give up this rotation?"
+      submitLabel="Give up"
+      danger
+      onSubmit={submit}
+      onClose={onClose}
+    >
+      <p>
+        <b>{name}</b> stays as it is, and so does the target: what is left there, you have to mend
+        by hand. The rotation says what that is. If the cause can be mended, mend it and try the
+        step again instead.
       </p>
     </Dialog>
   );

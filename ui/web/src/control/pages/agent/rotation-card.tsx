@@ -34,6 +34,7 @@ function rotationFacts(row: AgentSections["rotation"]) {
         ],
         ["Running", formatCount(row.running)],
         ["Waiting for adoption", formatCount(row.waiting)],
+        ["Applications lag", formatCount(row.lagging)],
         ["Failing", formatCount(row.failing)],
         ["Stuck", formatCount(row.stuck)],
         [
@@ -46,9 +47,11 @@ function rotationFacts(row: AgentSections["rotation"]) {
   );
 }
 
-function leaseNote({ leases, revoking, irrevocable }: AgentSections["rotation"]): string {
+function leaseNote(row: AgentSections["rotation"]): string {
+  const { leases, revoking, irrevocable, unrenewed } = row;
   const parts = [`${formatCount(leases)} active`];
   if (revoking) parts.push(`${formatCount(revoking)} revoking`);
   if (irrevocable) parts.push(`${formatCount(irrevocable)} irrevocable`);
+  if (unrenewed) parts.push(`${pluralize(unrenewed, "client")} without renewals`);
   return parts.join(", ");
 }
