@@ -35,33 +35,35 @@ HEAD: Final = (
 PAGE: Final = """\
 # Backups beside OpenBao's raft snapshots
 
-Written by `make bench-snapshots` (`SECRETS={secrets}`). {secrets:,} secrets of {size} bytes in each
-server, one version of each, KV v2. OpenBao: one node with raft in a folder, TLS, a file audit
-device; `bao operator raft snapshot save`, then `snapshot restore -force` into a new cluster.
-Freehold: SQLite, one worker, a key file, no TLS, a file audit log; a full backup into a folder, then
-`freehold backup restore --keep-tokens` into an empty database. **One run of each**: CPU (user and
-system) is the figure to look at; wall time is what other work on the machine left of it (load average
-at the step's beginning).
+Written by `make bench-snapshots` (`SECRETS={secrets}`). {secrets:,} secrets of {size} bytes in
+each server, one version of each, KV v2. OpenBao: one node with raft in a folder, TLS, a file
+audit device; `bao operator raft snapshot save`, then `snapshot restore -force` into a new
+cluster. Freehold: SQLite, one worker, a key file, no TLS, a file audit log; a full backup into a
+folder, then `freehold backup restore --keep-tokens` into an empty database. **One run of each**:
+CPU (user and system) is the figure to look at; wall time is what other work on the machine left
+of it (load average at the step's beginning).
 
 **Not the same work.**
 
-- OpenBao copies its database: the rows stay sealed under the cluster's own keys, and the snapshot opens
-  with the unseal key of the old cluster. Freehold reads every row, encrypts the backup again under a key
-  of its own, and signs a manifest. Its backup goes into any kind of database, whole or in part, and its
-  restore checks every chunk and the totals of the rows before the first is written.
-- `freehold backup prove` (restored into an empty store, totals compared, a sample decrypted, a signed
-  certificate) is one step more; OpenBao has nothing like it, and a snapshot is only known to restore
-  once it was restored.
-- OpenBao's server restores, so its memory counts with it, and it maps its database file: RSS contains
-  pages of that file. Freehold's restore is a command, and no agent runs meanwhile. *First read* is what
-  follows: OpenBao is unsealed with the old key; an agent is started on the restored database.
+- OpenBao copies its database: the rows stay sealed under the cluster's own keys, and the snapshot
+  opens with the unseal key of the old cluster. Freehold reads every row, encrypts the backup
+  again under a key of its own, and signs a manifest. Its backup goes into any kind of database,
+  whole or in part, and its restore checks every chunk and the totals of the rows before the first
+  is written.
+- `freehold backup prove` (restored into an empty store, totals compared, a sample decrypted, a
+  signed certificate) is one step more; OpenBao has nothing like it, and a snapshot is only known
+  to restore once it was restored.
+- OpenBao's server restores, so its memory counts with it, and it maps its database file: RSS
+  contains pages of that file. Freehold's restore is a command, and no agent runs meanwhile.
+  *First read* is what follows: OpenBao is unsealed with the old key; an agent is started on the
+  restored database.
 - RSS of several processes is added up, and shared pages count in each.
 
 Machine: {machine}
 
 {rows}
 
-Size: {sizes}.
+Size: {sizes}. The time of a start is in every command; with few secrets it is most of it.
 """
 
 
