@@ -127,6 +127,10 @@ differential: setup ## random calls of Vault's API to OpenBao and to an agent, c
 bench-backups: setup ## backups of many secrets on each database (SECRETS=100000, BACKEND=sqlite, WORKERS=1)
 	@$(PY) -m loadtests.backups --secrets $(or $(SECRETS),100000) $(if $(BACKEND),--backend $(BACKEND)) $(if $(WORKERS),--workers $(WORKERS))
 
+.PHONY: bench-snapshots
+bench-snapshots: setup ## backups beside OpenBao's raft snapshots: CPU, memory (SECRETS=20000): docs/benchmarks
+	@$(PY) -m loadtests.snapshots --secrets $(or $(SECRETS),20000)
+
 .PHONY: bench
 bench: .bench/venv/.stamp ## Freehold beside OpenBao in one run (QUICK=1, FULL=1, MILLION=1, POSTGRESQL=1): docs/benchmarks
 	@$(PY) -m compileall -q -x node_modules actors protocols vault ui  # as an installation does
