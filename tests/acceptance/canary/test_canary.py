@@ -11,6 +11,7 @@ import random
 import string
 from base64 import b64encode
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -279,7 +280,8 @@ def _read_all(agent: Agent, found: Planted, when: str) -> None:
     files = [path for path in agent.folder.rglob("*") if path.is_file()]
     assert {"vault.db", "audit.log", "audit.log.head", "agent.out"} <= {f.name for f in files}
     for path in files:
-        found.wrote(f"{path.name} while {when}", Path(path).read_bytes())
+        with suppress(FileNotFoundError):  # a new version of a file is renamed when it is whole
+            found.wrote(f"{path.name} while {when}", Path(path).read_bytes())
     if agent.process is not None:
         found.wrote("metrics", agent.call("GET", "/metrics").body)
         assert "vault.db-wal" in {f.name for f in files}

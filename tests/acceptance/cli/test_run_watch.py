@@ -17,7 +17,7 @@ from tests.acceptance.agent import Agent
 from tests.acceptance.cli.conftest import Command
 from tests.acceptance.command import FREEHOLD
 
-WITHIN: Final = 30.0  # seconds for whatever is waited for
+WITHIN: Final = 90.0  # seconds for whatever is waited for
 RECORDER: Final = r"""
 trap 'echo term >> "$OUT"; exit 7' TERM
 trap 'echo "hup $(cat "$FREEHOLD_SECRETS_DIR/pw")" >> "$OUT"' HUP

@@ -61,7 +61,7 @@ class Estate:
             "database": {"url": self.url, "max_connections": 4},
             "redis": {"url": self.redis.url},
             "keys": {"folder": str(self.folder / "keys")},
-            "presence": {"heartbeat": f"{HEARTBEAT}s", "offline_after": "6s"},
+            "presence": {"heartbeat": f"{HEARTBEAT}s", "offline_after": "12s"},
             **sections,
         }
         file = home / "control.yaml"

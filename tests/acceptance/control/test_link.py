@@ -41,9 +41,9 @@ DOCUMENT = {"rules": [{"effect": "allow", "paths": ["secret/*"], "capabilities":
 
 @pytest.fixture(scope="module")
 def linked_plane() -> Iterator[Plane]:
-    """One for all tests of this module that do not kill it; late after 2 s, offline after 5."""
+    """One for all tests of this module that do not kill it; late after 2 s, offline after 10."""
     with own_folder() as path:
-        made = dev_plane(path, "--heartbeat", "1s", "--offline-after", "5s")
+        made = dev_plane(path, "--heartbeat", "1s", "--offline-after", "10s")
         with running(made):
             made.sign_in()
             made.organization("acme")
@@ -68,7 +68,7 @@ def push(plane: Plane, name: str, *vaults: str) -> None:
 
 async def shown(plane: Plane, vault: str, **wanted: Any) -> None:
     """Wait until the control plane shows the agent like this."""
-    with trio.fail_after(30):
+    with trio.fail_after(90):
         while True:
             row = plane.want(200, "GET", f"{BASE}/agents/{vault}")
             policy = plane.ask("GET", f"{BASE}/agents/{vault}/policy")
@@ -81,7 +81,7 @@ async def shown(plane: Plane, vault: str, **wanted: Any) -> None:
 
 async def alerted(plane: Plane, vault: str, code: str, state: str = "firing") -> dict[str, Any]:
     """Wait until the agent has one alert of this code, and it is so."""
-    with trio.fail_after(30):
+    with trio.fail_after(90):
         while True:
             found = plane.want(200, "GET", f"{BASE}/alerts?vault={vault}")
             mine = [row for row in found if row["code"] == code]

@@ -38,7 +38,7 @@ def restarted(plane: Plane, agents: list[Linked]) -> None:
 
 async def emptied(agents: list[Linked]) -> None:
     """Wait until all that they had to say is acknowledged."""
-    with trio.fail_after(30):
+    with trio.fail_after(90):
         while True:
             if not any(agent.outbox.entries for agent in agents):
                 return

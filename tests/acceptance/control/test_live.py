@@ -42,16 +42,22 @@ async def test_an_agent_is_watched_from_its_first_word_to_its_last() -> None:
                         lambda: bool(feed.rows.get(2, {}).get("tree", {}).get("nodes"))
                     )
                     sections = feed.rows[2]
-                    paths = [node["path"] for node in sections["tree"]["nodes"]]
-                    assert {"agent", "agent/store/writer"} <= set(paths)
+
+                    def paths() -> list[str]:
+                        return [node["path"] for node in sections["tree"]["nodes"]]
+
                     # `queries`, `look`, `late-changes`, `key-rewrap`, `lockouts` and others are
                     # newer than the words of the link
-                    assert [path for path in paths if "other" in path] == [
+                    others = [
                         "agent/store/other",
                         "agent/store/other-2",
                         "agent/work/other",
                         *(f"agent/work/other-{number}" for number in range(2, 18)),
                     ]
+                    await feed.until(  # some begin late
+                        lambda: [path for path in paths() if "other" in path] == others
+                    )
+                    assert {"agent", "agent/store/writer"} <= set(paths())
                     await feed.until(  # a worker tells its counts once a second
                         lambda: feed.rows[2]["metrics"]["counters"]["requests"] >= 1
                     )

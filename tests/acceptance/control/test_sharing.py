@@ -21,7 +21,7 @@ AT_ONCE = 10.0
 
 @pytest.fixture(scope="module")
 def both() -> Iterator[Estate]:
-    """Late after 2 s, offline after 6."""
+    """Late after 2 s, offline after 12."""
     with own_folder() as folder, estate(folder) as made:
         yield made
 

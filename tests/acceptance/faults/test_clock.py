@@ -97,7 +97,7 @@ def test_a_wrong_reading_leaves_no_trace(agent: Agent, clock: Clock) -> None:
         for text, status in ((right, 200), (wrong, 403), (token(agent, "1h"), 200)):
             assert statuses(agent, text) == {status}
         assert agent.call("GET", "/v1/secret/data/b").status == 200
-        assert "the machine's clock was ahead" in agent.output()
+        await_value(lambda: "the machine's clock was ahead" in agent.output(), 60 + PATIENCE)
     with running(agent):
         for text, status in ((right, 200), (wrong, 403), (token(agent, "1h"), 200)):
             assert statuses(agent, text) == {status}

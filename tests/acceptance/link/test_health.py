@@ -44,9 +44,9 @@ def test_an_agent_that_restarts_sealed_has_a_critical_alert(folder: Path, worker
         listed = f"{BASE}/agents?state=sealed"
         until(lambda: [row["vault"] for row in plane.want(200, "GET", listed)] == ["v"], "stored")
         assert plane.want(200, "GET", f"{BASE}/agents?state=online") == []
-        metrics = plane.call("GET", "/metrics").body.decode()
-        assert 'control_agents{state="sealed"} 1.0' in metrics
-        assert 'control_agents{state="online"} 0.0' in metrics
+        for figure in (b'{state="sealed"} 1.0', b'{state="online"} 0.0'):
+            line = b"control_agents" + figure
+            until(lambda line=line: line in plane.call("GET", "/metrics").body, "counted")
         opened(agent, shares)
         until(lambda: seen(plane)[0] == "online", "it is online again")
         until(lambda: not _firing(plane), "its alert is over")

@@ -14,8 +14,8 @@ from loadtests.process import free_port
 from tests.support.certificates import Authority
 from tests.support.redis_server import Redis, redis
 from vault.authz.rate_limits import TokenBuckets
-from vault.cluster.redis import CONNECT_SECONDS, RedisTarget, open_connection
-from vault.cluster.shared_limits import ANSWER_SECONDS, PING_INTERVAL, SharedLimits
+from vault.cluster.redis import RedisTarget, open_connection
+from vault.cluster.shared_limits import ANSWER_SECONDS, SharedLimits
 from vault.config.password_file import bind_password
 from vault.crypto.keyring import Keyring
 from vault.model.server_address import ServerTls, parse_redis_address
@@ -200,8 +200,7 @@ async def test_stopped(server: Redis) -> None:
         assert one.take(10) == 10
         assert trio.current_time() - begun < ANSWER_SECONDS
         await one.wait_failure("does not answer in time")
-        with trio.fail_after(PING_INTERVAL + ANSWER_SECONDS + CONNECT_SECONDS):
-            await two.wait_failure("does not answer in time")
+        await two.wait_failure("does not answer in time")
         server.thaw()
         await one.wait_connected()
         await two.wait_connected()

@@ -24,7 +24,7 @@ def shared_url(server: Postgres) -> str:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits long; a server gives a place back a moment after its connection has ended."""
-    monkeypatch.setattr(leases, "START", 1.0)
+    monkeypatch.setattr(leases, "START", 4.0)
     monkeypatch.setattr(leases, "REGAIN", 0.2)
     monkeypatch.setattr(leases, "LOOK_EVERY", 0.05)
 
