@@ -82,7 +82,7 @@ async def test_a_call_that_hangs_ends_in_time_and_the_next_one_works(
 ) -> None:
     """By another process: the one that hangs is killed."""
     token.change_keys({**KEYS[0], "label": "hang"})
-    provider = make(timeout=1.0, key_label="hang")
+    provider = make(timeout=10.0, key_label="hang")
     await provider.describe()
     stopped = helper(provider)
     os.kill(stopped, signal.SIGSTOP)
