@@ -17,7 +17,7 @@ from playwright.sync_api import TimeoutError as Late
 from tests.browser.keyboard import still
 from tests.browser.visit import PATIENCE, Visit
 
-CLICK_WITHIN: Final = 10_000  # milliseconds until a control can be clicked
+CLICK_WITHIN: Final = 30_000  # milliseconds until a control can be clicked
 ROUNDS: Final = 4_000  # clicks after which something goes round in circles
 MOST_OPTIONS: Final = 12  # of one choice
 _AN_ERROR: Final = 400  # and all statuses above

@@ -136,5 +136,5 @@ def _in_and_out(window: Visit, path: str, name: str, looked_at: str, scheme: Sch
     keys.press("Escape")
     expect(dialog).to_have_count(0)
     # closed for the browser and not yet for the page, it would take the next one with it
-    assert page.locator("dialog").count() == 0, (path, name)
+    expect(page.locator("dialog")).to_have_count(0)
     expect(opener).to_be_focused()

@@ -132,6 +132,7 @@ def test_an_identity_provider(chromium: Browser, people: Agent) -> None:
         window.page.wait_for_url(f"{people.address}/policies/sees")
         window.see("default, sees")
         assert window.page.evaluate("Object.keys(sessionStorage)") == []
+        window.see("Permission denied")
         window.faults.clear()  # it may not read that policy
     with visiting(chromium, people, role=None) as window:
         window.open("/sign-in/callback?state=st_of-somebody&code=stolen")
@@ -161,6 +162,7 @@ def test_a_saml_provider(chromium: Browser, people: Agent) -> None:
         window.page.wait_for_url(f"{people.address}/policies/sees")
         window.see("default, sees")
         assert window.page.evaluate("Object.keys(sessionStorage)") == []
+        window.see("Permission denied")
         window.faults.clear()  # it may not read that policy
 
 

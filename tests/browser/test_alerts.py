@@ -170,7 +170,7 @@ def test_a_channel_is_made_tried_and_taken_away(visit: Visiting, estate: Estate)
         assert window.findings() == []
         assert window.overflow <= 0
         card.get_by_role("button", name="Test").click()
-        page.get_by_text("Test message not sent by on call:").wait_for()
+        page.get_by_text("Test message not sent by on call:").wait_for(timeout=PATIENCE)
         page.get_by_role("button", name="Dismiss").last.click()
         card.get_by_role("button", name="Disable").click()
         expect(card).to_contain_text("Disabled")
@@ -201,7 +201,7 @@ def test_a_channel_of_somebody_who_was_removed_is_taken_over(
         window.open("/alerts")
         window.see("Live")
         plane.want(204, "DELETE", f"{base}/users/eve")
-        page.get_by_text("critical alerts are sent to nobody").wait_for()
+        page.get_by_text("critical alerts are sent to nobody").wait_for(timeout=PATIENCE)
         page.get_by_text("made by acme/eve, who was removed").first.wait_for()
         window.open("/alerts?tab=channels")
         card = page.get_by_role("region", name="of eve")

@@ -244,6 +244,8 @@ def test_a_session_that_ends_leads_to_the_door(visit: Visiting, estate: Estate) 
         estate.plane.want(204, "DELETE", f"sessions/{own['session']}", token=token)
         window.heading("Sign in")
         assert "two" not in window.page.inner_text("body")
+        # what the page was still asking for is refused, which Chromium writes
+        window.faults[:] = [fault for fault in window.faults if "401" not in fault]
 
 
 def test_ten_thousand_agents_are_one_list(visit: Visiting) -> None:

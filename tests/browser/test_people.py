@@ -118,7 +118,7 @@ def test_who_has_an_account_joins_with_it(visit: Visiting, estate: Estate) -> No
 def test_words_of_people_are_text(visit: Visiting, estate: Estate) -> None:
     """A label and a title that would be a script in a page that trusted them."""
     plane = estate.plane
-    token = {"role": "viewer", "ttl": 60, "label": SCRIPT}
+    token = {"role": "viewer", "ttl": 3600, "label": SCRIPT}
     owner = plane.people["acme", "owner"]
     made = plane.want(201, "POST", "tokens", token, token=owner)["token"]
     plane.want(201, "POST", "organizations", {"id": "wordy", "title": SCRIPT})

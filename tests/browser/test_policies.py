@@ -64,7 +64,7 @@ def open_dialog(window: Visit, name: str) -> None:
     for _ in range(5):
         press(window, name)
         with suppress(PlaywrightTimeout):
-            dialog.wait_for(timeout=3000)
+            dialog.wait_for(timeout=10_000)
             return
     expect(dialog).to_be_visible()
 
@@ -299,3 +299,5 @@ def test_a_session_that_ends_hides_what_was_shown(visit: Visiting, estate: Estat
         estate.plane.want(204, "DELETE", f"sessions/{own['session']}", token=token)
         window.heading("Sign in")
         assert "secret/app" not in window.page.inner_text("body")
+        # what the page was still asking for is refused, which Chromium writes
+        window.faults[:] = [fault for fault in window.faults if "401" not in fault]

@@ -56,7 +56,7 @@ def says_stale_and_comes_back(visit: Visit, agent: Agent, *others: int) -> None:
     visit.see("Live")
     with stopped(agent, *others):
         began = time.monotonic()
-        page.get_by_text("Stale since").wait_for()
+        page.get_by_text("Stale since").wait_for(timeout=PATIENCE)
         assert time.monotonic() - began < STATED + BUSY
         assert page.get_by_text("Live", exact=True).count() == 0
         expect(page.locator(".notice.old")).to_contain_text("Not live since")
@@ -98,7 +98,9 @@ def test_a_request_that_is_not_answered_fails(chromium: Browser, lonely_plane: E
                 "/people",
             ):  # its code has to be fetched; its code is here already
                 window.go(path)
-                page.get_by_text("did not answer within 15 s").first.wait_for()
+                late = page.get_by_text("did not answer within 15 s")
+                expect(late).to_have_count(0)  # of the page before
+                late.first.wait_for(timeout=PATIENCE)
         page.get_by_role("button", name="Try again").first.click()
         window.heading("People")
         expect(page.get_by_text("did not answer within")).to_have_count(0)

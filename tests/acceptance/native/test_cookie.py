@@ -7,6 +7,7 @@ import pytest
 
 from tests.acceptance.agent import Agent, dev_agent, own_folder, running
 from tests.acceptance.native.test_story import API, ok
+from tests.acceptance.serve.test_hsm import contents
 
 
 @pytest.fixture(scope="module", params=[1, 2], ids=["1 process", "2 workers"])
@@ -85,9 +86,7 @@ def test_the_session_key_is_told_once_and_kept_nowhere(agent: Agent) -> None:
         assert answer.status == 200, answer.body
         assert key.encode() not in answer.body, path
         assert key not in str(answer.headers), path
-    for file in agent.folder.rglob("*"):
-        if file.is_file():
-            assert key.encode() not in file.read_bytes(), file
+    assert not any(key.encode() in each for each in contents(agent.folder))
 
 
 def test_a_key_is_of_its_own_session(agent: Agent) -> None:

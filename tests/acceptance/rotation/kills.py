@@ -150,7 +150,7 @@ class Drill:
                     done.wait(_LOOK)
                 elif self.target.accepts(known):
                     seen.logins += 1
-                else:
+                elif time.monotonic() < fetched + GRACE:  # else it was not quick enough
                     seen.failed.append(f"{known['username']}, {time.monotonic() - fetched:.2f} s")
 
         thread = threading.Thread(target=work)

@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,8 @@ from tests.contract.rotation.targets import CANARY, PostgresqlTarget
 from tests.support.databases import shared_server
 
 PATH: Final = "db/app"
-GRACE: Final = "1s"
+GRACE_SECONDS: Final = 1.0
+GRACE: Final = f"{GRACE_SECONDS:g}s"
 
 
 @pytest.fixture(params=[1, 2], ids=["one process", "two workers"])
@@ -78,13 +80,19 @@ def value(agent: Agent) -> dict[str, Any]:
 
 @contextmanager
 def application(agent: Agent, target: PostgresqlTarget) -> Iterator[list[bool]]:
-    """One that reads the secret and logs in, again and again; whether it was let in."""
+    """One that reads the secret and logs in, again and again; whether it was let in.
+
+    Who is slower than the grace period is promised nothing: that is left out.
+    """
     logins: list[bool] = []
     done = threading.Event()
 
     def work() -> None:
         while not done.is_set():
-            logins.append(target.accepts(value(agent)))
+            asked = time.monotonic()
+            is_let_in = target.accepts(value(agent))
+            if is_let_in or time.monotonic() < asked + GRACE_SECONDS:
+                logins.append(is_let_in)
 
     thread = threading.Thread(target=work)
     thread.start()
@@ -207,7 +215,8 @@ def test_a_slow_client_is_waited_for_and_named(agent: Agent, target: PostgresqlT
         assert fetch(agent, keys[0]).json["value"] != before
         adoption = latest(agent)["adoption"]
         assert (adoption["state"], adoption["reason"]) == ("waiting", "")
-        assert adoption["laggards"] == ["quick", "slow"]
+        # the agent may just have stored what was fetched, as it does by itself
+        assert adoption["laggards"] in (["quick", "slow"], ["slow"])
     with running(agent):
         adoption = latest(agent)["adoption"]
         assert (adoption["laggards"], adoption["fetched"]) == (["slow"], 1)

@@ -126,7 +126,7 @@ def test_another_agent_goes_on_where_one_was_killed(
     way.at, way.cut = re.compile(rb"ALTER ROLE"), SILENT
     rotate(second)
     await_true(lambda: way.cuts == 1)
-    assert rotations(second)[0]["state"] == "stored"
+    await_true(lambda: rotations(second)[0]["state"] == "stored")
     killed = time.monotonic()
     first.kill()
     await_true(lambda: rotations(second)[0]["state"] not in {"stored", "applied", "verified"})

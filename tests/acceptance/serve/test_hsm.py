@@ -4,11 +4,13 @@ import json
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from loadtests.process import process_tree
 from tests.acceptance.agent import Agent, Answer, running, served_agent
 from tests.acceptance.command import freehold
 from tests.acceptance.serve.test_root_key import put, unmasked
@@ -180,7 +182,7 @@ def test_a_provider_that_is_away(agent: Agent, token: Token, folder: Path) -> No
     away.rename(token.store)
     await_true(lambda: agent.call("GET", "/health/ready").status == 200)
     assert reads(agent)
-    assert "vault_key_provider_failing 0.0" in agent.call("GET", "/metrics").body.decode()
+    await_true(lambda: b"vault_key_provider_failing 0.0" in agent.call("GET", "/metrics").body)
 
 
 @pytest.mark.parametrize("agent", [1], indirect=True)
@@ -208,25 +210,24 @@ def test_the_key_of_the_token_is_nowhere_else(agent: Agent, token: Token, folder
     initialize(agent)
     assert agent.process is not None
     (helper,) = helpers(agent)
-    family = [pid for pid in tree_of(agent.process.pid) if pid != helper]
+    family = [pid for pid in process_tree(agent.process.pid) if pid != helper]
     needles = {"key": bytes.fromhex(KEY), "PIN": PIN.encode()}
     assert all(needle in memory_of(os.getpid()) for needle in needles.values())  # here they are
     for pid in family:
         memory = memory_of(pid)
         assert [name for name, needle in needles.items() if needle in memory] == []
-    for file in (folder / "a").rglob("*"):
-        if file.is_file():
-            content = file.read_bytes()
-            assert [name for name, needle in needles.items() if needle in content] == []
+    for content in contents(folder / "a"):
+        assert [name for name, needle in needles.items() if needle in content] == []
     agent.kill()
     await_true(lambda: not Path(f"/proc/{helper}").exists())
 
 
-def tree_of(root: int) -> list[int]:
-    """A process and those below it."""
-    children = Path(f"/proc/{root}/task").glob("*/children")
-    below = [int(pid) for file in children for pid in file.read_text().split()]
-    return [root, *(pid for child in below for pid in tree_of(child))]
+def contents(folder: Path) -> Iterator[bytes]:
+    """Of all files of an agent that runs, which removes some of its own."""
+    for file in folder.rglob("*"):
+        with suppress(FileNotFoundError):
+            if file.is_file():
+                yield file.read_bytes()
 
 
 def memory_of(pid: int) -> bytes:

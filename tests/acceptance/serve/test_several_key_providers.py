@@ -66,7 +66,7 @@ def test_one_of_several_providers_suffices(token: Token, folder: Path) -> None:
         assert (ready.status, ready.json["status"]) == (200, "ready")
         (failing,) = ready.json["key_providers_failing"]
         assert (failing["name"], failing["error"]) == ("token", "key_provider_unreachable")
-        assert "vault_key_provider_failing 1.0" in agent.call("GET", "/metrics").body.decode()
+        await_true(lambda: b"vault_key_provider_failing 1.0" in agent.call("GET", "/metrics").body)
         agent.stop()
         openbao.make_key()
         section = openbao.section(folder, KEY, openbao.make_token("unseal"))

@@ -278,7 +278,7 @@ def test_background_work_has_a_lease(agent: Agent, server: Server) -> None:
         return [(_text(name), epoch, bool(holder)) for name, epoch, holder in rows]
 
     names = ("backup-schedule", "dynamic", "expiry", "keys", "report", "rotation")
-    assert leases() == [(name, 1, True) for name in names]
+    eventually(lambda: leases() == [(name, 1, True) for name in names])
     ends = execute("SELECT MAX(until) FROM leases")
     eventually(lambda: execute("SELECT MAX(until) FROM leases") > ends)  # renewed
     assert leases() == [(name, 1, True) for name in names]

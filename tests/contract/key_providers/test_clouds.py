@@ -40,7 +40,7 @@ from vault.seal.root_keys.provider import (
 
 ROOT_KEY = bytes(range(32))
 CONTEXT = wrap_context("org", "vault")
-PATIENT, SOON = {"timeout": 20.0}, {"timeout": 1.5}
+PATIENT, SOON = {"timeout": 20.0}, {"timeout": 4.0}
 """Seconds of a call: where it is answered, and where it waits for nothing."""
 SECRET = "hunter2-of-the-answer"
 

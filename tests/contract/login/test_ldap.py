@@ -230,9 +230,9 @@ async def test_a_server_that_is_down_or_silent_is_reported_so(server: Slapd) -> 
             assert caught.value.code == "source_unavailable"
         for dead in ("ldap://127.0.0.1:9", slow):
             url = f"{dead}, {config(server).url}"
-            await log_in(method(config(server, url=url, connection_timeout=300_000_000)), "ann")
+            await log_in(method(config(server, url=url, connection_timeout=3_000_000_000)), "ann")
         url = f"{slow}, {config(server).url}"
-        await log_in(method(config(server, url=url, request_timeout=1_000_000_000)), "ann")
+        await log_in(method(config(server, url=url, request_timeout=8_000_000_000)), "ann")
 
 
 async def test_a_wrong_account_is_a_fault_of_the_configuration(server: Slapd) -> None:

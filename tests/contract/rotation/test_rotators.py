@@ -195,7 +195,7 @@ def test_a_target_that_falls_silent_is_given_up_in_time(target: Target, tmp_path
     with cutter(tmp_path, target.socket) as way:
         way.at, way.spared, way.cut = ANY, AFTER_LOGIN[target.kind], SILENT
         connection = target.connection(way.socket)
-        context = RotationContext("r", 1, 1.5, connection, target.context().random)
+        context = RotationContext("r", 1, 5.0, connection, target.context().random)
         value = rotator.create(context, {})
         began = time.monotonic()
         assert code_of(rotator.apply, context, value) == "target_unreachable"

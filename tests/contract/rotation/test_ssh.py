@@ -311,6 +311,7 @@ def test_a_host_that_is_silent_or_away(make_context: MakeContext, sshd: Sshd) ->
         connection = {**sshd.connection, "port": str(silent.getsockname()[1])}
         context = make_context(connection, timeout=0.5)
         assert refused(lambda: sshd.make().apply(context, value)).code == "ssh_timeout"
+    context = make_context(connection)
     assert refused(lambda: sshd.make().apply(context, value)).code == "ssh_unreachable"
 
 

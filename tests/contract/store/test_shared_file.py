@@ -26,7 +26,7 @@ from vault.store.table import StoreQuery
 from vault.store.tables import SECRETS, SYSTEM, USERS
 from vault.store.transaction import StoreTx
 
-PATIENCE = 30.0  # seconds
+PATIENCE = 60.0  # seconds
 ALL_VERSIONS = "SELECT secret_id, version FROM secret_versions WHERE secret_id = ? ORDER BY version"
 CHILD = "tests.contract.store.head_child"
 FIRST_CHILD = 40  # those before it are numbers of this process
