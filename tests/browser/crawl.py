@@ -59,25 +59,6 @@ _LABEL = """e => {
     const title = e.closest("dialog")?.querySelector("h2")?.textContent;
     return title ? `${title}: ${label}` : label;
 }"""
-_COUNT_REQUESTS = """() => {
-    const real = window.fetch;
-    window.fetching = 0;
-    window.fetch = (...all) => {
-        window.fetching++;
-        return real(...all).finally(() => window.fetching--);
-    };
-}"""
-# Some buttons come once the agent has said that they are allowed, and nothing else shows that it is
-# asked: so no request is on its way, and five frames later none is.
-_ANSWERED = """async patience => {
-    const end = performance.now() + patience;
-    const frame = () => new Promise(requestAnimationFrame);
-    for (let quiet = 0; quiet < 5; await frame()) {
-        quiet = window.fetching ? 0 : quiet + 1;
-        if (performance.now() > end) return false;
-    }
-    return true;
-}"""
 _NUMBERS = re.compile(r"\b[0-9a-f-]{8,}\b|\d+")
 
 
@@ -99,11 +80,6 @@ class Crawl:
     """Controls that were gone when it was their turn."""
     clicks: int = 0
     doing: str = "opening"
-
-    def __post_init__(self) -> None:
-        """Count the page's requests from now on, also when it is loaded anew."""
-        self.page.add_init_script(f"({_COUNT_REQUESTS})()")
-        self.page.evaluate(_COUNT_REQUESTS)
 
     @property
     def page(self) -> Page:
@@ -160,8 +136,6 @@ class Crawl:
         self.doing = path
         self.page.keyboard.press("Escape")
         self.window.go(path)
-        still(self.window, path)
-        assert self.page.evaluate(_ANSWERED, PATIENCE), f"{path} asks without end"
         still(self.window, path)
 
     def _use_all(self) -> None:

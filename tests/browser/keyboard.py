@@ -45,14 +45,15 @@ _OPENERS = """() => {
             && e.checkVisibility({visibilityProperty: true}))
         .map(e => [e.textContent.trim(), e.getAttribute("aria-label") || e.textContent.trim()]);
 }"""
-# What was asked for may ask for more once it is drawn: so nothing loads, and not two frames later;
-# and a policy that is typed is judged.
+# What was asked for may ask for more once it is drawn: so nothing loads, and not four frames later;
+# and a policy that is typed is judged. Some buttons come once the agent has said that they are
+# allowed, and nothing but a request that is on its way shows that it is asked.
 _STILL = """async patience => {
     const end = performance.now() + patience;
     const frame = () => new Promise(requestAnimationFrame);
-    const waits = () => document.querySelector("main .state[role=status]")
+    const waits = () => window.fetching || document.querySelector("main .state[role=status]")
         || [...document.querySelectorAll(".badge")].some(e => e.textContent.includes("Validating"));
-    for (let quiet = 0; quiet < 3; await frame()) {
+    for (let quiet = 0; quiet < 5; await frame()) {
         quiet = waits() ? 0 : quiet + 1;
         if (performance.now() > end) return false;
     }

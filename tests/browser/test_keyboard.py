@@ -128,7 +128,10 @@ def test_the_agents_own_pages_need_no_mouse(chromium: Browser) -> None:
             done = dialogs(window, pages)
             window.faults[:] = [fault for fault in window.faults if "404" not in fault]
     chosen = {"Roll back…"}  # of a version that one chooses first; the dialog is Destroy…'s
-    chosen |= {"Undo rotation…"}  # of one that runs: tests/browser/test_agent_rotations.py
+    # of one that runs or is stuck: tests/browser/test_agent_rotations.py
+    chosen |= {"Undo rotation…", "Give up rotation…"}
+    # of leases that there are: tests/browser/test_agent_leases.py
+    chosen |= {"Renew…", "Revoke all in folder…", "Leave user behind…"}
     # of an agent with destinations: tests/browser/test_agent_backups.py
     chosen |= {"Back up now…", "Restore secrets…", "Delete backup…"}
     chosen |= {"Remove…"}  # of a second factor: tests/browser/test_second_factors.py

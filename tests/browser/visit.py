@@ -17,6 +17,14 @@ AXE = Path(__file__).parents[2] / "ui/web/node_modules/axe-core/axe.min.js"
 _GO = """path => {
     history.pushState(null, "", path); dispatchEvent(new PopStateEvent("popstate"))
 }"""
+_COUNT_REQUESTS = """(() => {
+    const real = window.fetch;
+    window.fetching = 0;
+    window.fetch = (...all) => {
+        window.fetching++;
+        return real(...all).finally(() => window.fetching--);
+    };
+})()"""
 _RUN_AXE = """async within => {
     const found = await axe.run(within, {resultTypes: ["violations"]});
     return found.violations.map(
@@ -91,6 +99,7 @@ def visiting(
     context = browser.new_context(
         viewport={"width": width, "height": height}, color_scheme=scheme, reduced_motion="reduce"
     )
+    context.add_init_script(_COUNT_REQUESTS)
     try:
         if role is not None and isinstance(estate, Estate):
             sign_in(context, estate, org, role)
