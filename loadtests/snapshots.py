@@ -51,8 +51,8 @@ of it (load average at the step's beginning).
   whole or in part, and its restore checks every chunk and the totals of the rows before the first
   is written.
 - `freehold backup prove` (restored into an empty store, totals compared, a sample decrypted, a
-  signed certificate) is one step more; OpenBao has nothing like it, and a snapshot is only known
-  to restore once it was restored.
+  signed certificate) is one step more; `bao operator raft snapshot` has none, and a
+  snapshot is only known to restore once it was restored.
 - OpenBao's server restores, so its memory counts with it, and it maps its database file: RSS
   contains pages of that file. Freehold's restore is a command, and no agent runs meanwhile.
   *First read* is what follows: OpenBao is unsealed with the old key; an agent is started on the
@@ -63,7 +63,7 @@ Machine: {machine}
 
 {rows}
 
-Size: {sizes}. The time of a start is in every command; with few secrets it is most of it.
+Size: {sizes}. The start of a process is in every command's figures.
 """
 
 
