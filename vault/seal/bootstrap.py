@@ -67,6 +67,7 @@ class BackendSystemTable:
             DerivedAnchorKeys(keyring),
             base=StampBase(0, RowTotals()),
             written=b"",
+            replaced=None,  # of another vault, which the rows that are inserted contradict
             times=lambda: times,
         )
 
