@@ -169,7 +169,7 @@ def test_a_secret_gets_a_policy_and_is_rotated(look: Looking, agent: Agent) -> N
     assert len(tell(agent, "GET", f"secrets/{name}")["value"]["password"]) == 24
 
 
-def test_a_policy_says_whose_reads_and_fetches_count_and_who_is_told(
+def test_a_policy_shows_read_limit_adoption_window_and_channels(
     look: Looking, agent: Agent
 ) -> None:
     """Set, shown, kept by an edit of something else, refused at its field, and taken away."""

@@ -47,7 +47,7 @@ class AlertQueue:
         self._flushing = trio.Lock()
         self._was_open: bool | None = None
         self._troubles: frozenset[AlertCode] = frozenset()
-        self._break_glass_told = (b"", False, 0)
+        self._reported_break_glass = (b"", False, 0)
         self._expired_told = 0
         """The version of the bundle whose end was told."""
 
@@ -78,7 +78,7 @@ class AlertQueue:
         """
         is_open, facts = self._host.is_open, self._host.facts()
         vault, uses = facts.vault, min(facts.break_glass_uses, MAX_NS)
-        if uses <= 0 or self._break_glass_told == (vault, is_open, uses):
+        if uses <= 0 or self._reported_break_glass == (vault, is_open, uses):
             return
         now, used_at = self._world.now(), facts.break_glass_used_at
         at = used_at if 0 < used_at < now else now
@@ -87,7 +87,7 @@ class AlertQueue:
         )  # as critical: see docs/spec/link.md
 
         def owe(tx: LinkTx) -> bool:
-            told = _break_glass_told(tx, vault, is_verified=is_open)
+            told = _reported_uses(tx, vault, is_verified=is_open)
             if uses <= told:
                 return False
             self._outbox.append_in(tx, replace(alert, count=uses - told if is_open else 1))
@@ -98,7 +98,7 @@ class AlertQueue:
 
         if await database.transact(owe):
             self._queued()
-        self._break_glass_told = (vault, is_open, uses)
+        self._reported_break_glass = (vault, is_open, uses)
 
     def raise_vault_alerts(self) -> None:
         """Raise what is seen rather than told: sealed, unsealed, trouble, a bundle that expired."""
@@ -133,8 +133,8 @@ class AlertQueue:
         return 0 < facts.policy_expires <= self._world.now() // message_factory.MILLI
 
 
-def _break_glass_told(tx: LinkTx, vault: bytes, *, is_verified: bool) -> int:
-    """How many uses were told. What was told of an open vault counts for the sealed one, too."""
+def _reported_uses(tx: LinkTx, vault: bytes, *, is_verified: bool) -> int:
+    """How many uses were reported. Those of an open vault count for the sealed one, too."""
     row = tx.execute(
         "SELECT max(uses) FROM break_glass WHERE vault = ? AND is_verified >= ?",
         [vault, is_verified],

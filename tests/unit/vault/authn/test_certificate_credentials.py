@@ -107,7 +107,7 @@ def place(desk: Any) -> Place:
     return found
 
 
-async def test_it_is_remembered_whatever_is_written_elsewhere(place: Place) -> None:
+async def test_a_write_of_another_mount_keeps_the_match(place: Place) -> None:
     """Of another method, or of a mount that nobody asks about a certificate that is taken."""
     place.roles.policies = {"id-first": "old"}
     assert await place.policies() == ("old",)
@@ -165,7 +165,7 @@ async def test_all_may_have_been_written(place: Place) -> None:
     assert await place.policies() is None
 
 
-async def test_it_is_told_as_a_token(place: Place) -> None:
+async def test_lookup_self_answers_as_for_a_token(place: Place) -> None:
     """Whose it is, by which mount and role, with which policies, until the certificate ends."""
     caller = await place.credentials.identify(HERE)
     assert caller is not None

@@ -103,7 +103,7 @@ async def test_sealed_and_unsealed_are_told_when_they_begin(scene: Scene) -> Non
     assert seen == [[], [], [AlertCode.SEALED], [], [AlertCode.UNSEALED]]
 
 
-async def test_a_use_of_break_glass_is_told_by_its_record_whenever_the_agent_was_killed(
+async def test_a_recorded_use_of_break_glass_is_reported_after_a_kill(
     scene: Scene,
 ) -> None:
     """Each once, of each vault; how often it was is its count."""
@@ -123,7 +123,7 @@ async def test_a_use_of_break_glass_is_told_by_its_record_whenever_the_agent_was
     assert await scene.told() == [(opened, 1)]
 
 
-async def test_a_sealed_vault_tells_a_use_and_its_record_hides_none(scene: Scene) -> None:
+async def test_a_sealed_vault_reports_a_use_and_hides_none_later(scene: Scene) -> None:
     """Nothing verifies it, so the open vault tells again; what that has told is no news."""
     opened = AlertCode.UNSEALED
     scene.host.vault, scene.host.is_open = b"vault", False

@@ -78,7 +78,7 @@ async def test_a_sealed_vault_is_linked_and_applies_later(
         assert stage.uplink.status().state == "online"
 
 
-async def test_a_use_of_break_glass_before_the_agent_was_started_is_told(
+async def test_a_use_of_break_glass_before_the_start_is_reported(
     plane: Plane, autojump_clock: object
 ) -> None:
     """Once, as critical, with the time of the use."""

@@ -271,7 +271,7 @@ async def test_what_is_connected_while_it_moves_is_not_lost(kv: House, user: str
 
 
 @pytest.mark.parametrize("times", [mount_moves.MAX_TRIES - 1, mount_moves.MAX_TRIES])
-async def test_what_is_connected_elsewhere_hinders_no_move(kv: House, times: int) -> None:
+async def test_a_connection_of_another_mount_does_not_prevent_a_move(kv: House, times: int) -> None:
     """Whoever may write a rotation policy does not keep others' mounts where they are so easily."""
     for name in ("secret/user", "secret/admin"):
         await kv.write(name)

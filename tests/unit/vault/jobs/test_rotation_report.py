@@ -209,7 +209,7 @@ async def test_who_lags_is_counted_without_any_policy_that_names_channels() -> N
     assert reporter.counts.lagging == 1
 
 
-async def test_so_many_are_looked_at_for_the_count_and_those_to_tell_of_beside_them() -> None:
+async def test_late_rotations_are_checked_up_to_a_bound_and_those_with_channels_always() -> None:
     """Each costs queries, however many rotations wait at a time."""
     vault, policy = Vault(), {**POLICY, "grace": HOUR}
     for number in range(MAX_LAGGING + 1):
