@@ -11,6 +11,7 @@ from hypothesis import settings
 
 from tests.run_order import run_order
 from tests.scratch import use_memory
+from tests.support.run_times import RunTimes, WorkerTimes
 from tests.support.shared_servers import shared_servers
 
 # A shared machine may pause a test for longer than any deadline worth setting.
@@ -23,7 +24,12 @@ os.environ.setdefault("SSL_CERT_FILE", os.devnull)
 
 def pytest_configure(config: pytest.Config) -> None:
     """The process that runs pytest has the database servers; a worker of pytest-xdist asks it."""
-    if not hasattr(config, "workerinput"):
+    worker = getattr(config, "workerinput", {}).get("workerid", "")
+    if not worker:
+        config.pluginmanager.register(RunTimes())
+    if worker or not config.getoption("numprocesses", None):
+        config.pluginmanager.register(WorkerTimes(worker or "alone"))
+    if not worker:
         servers = ExitStack()
         servers.enter_context(shared_servers(_run_server))
         config.add_cleanup(servers.close)

@@ -26,6 +26,7 @@ from tests.acceptance.command import FREEHOLD, freehold
 from tests.acceptance.maker import Kind, is_at_home, maker
 from tests.newest import place_vault
 from tests.support.databases import SERVERS
+from tests.support.run_times import timed_start
 
 if TYPE_CHECKING:
     import pytest
@@ -55,6 +56,11 @@ class Agent(agent_process.Agent):
 
     anew: bool = False  # each process by itself, as a user starts it
     kind: ClassVar[Kind] = "agent"
+
+    def start(self) -> None:
+        """Start it and return when it listens. Raises `AgentError` when it ends instead."""
+        with timed_start(f"{self.kind}, {'anew' if self.anew else 'forked'}"):
+            super().start()
 
     def spawn(self, environment: Mapping[str, str]) -> AgentProcess:
         """The process alone; of a plain command made by `maker`."""

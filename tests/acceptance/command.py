@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 
 from tests.acceptance.maker import Kind, is_at_home, maker
+from tests.support.run_times import timed_start
 
 FREEHOLD = str(Path(sys.executable).parent / "freehold")
 PATIENCE = 60.0  # seconds
@@ -22,7 +23,8 @@ def freehold(
     """What it printed and how it ended; made by `maker` unless it has to be started `anew`."""
     told = {"PATH": os.environ["PATH"], **(environment or {})}
     run = _made if is_at_home() and not anew else _started
-    return run([FREEHOLD, *arguments], stdin, told)
+    with timed_start(f"freehold command, {'forked' if run is _made else 'anew'}"):
+        return run([FREEHOLD, *arguments], stdin, told)
 
 
 def _started(

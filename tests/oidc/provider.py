@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.support.run_times import timed_start
+
 HERE = Path(__file__).parent
 STOPPED_WITHIN = 20.0  # seconds
 INSTALLED_WITHIN = 300.0
@@ -49,7 +51,9 @@ def provider(
     )  # fmt: skip
     try:
         assert process.stdout is not None
-        yield process.stdout.readline().strip()
+        with timed_start("oidc provider"):
+            issuer = process.stdout.readline().strip()
+        yield issuer
     finally:
         process.terminate()
         process.wait(STOPPED_WITHIN)

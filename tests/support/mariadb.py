@@ -7,6 +7,7 @@ from pathlib import Path
 
 from loadtests.database_servers import MariadbServer as Mariadb
 from tests.scratch import open_folder
+from tests.support.run_times import timed_start
 
 __all__ = ["Mariadb", "mariadb", "run_mariadb"]
 
@@ -15,8 +16,9 @@ __all__ = ["Mariadb", "mariadb", "run_mariadb"]
 def run_mariadb(folder: Path) -> Iterator[Mariadb]:
     """A new server in the empty folder, for the length of the block."""
     server = Mariadb(folder)
-    server.create()
-    server.start()
+    with timed_start("mariadb"):
+        server.create()
+        server.start()
     try:
         yield server
     finally:

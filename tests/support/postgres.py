@@ -10,6 +10,7 @@ from urllib.parse import quote
 from loadtests.database_servers import PostgresqlServer
 from tests.newest import bring_up
 from tests.scratch import open_folder
+from tests.support.run_times import timed_start
 
 RULES = """
 local all +with_password scram-sha-256
@@ -63,8 +64,9 @@ class Postgres(PostgresqlServer):
 def run_postgres(folder: Path) -> Iterator[Postgres]:
     """A new server in the empty folder, for the length of the block."""
     server = Postgres(folder)
-    server.create()
-    server.start()
+    with timed_start("postgresql"):
+        server.create()
+        server.start()
     try:
         yield server
     finally:

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.support.run_times import timed_start
+
 START_SECONDS = 30.0
 
 
@@ -32,6 +34,7 @@ class Redis:
         assert self._process is not None
         return self._process.pid
 
+    @timed_start("redis")
     def start(self, *more: str) -> None:
         """Start it with `more` options; returns when it answers."""
         options = ["--port", "0", *more, "--unixsocket", str(self._socket), "--save", ""]

@@ -12,6 +12,7 @@ import ldap
 
 from loadtests.process import free_port
 from tests.scratch import open_folder
+from tests.support.run_times import timed_start
 
 START_SECONDS: Final = 30.0
 SUFFIX: Final = "dc=example,dc=org"
@@ -57,6 +58,7 @@ class Slapd:
             f"TLSCertificateKeyFile {self.folder / 'server.key'}",
         ]
 
+    @timed_start("slapd")
     def start(self) -> None:
         """Start it; returns when it answers."""
         with (self.folder / "log").open("ab") as log:

@@ -16,6 +16,7 @@ _MAKE_KEYS: Final = """
 import json, sys
 import pkcs11
 from pkcs11 import Attribute, KeyType, MechanismFlag, ObjectClass
+from tests.support.run_times import timed_start
 module, label, pin, keys = json.loads(sys.argv[1])
 with pkcs11.lib(module).get_token(token_label=label).open(rw=True, user_pin=pin) as session:
     for key in keys:
@@ -44,6 +45,7 @@ class Token:
 
     module = MODULE
 
+    @timed_start("softhsm token")
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
