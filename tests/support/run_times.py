@@ -1,8 +1,8 @@
-"""Where the time of a run of the suite goes: each process writes records, `tests.times` reads them.
+"""Where the time of a run of the suite goes: each process writes records.
 
-A worker of pytest-xdist runs the tests of one file after another, so the processor time of a file is
-what the worker and its descendants have used between its first test and its last. Servers of the run
-belong to the process that runs pytest, and are counted there.
+A worker of pytest-xdist runs the tests of one file after another. So the processor time of a file
+is what the worker and its descendants have used between its first test and its last. Servers of the
+run belong to the process that runs pytest, and are counted there.
 """
 
 import json
@@ -98,7 +98,7 @@ class WorkerTimes:
 
 
 class RunTimes:
-    """The plug-in of the process that runs pytest: how busy the machine was, and the end's lines."""
+    """The plug-in of the process that runs pytest: how busy the cores were, and the last lines."""
 
     def __init__(self) -> None:
         """Begin a new run: the records of the one before go."""
@@ -148,11 +148,11 @@ def file_of(nodeid: str) -> str:
 
 def read_lines(folder: Path) -> list[dict[str, Any]]:
     """All records of all processes."""
-    found = []
-    for file in sorted(folder.glob("*.jsonl")):
-        for line in file.read_text(encoding="utf-8").splitlines():
-            found.append(json.loads(line) | {"process": file.stem})
-    return found
+    return [
+        json.loads(line) | {"process": file.stem}
+        for file in sorted(folder.glob("*.jsonl"))
+        for line in file.read_text(encoding="utf-8").splitlines()
+    ]
 
 
 def read_files(folder: Path) -> list[dict[str, Any]]:

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from tests.support.run_times import timed_start
+
 MODULE: Final = Path("/usr/lib/softhsm/libsofthsm2.so")
 PIN: Final = "pin-of-the-token-9174"
 LABEL: Final = "freehold"
@@ -16,7 +18,6 @@ _MAKE_KEYS: Final = """
 import json, sys
 import pkcs11
 from pkcs11 import Attribute, KeyType, MechanismFlag, ObjectClass
-from tests.support.run_times import timed_start
 module, label, pin, keys = json.loads(sys.argv[1])
 with pkcs11.lib(module).get_token(token_label=label).open(rw=True, user_pin=pin) as session:
     for key in keys:
